@@ -1,0 +1,109 @@
+"""The task that owns the NATS side of one inbound channel with a fixed name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from enum import StrEnum
+
+from wsgw.broker.broker import Broker
+from wsgw.broker.subscription import Subscription
+from wsgw.channels import Channel
+from wsgw.errors import NATS_UNAVAILABLE, GatewayError
+from wsgw.hub import Hub
+from wsgw.publication import Publication
+
+log = logging.getLogger("wsgw.bridge")
+
+BACKOFF_SECONDS = (0.1, 10.0)
+
+#: Told when NATS refuses the subject a session is subscribed to.
+Refusal = Callable[[GatewayError], None]
+
+
+class BridgeState(StrEnum):
+    """``starting`` while NATS is away, ``failed`` when NATS refuses the subject."""
+
+    STARTING = "starting"
+    SUBSCRIBED = "subscribed"
+    FAILED = "failed"
+
+
+class Bridge:
+    """Subscribes to the channel's subject, for ever: again after a loss, with back-off after a refusal."""
+
+    def __init__(self, channel: Channel, broker: Broker, hub: Hub) -> None:
+        self.channel = channel
+        self.state = BridgeState.STARTING
+        self.reason = "waiting for NATS"
+        self._broker = broker
+        self._hub = hub
+        self._received = hub.metrics.nats_messages.labels(channel.name)
+        self._gaps = hub.metrics.gaps.labels(channel.name)
+        self._task: asyncio.Task[None] | None = None
+        self._delay = BACKOFF_SECONDS[0]
+
+    def start(self) -> None:
+        """Begin; needs a running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=f"bridge {self.channel.name}")
+
+    async def stop(self) -> None:
+        """End the task; the broker's connection ends the subscription."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def join(self, name: str, refused: Refusal) -> asyncio.Future[None] | None:
+        """A session subscribes; nothing to wait for: the subscription is always wanted."""
+        return None
+
+    def leave(self, name: str, refused: Refusal) -> None:
+        """A session's subscription ends."""
+
+    # -- inside
+
+    async def _run(self) -> None:
+        lost = False
+        while True:
+            await self._broker.wait_connected()
+            try:
+                subscription = await self._subscribe(self.channel.subject, self._deliver)
+            except GatewayError as error:
+                await self._failed(error)
+                continue
+            if lost:
+                self._gaps.inc()
+            self._subscribed()
+            reason = await asyncio.shield(subscription.ended)
+            await self._broker.unsubscribe(subscription)
+            lost = True
+            await self._failed(reason)
+
+    async def _subscribe(self, subject: str, deliver: Callable[[Publication], None]) -> Subscription:
+        return await self._broker.subscribe(subject, self.channel.name, deliver)
+
+    def _deliver(self, publication: Publication) -> None:
+        self._received.inc()
+        self._hub.publish(self.channel.name, publication)
+
+    def _subscribed(self) -> None:
+        self._delay = BACKOFF_SECONDS[0]
+        if self.state is not BridgeState.SUBSCRIBED:
+            log.debug("bridge %s: subscribed to %s", self.channel.name, self.channel.subject)
+        self.state, self.reason = BridgeState.SUBSCRIBED, ""
+
+    async def _failed(self, error: GatewayError) -> None:
+        """Note why, and wait before the next try."""
+        if error.kind is NATS_UNAVAILABLE:
+            self.state, self.reason = BridgeState.STARTING, "waiting for NATS"
+        else:
+            self._note_failure(error)
+        await asyncio.sleep(self._delay * random.uniform(0.5, 1.0))
+        self._delay = min(self._delay * 2, BACKOFF_SECONDS[1])
+
+    def _note_failure(self, error: GatewayError) -> None:
+        if (self.state, self.reason) != (BridgeState.FAILED, error.message):
+            self.state, self.reason = BridgeState.FAILED, error.message
+            log.error("bridge %s failed, subject %s: %s", self.channel.name, self.channel.subject, error.message)

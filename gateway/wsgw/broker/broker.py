@@ -1,0 +1,218 @@
+"""The broker: a connection to NATS that is always being had or being made again, and what is asked of it meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit, urlunsplit
+
+from wsgw.broker.connection import Connection, unavailable
+from wsgw.broker.fences import Outcome
+from wsgw.broker.subscription import Credentials, Subscription
+from wsgw.errors import OVERLOADED, GatewayError, WsgwError
+from wsgw.metrics import Metrics
+from wsgw.publication import Publication
+
+log = logging.getLogger("wsgw.nats")
+
+CONNECT_TIMEOUT_SECONDS = 2.0
+BACKOFF_SECONDS = (0.05, 2.0)
+DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024
+#: Publishes not confirmed yet, of all sessions: above the high mark clients are not read from, until under half of it.
+MAX_IN_FLIGHT_MESSAGES = 65_536
+MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
+MAX_REQUESTS = 10_000
+
+
+class NatsUnreachable(WsgwError):
+    """No configured NATS server could be connected to, and waiting was not wanted."""
+
+
+class Broker:
+    """``servers`` are nats:// or tls:// URLs, tried in turn for ever with back-off."""
+
+    def __init__(
+        self, servers: Sequence[str], metrics: Metrics, credentials: Credentials | None = None, name: str = "wsgw"
+    ) -> None:
+        self._servers = list(servers)
+        self._credentials = credentials or Credentials()
+        self._name = name
+        self._metrics = metrics
+        self._connection: Connection | None = None
+        self._connected = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._reconnecting = False
+        self._requests = 0
+        self._waiters: deque[Callable[[], None]] = deque()
+        self._max_payload_bytes = DEFAULT_MAX_PAYLOAD_BYTES
+        metrics.publishes_in_flight.set_function(lambda: self._in_flight()[0])
+
+    @property
+    def connected(self) -> bool:
+        """Whether NATS answered the last fence."""
+        return self._connection is not None and not self._connection.lost.done()
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """``max_payload`` of the server connected to now or last."""
+        return self._max_payload_bytes
+
+    @property
+    def congested(self) -> bool:
+        """Whether so many publishes wait for NATS that clients should not be read from."""
+        messages, size = self._in_flight()
+        return messages > MAX_IN_FLIGHT_MESSAGES or size > MAX_IN_FLIGHT_BYTES
+
+    def when_clear(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once when the publishes waiting are under half of the limits again."""
+        self._waiters.append(callback)
+
+    async def start(self, *, wait: bool = True) -> None:
+        """Begin connecting. With ``wait`` false one round over the servers must succeed, else NatsUnreachable."""
+        if not wait:
+            try:
+                await self._connect_any()
+            except OSError as error:
+                raise NatsUnreachable(str(error)) from None
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """Wait for what is in flight to be confirmed, for at most ``timeout_seconds``, and disconnect."""
+        connection = self._connection
+        if connection is not None:
+            try:
+                await asyncio.wait_for(connection.barrier(), timeout_seconds)
+            except (TimeoutError, GatewayError) as error:
+                log.warning("nats: not everything in flight was confirmed: %s", error or "no answer in time")
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if connection is not None:
+            self._release()
+            await connection.close("the gateway stopped")
+
+    async def wait_connected(self) -> None:
+        """Returns as soon as there is a connection."""
+        await self._connected.wait()
+
+    def publish(self, subject: str, payload: bytes, outcome: Outcome) -> None:
+        """Publish in order of calls; ``outcome`` is told once, with None when NATS has processed the message.
+
+        Without a connection it is told so at once (nats_unavailable); when the connection is lost before the proof,
+        ``unconfirmed``; when NATS refuses the subject, ``forbidden``.
+        """
+        if self._connection is None:
+            outcome(unavailable())
+        else:
+            self._connection.publish(subject, payload, outcome)
+
+    async def subscribe(self, subject: str, label: str, deliver: Callable[[Publication], None]) -> Subscription:
+        """Interest in ``subject``, in effect on return, until its ``ended``; ``label`` is the channel for metrics.
+
+        Raises GatewayError: nats_unavailable, forbidden.
+        """
+        if self._connection is None:
+            raise unavailable()
+        subscription = Subscription(subject, label, deliver)
+        await self._connection.subscribe(subscription)
+        return subscription
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """End a subscription made by ``subscribe``; harmless when it has ended."""
+        if self._connection is not None:
+            await self._connection.unsubscribe(subscription)
+
+    async def barrier(self) -> None:
+        """Returns when NATS has processed all sent before; raises GatewayError when it cannot."""
+        if self._connection is None:
+            raise unavailable()
+        await self._connection.barrier()
+
+    async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
+        """The reply to a request; raises GatewayError (see ``Connection.request``, and overloaded)."""
+        if self._connection is None:
+            raise unavailable()
+        if self._requests >= MAX_REQUESTS:
+            raise GatewayError(OVERLOADED, f"{MAX_REQUESTS} requests are waiting for replies")
+        self._requests += 1
+        try:
+            return await self._connection.request(subject, payload, timeout_seconds)
+        finally:
+            self._requests -= 1
+
+    # -- inside
+
+    async def _run(self) -> None:
+        delay = BACKOFF_SECONDS[0]
+        told = ""
+        while True:
+            if self._connection is None:
+                try:
+                    await self._connect_any()
+                except OSError as error:
+                    if str(error) != told:  # one line a reason, not one a try
+                        told = str(error)
+                        log.warning("nats: waiting for NATS: %s", told)
+                    await asyncio.sleep(delay * random.uniform(0.5, 1.5))
+                    delay = min(delay * 2, BACKOFF_SECONDS[1])
+                    continue
+            connection = self._connection
+            assert connection is not None
+            delay, told = BACKOFF_SECONDS[0], ""
+            reason = await asyncio.shield(connection.lost)
+            self._release()
+            log.warning("nats: connection lost: %s", reason)
+            self._servers += [url for url in connection.discovered() if url not in self._servers]
+            await connection.close()
+
+    async def _connect_any(self) -> None:
+        reasons = []
+        for url in list(self._servers):
+            connection = Connection(self._dropped, self._settled)
+            try:
+                await connection.open(url, self._credentials, self._name, CONNECT_TIMEOUT_SECONDS)
+            except OSError as error:
+                reasons.append(f"{masked(url)}: {error}")
+                self._servers.append(self._servers.pop(0))  # the next one first, next time
+                continue
+            if self._reconnecting:
+                self._metrics.nats_reconnects.inc()
+            self._reconnecting = True
+            self._connection = connection
+            self._max_payload_bytes = connection.max_payload_bytes
+            self._connected.set()
+            self._metrics.nats_connected.set(1)
+            log.info("nats: Connected to %s", masked(url))
+            return
+        raise OSError("; ".join(reasons))
+
+    def _release(self) -> None:
+        self._connection = None
+        self._connected.clear()
+        self._metrics.nats_connected.set(0)
+
+    def _in_flight(self) -> tuple[int, int]:
+        return (0, 0) if self._connection is None else self._connection.in_flight
+
+    def _dropped(self, label: str) -> None:
+        self._metrics.nats_dropped_messages.labels(label).inc()
+
+    def _settled(self) -> None:
+        if self._waiters:
+            messages, size = self._in_flight()
+            if messages <= MAX_IN_FLIGHT_MESSAGES // 2 and size <= MAX_IN_FLIGHT_BYTES // 2:
+                waiters, self._waiters = self._waiters, deque()
+                for callback in waiters:
+                    callback()
+
+
+def masked(url: str) -> str:
+    """``url`` without its secrets, for logs."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url
+    shown = f"{parts.username}:***" if parts.password is not None else "***"
+    return urlunsplit(parts._replace(netloc=f"{shown}@{parts.netloc.rpartition('@')[2]}"))

@@ -1,0 +1,287 @@
+"""One connection to one NATS server, from CONNECT until it is lost; it is never reconnected, only replaced.
+
+nats-py's own reconnecting is off: it would send publishes that were already reported as unconfirmed, and some of the
+server's errors end it for good. ``Broker`` makes a new ``Connection`` instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from wsgw.broker.fences import Fences, Outcome
+from wsgw.broker.subscription import Credentials, Subscription
+from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, NO_RESPONDERS, TIMEOUT, TOO_LARGE, UNCONFIRMED, GatewayError
+from wsgw.publication import Publication
+
+log = logging.getLogger("wsgw.nats")
+
+_VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE)
+#: Idle connections are proven alive by a fence this often, and given up when one is out for FENCE_TIMEOUT.
+FENCE_INTERVAL_SECONDS = 2.0
+FENCE_TIMEOUT_SECONDS = 5.0
+PENDING_BYTES = 64 * 1024 * 1024
+PENDING_MESSAGES = 512 * 1024
+
+
+class Connection:
+    """See the module. ``lost`` gets a sentence when the connection is over; all that was pending has failed by then."""
+
+    def __init__(self, on_dropped: Callable[[str], None], on_settled: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._client = Client()
+        self._on_dropped = on_dropped
+        self._on_settled = on_settled
+        self._queue: list[tuple[str, bytes, Outcome]] = []
+        self._queue_bytes = 0
+        self._wake = asyncio.Event()
+        self._fences = Fences()
+        self._inbox = ""
+        self._subscriptions: dict[int, Subscription] = {}
+        self._asking: dict[str, set[asyncio.Future[str]]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._last_error = ""
+        self.lost: asyncio.Future[str] = self._loop.create_future()
+
+    async def open(self, url: str, credentials: Credentials, name: str, timeout_seconds: float) -> None:
+        """Connect and prove it by a fence; raises OSError with the reason."""
+        in_url = urlsplit(url).username is not None
+        try:
+            await asyncio.wait_for(
+                self._client.connect(
+                    servers=[url],
+                    name=name,
+                    user=None if in_url else credentials.user,
+                    password=None if in_url else credentials.password,
+                    token=None if in_url else credentials.token,
+                    allow_reconnect=False,
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
+                    connect_timeout=timeout_seconds,  # type: ignore[arg-type]  # nats-py takes any number
+                    ping_interval=int(FENCE_INTERVAL_SECONDS),
+                    max_outstanding_pings=2,
+                    error_cb=self._error,
+                    closed_cb=self._closed,
+                    pending_size=8 * 1024 * 1024,
+                ),
+                timeout_seconds + 1,
+            )
+            self._check_tls(url)
+            self._inbox = self._client.new_inbox()
+            await self._client.subscribe(f"{self._inbox}.*", cb=self._fence_returned)
+            self._tasks = [self._loop.create_task(self._write()), self._loop.create_task(self._watch())]
+            await asyncio.wait_for(self.barrier(), timeout_seconds)
+        except (OSError, nats.errors.Error, GatewayError, ValueError) as error:
+            await self.close()
+            raise OSError(self._last_error or str(error) or type(error).__name__) from None
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The server's ``max_payload``."""
+        return self._client.max_payload
+
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """Publishes not confirmed yet: messages, bytes."""
+        return self._fences.messages + len(self._queue), self._fences.bytes + self._queue_bytes
+
+    def discovered(self) -> list[str]:
+        """URLs of servers that the cluster told of."""
+        return [server.geturl() for server in self._client.discovered_servers]
+
+    def publish(self, subject: str, payload: bytes, outcome: Outcome) -> None:
+        """Publish at the end of this tick, in order of calls; ``outcome`` is told once."""
+        if self.lost.done():
+            outcome(unavailable())
+            return
+        if len(payload) > self._client.max_payload:
+            outcome(GatewayError(TOO_LARGE, f"NATS takes at most {self._client.max_payload} bytes"))
+            return
+        self._queue.append((subject, payload, outcome))
+        self._queue_bytes += len(payload)
+        self._wake.set()
+
+    def barrier(self) -> asyncio.Future[None]:
+        """Done when NATS has processed everything sent so far; fails with GatewayError when the connection is lost."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        if self.lost.done():
+            future.set_exception(unavailable())
+            return future
+
+        def outcome(error: GatewayError | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        self._fences.add("", 0, outcome)
+        self._wake.set()
+        return future
+
+    async def subscribe(self, subscription: Subscription) -> None:
+        """Returns when the subscription is in effect; raises GatewayError (forbidden, nats_unavailable)."""
+
+        # a pattern that covers _INBOX would bring the gateway's own fences to clients
+        hidden = f"{self._inbox}." if subscription.subject.startswith(("*", ">")) else None
+
+        async def receive(message: Msg) -> None:
+            if hidden is None or not message.subject.startswith(hidden):
+                subscription.deliver(Publication(message.subject, message.data, self._loop.time()))
+
+        try:
+            subscription.nats = await self._client.subscribe(
+                subscription.subject, cb=receive, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=PENDING_BYTES
+            )
+        except nats.errors.Error as error:
+            raise GatewayError(NATS_UNAVAILABLE, f"NATS: {error}") from None
+        self._subscriptions[id(subscription.nats)] = subscription
+        try:
+            await self.barrier()
+        except GatewayError as error:
+            subscription.end(error)
+        if subscription.ended.done():
+            await self.unsubscribe(subscription)
+            raise subscription.ended.result()
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """End the interest; nothing is delivered after the call has begun."""
+        if subscription.nats is not None and self._subscriptions.pop(id(subscription.nats), None) is not None:
+            with suppress(nats.errors.Error):
+                await subscription.nats.unsubscribe()
+
+    async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
+        """The reply of a responder; raises GatewayError (no_responders, timeout, forbidden, unconfirmed)."""
+        denied: asyncio.Future[str] = self._loop.create_future()
+        self._asking.setdefault(subject.lower(), set()).add(denied)
+        asking = self._loop.create_task(self._client.request(subject, payload, timeout=timeout_seconds))
+        try:
+            waiting_for: set[asyncio.Future[Any]] = {asking, denied, self.lost}
+            await asyncio.wait(waiting_for, return_when=asyncio.FIRST_COMPLETED)
+            if asking.done():
+                return bytes(asking.result().data)
+            if denied.done():
+                raise GatewayError(FORBIDDEN, f"NATS refuses {subject!r}: {denied.result()}")
+            raise GatewayError(UNCONFIRMED, "the connection to NATS was lost before the reply came")
+        except nats.errors.NoRespondersError:
+            raise GatewayError(NO_RESPONDERS, f"nobody answers requests on {subject!r}") from None
+        except nats.errors.TimeoutError:
+            raise GatewayError(TIMEOUT, f"no reply on {subject!r} within {timeout_seconds:g} s") from None
+        except nats.errors.Error as error:
+            raise GatewayError(NATS_UNAVAILABLE, f"NATS: {error}") from None
+        finally:
+            asking.cancel()
+            denied.cancel()
+            waiting = self._asking[subject.lower()]
+            waiting.discard(denied)
+            if not waiting:
+                del self._asking[subject.lower()]
+
+    async def close(self, reason: str = "closed") -> None:
+        """End the connection, within about a second whatever the server does."""
+        self._lose(reason)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await asyncio.wait_for(self._client.close(), 1.0)
+        except TimeoutError:  # a stopped server takes no bytes: the socket is dropped with what it holds
+            writer = getattr(self._client._transport, "_io_writer", None)
+            if writer is not None:
+                writer.transport.abort()
+        except Exception as error:  # whatever nats-py meets while closing, the connection is over
+            log.debug("nats: closing: %r", error)
+
+    # -- inside
+
+    def _check_tls(self, url: str) -> None:
+        # nats-py speaks plain TCP to a server that does not ask for TLS, whatever the URL says
+        if urlsplit(url).scheme == "tls" and not self._client._server_info.get("tls_required"):
+            raise OSError("the URL asks for TLS but the server does not offer it")
+
+    async def _write(self) -> None:
+        """Hands each tick's publishes to nats-py, and one fence behind them."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            queue, self._queue, self._queue_bytes = self._queue, [], 0
+            try:
+                for subject, payload, outcome in queue:
+                    self._fences.add(subject, len(payload), outcome)
+                    await self._client.publish(subject, payload)
+                number = self._fences.seal(self._loop.time())
+                await self._client.publish(f"{self._inbox}.{number}")
+            except (nats.errors.Error, OSError, ValueError) as error:
+                self._lose(f"publishing failed: {error}")
+                return
+
+    async def _watch(self) -> None:
+        """Keeps a fence going at least every FENCE_INTERVAL_SECONDS, and gives the connection up when one stays out."""
+        while True:
+            await asyncio.sleep(FENCE_INTERVAL_SECONDS / 2)
+            oldest = self._fences.oldest_sent_at()
+            if oldest is None:
+                self._wake.set()
+            elif self._loop.time() - oldest > FENCE_TIMEOUT_SECONDS:
+                self._lose(f"NATS did not answer for {FENCE_TIMEOUT_SECONDS:g} s")
+                return
+
+    async def _fence_returned(self, message: Msg) -> None:
+        self._fences.returned(int(message.subject.rpartition(".")[2]))
+        self._on_settled()
+
+    async def _error(self, error: Exception) -> None:
+        """nats-py's error callback; it must never raise, or the read loop ends."""
+        if isinstance(error, nats.errors.SlowConsumerError):
+            subscription = self._subscriptions.get(id(error.sub))
+            if subscription is not None:
+                self._on_dropped(subscription.label)
+            return
+        found = _VIOLATION.search(str(error))
+        if found is None:
+            self._last_error = str(error) or type(error).__name__
+            return
+        verb, subject = found.groups()
+        said = str(error).removeprefix("nats: ")
+        if verb.lower() == "publish":
+            self._fences.denied(subject, said)
+            for waiting in self._asking.get(subject.lower(), ()):
+                if not waiting.done():
+                    waiting.set_result(said)
+            return
+        for subscription in list(self._subscriptions.values()):
+            if subscription.subject.lower() == subject.lower():
+                subscription.end(GatewayError(FORBIDDEN, f"NATS refuses {subscription.subject!r}: {said}"))
+
+    async def _closed(self) -> None:
+        self._lose(self._last_error or str(self._client.last_error or "") or "the connection was closed")
+
+    def _lose(self, reason: str) -> None:
+        if self.lost.done():
+            return
+        self.lost.set_result(reason)
+        queue, self._queue, self._queue_bytes = self._queue, [], 0
+        self._fences.fail(GatewayError(UNCONFIRMED, "the connection to NATS was lost: unknown whether accepted"))
+        for _, _, outcome in queue:
+            outcome(unavailable())
+        for subscription in self._subscriptions.values():
+            subscription.end(GatewayError(NATS_UNAVAILABLE, reason))
+        self._on_settled()
+
+
+def unavailable() -> GatewayError:
+    """The error of everything that needs NATS while there is no connection."""
+    return GatewayError(NATS_UNAVAILABLE, "the gateway has no connection to NATS")

@@ -1,0 +1,85 @@
+"""Which publishes are proven by which fence. Sans-I/O.
+
+A fence is an empty message that the gateway publishes to its own inbox behind a batch of publishes. NATS handles
+one connection's protocol lines in order, so the fence's return proves that the batch was processed, and an error
+about one of the batch arrives before it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from wsgw.errors import FORBIDDEN, GatewayError
+
+#: Told once per publish: None when NATS processed it, else why it is not known to have.
+Outcome = Callable[[GatewayError | None], None]
+
+
+class _Batch:
+    __slots__ = ("denied", "id", "publishes", "sent_at", "size")
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.publishes: list[tuple[str, Outcome]] = []
+        self.denied: dict[str, str] = {}
+        self.size = 0
+        self.sent_at = 0.0
+
+
+class Fences:
+    """The publishes of one connection that NATS has not confirmed yet: ``messages`` and ``bytes`` of them."""
+
+    def __init__(self) -> None:
+        self._open = _Batch(1)
+        self._sealed: deque[_Batch] = deque()
+        self.messages = 0
+        self.bytes = 0
+
+    def add(self, subject: str, size: int, outcome: Outcome) -> None:
+        """A publish of ``size`` bytes was handed to the connection; the next fence covers it."""
+        self._open.publishes.append((subject, outcome))
+        self._open.size += size
+        self.messages += 1
+        self.bytes += size
+
+    def seal(self, now: float) -> int:
+        """Close the batch: the caller publishes the fence of the returned number next."""
+        batch = self._open
+        batch.sent_at = now
+        self._sealed.append(batch)
+        self._open = _Batch(batch.id + 1)
+        return batch.id
+
+    def returned(self, number: int) -> None:
+        """The fence ``number`` came back: settle it and all before it. Unknown numbers are ignored."""
+        while self._sealed and self._sealed[0].id <= number:
+            batch = self._sealed.popleft()
+            self._forget(batch)
+            for subject, outcome in batch.publishes:
+                said = batch.denied.get(subject.lower())
+                outcome(None if said is None else GatewayError(FORBIDDEN, f"NATS refuses {subject!r}: {said}"))
+
+    def denied(self, subject: str, said: str) -> None:
+        """NATS refused publishes to ``subject`` (it tells it in lower case), in the words ``said``."""
+        key = subject.lower()
+        for batch in (*self._sealed, self._open):
+            batch.denied[key] = said
+
+    def fail(self, error: GatewayError) -> None:
+        """The connection is lost: every publish not confirmed gets ``error``."""
+        batches = [*self._sealed, self._open]
+        self._sealed.clear()
+        self._open = _Batch(self._open.id + 1)
+        for batch in batches:
+            self._forget(batch)
+            for _, outcome in batch.publishes:
+                outcome(error)
+
+    def oldest_sent_at(self) -> float | None:
+        """When the oldest fence still out was sent, in the caller's clock; None when none is out."""
+        return self._sealed[0].sent_at if self._sealed else None
+
+    def _forget(self, batch: _Batch) -> None:
+        self.messages -= len(batch.publishes)
+        self.bytes -= batch.size

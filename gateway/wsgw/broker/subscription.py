@@ -1,0 +1,37 @@
+"""What a connection is asked for: interest in subjects, and the credentials to ask with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nats.aio.subscription import Subscription as NatsSubscription
+
+from wsgw.errors import GatewayError
+from wsgw.publication import Publication
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the gateway shows NATS when the URL itself has nothing; a token, or user and password."""
+
+    user: str | None = None
+    password: str | None = None
+    token: str | None = None
+
+
+class Subscription:
+    """Interest in one subject; ``ended`` gets the reason when NATS refuses it or the connection is lost."""
+
+    def __init__(self, subject: str, label: str, deliver: Callable[[Publication], None]) -> None:
+        self.subject = subject
+        self.label = label
+        self.deliver = deliver
+        self.ended: asyncio.Future[GatewayError] = asyncio.get_running_loop().create_future()
+        self.nats: NatsSubscription | None = None
+
+    def end(self, error: GatewayError) -> None:
+        """Tell the owner that nothing more comes."""
+        if not self.ended.done():
+            self.ended.set_result(error)

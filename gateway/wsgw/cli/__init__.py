@@ -1,0 +1,1 @@
+"""The command line: ``wsgw`` with its commands, and ``easer``."""

@@ -1,0 +1,169 @@
+"""``wsgw server`` and ``easer``: run the gateway. One body; they differ in what they listen on and insist on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import uvloop
+import yaml
+
+from wsgw import configfile
+from wsgw import log as logs
+from wsgw import server as process
+from wsgw import settings as config
+from wsgw.broker.broker import masked
+from wsgw.configfile import ConfigFile, channels_of, split_names
+from wsgw.errors import ConfigError, WsgwError
+from wsgw.settings import Settings
+
+log = logging.getLogger("wsgw.server")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Options of the original that switch on features which are not the gateway's: taken, and warned about.
+_IGNORED: tuple[tuple[str, ...], ...] = (("-b", "--basePath"), ("-r", "--restApiPath"), ("--topicPrefix",))
+_IGNORED_FLAGS: tuple[tuple[str, ...], ...] = (
+    ("-s", "--staticContentPath"),
+    ("-m", "--enableMocking"),
+    ("--parseRaw",),
+    ("--parseJson",),
+    ("--parseXml",),
+    ("--parseUrlencoded",),
+)
+
+
+def _options(command: F) -> F:
+    for option in reversed(
+        (
+            click.option("-c", "--config", "file", metavar="FILE", help="The configuration file."),
+            click.option("-d", "--dumpConfig", "dump", is_flag=True, help="Print the configuration in effect."),
+            click.option(
+                "-n", "--natsUri", "nats", metavar="URL,…", help="NATS servers  [default: nats://localhost:4222]"
+            ),
+            click.option("-p", "--port", metavar="PORT", help="The port to listen on  [default: 3007]"),
+            click.option("--listen", metavar="HOST:PORT", help="The address and port to listen on."),
+            click.option("-i", "--inbound", metavar="NAME,…", help="Channels from NATS to clients."),
+            click.option("-o", "--outbound", metavar="NAME,…", help="Channels from clients to NATS."),
+            click.option("-w", "--useWebsocket", "websocket", is_flag=True, help="Serve clients (always on)."),
+            click.option("-u", "--useMessaging", "--usePdms", "messaging", is_flag=True, help="Use NATS (always on)."),
+            click.option("-l", "--logLevel", "level", metavar="LEVEL", help=f"One of {', '.join(logs.LEVELS)}."),
+            click.option("-t", "--logFormat", "format", metavar="FORMAT", help="plainText or json."),
+            click.option("--exit-if-no-nats", is_flag=True, help="End with an error when NATS is not there at start."),
+            *(click.option(*names, hidden=True, expose_value=True, help="Ignored.") for names in _IGNORED),
+            *(click.option(*names, hidden=True, is_flag=True, help="Ignored.") for names in _IGNORED_FLAGS),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(
+    epilog="Example: wsgw server -n nats://localhost:4222 -i IN -o OUT",
+)
+@_options
+def server(**options: Any) -> None:
+    """Run the gateway, with ./wsgw.yml where there is one and no -c is given; listens on 127.0.0.1 unless told."""
+    if options["file"] is None and Path(config.DEFAULT_FILE).exists():
+        options["file"] = config.DEFAULT_FILE
+    _run("wsgw", options, [])
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    epilog='Example: easer -u -w -i "IN" -o "OUT"',
+)
+@_options
+@click.pass_context
+def easer(context: click.Context, /, **options: Any) -> None:
+    """Run the gateway as the original easer did: with its options, on all interfaces."""
+    if not options["websocket"] and _truth("EASER_USE_WEBSOCKET") is not True:
+        raise click.UsageError(
+            "this easer is the gateway between WebSocket clients and NATS only: start it with -u -w, "
+            'for example  easer -u -w -i "IN" -o "OUT"'
+        )
+    _run("easer", options, list(context.args))
+
+
+def _run(program: str, options: Mapping[str, Any], unknown: list[str]) -> None:
+    try:
+        file = configfile.read(options["file"]) if options["file"] else None
+        settings = config.load(_command_line(program, options, file), file=file)
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            click.echo(f"{program}: {line}", err=True)
+        raise SystemExit(1) from None
+    logs.setup(program, settings.log.level, settings.log.format)
+    for warning in _warnings(options, unknown, file):
+        log.warning("%s", warning)
+    if options["dump"]:
+        click.echo(dump(settings), nl=False)
+    if program == "easer" and settings.host in ("0.0.0.0", "::"):
+        log.warning(
+            "listening on all interfaces without authentication: anybody who reaches the port can use the channels"
+        )
+    reload = (lambda: _reload(program, options, settings)) if file is not None else None
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(process.serve(settings, exit_if_no_nats=options["exit_if_no_nats"], reload=reload))
+    except WsgwError as error:
+        log.error("%s", error)
+        raise SystemExit(1) from None
+    log.info("Shutdown process successfully finished")
+
+
+def _command_line(program: str, options: Mapping[str, Any], file: ConfigFile | None) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if program == "easer" and (file is None or "listen" not in file.values):
+        values["listen"] = "0.0.0.0:3007"
+    if options["listen"]:
+        values["listen"] = options["listen"]
+        values["port"] = None
+    if options["port"] is not None:
+        values["port"] = options["port"]
+    if options["nats"] is not None:
+        values["nats"] = {"servers": options["nats"]}
+    if options["inbound"] is not None or options["outbound"] is not None:
+        values["channels"] = channels_of(split_names(options["inbound"] or ""), split_names(options["outbound"] or ""))
+    given = {"level": options["level"], "format": options["format"]}
+    if any(value is not None for value in given.values()):
+        values["log"] = {key: value for key, value in given.items() if value is not None}
+    return values
+
+
+def _warnings(options: Mapping[str, Any], unknown: list[str], file: ConfigFile | None) -> list[str]:
+    found = list(file.warnings) if file is not None else []
+    for names in (*_IGNORED, *_IGNORED_FLAGS):
+        if options[names[-1].lstrip("-").lower()]:
+            found.append(f"option {names[-1]} is one of easer's REST and mock features and is ignored")
+    return found + [f"unknown option {argument} is ignored" for argument in unknown]
+
+
+def dump(settings: Settings) -> str:
+    """The configuration in effect as a file's text, secrets masked."""
+    values = settings.model_dump(mode="json", exclude_none=True)
+    values["nats"]["servers"] = [masked(url) for url in settings.nats.servers]
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _reload(program: str, options: Mapping[str, Any], running: Settings) -> None:
+    """SIGHUP: read the file again. Log level and format change at once; a bad file changes nothing."""
+    try:
+        file = configfile.read(options["file"])
+        fresh = config.load(_command_line(program, options, file), file=file)
+    except ConfigError as error:
+        log.error("configuration not reloaded: %s", error)
+        return
+    logs.setup(program, fresh.log.level, fresh.log.format)
+    others = running.model_dump(exclude={"log"}) != fresh.model_dump(exclude={"log"})
+    log.info("configuration read again%s", "; what changed beside the log needs a restart" if others else "")
+
+
+def _truth(variable: str) -> bool | None:
+    text = os.environ.get(variable, "").strip().lower()
+    return text in ("1", "true", "yes", "on") if text else None

@@ -1,0 +1,27 @@
+"""WebSocket frames as a server writes them (RFC 6455 section 5.2): finished, unmasked, unfragmented."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+_TEXT = 0x81
+_BINARY = 0x82
+
+
+class Message(NamedTuple):
+    """One WebSocket message: ``text`` tells whether ``data`` is sent as text (then it is valid UTF-8) or as binary."""
+
+    text: bool
+    data: bytes
+
+
+def encode(message: Message) -> bytes:
+    """``message`` as one frame with FIN set, ready to be written to any number of clients."""
+    text, data = message
+    opcode = _TEXT if text else _BINARY
+    length = len(data)
+    if length < 126:
+        return bytes((opcode, length)) + data
+    if length < 65536:
+        return bytes((opcode, 126)) + length.to_bytes(2, "big") + data
+    return bytes((opcode, 127)) + length.to_bytes(8, "big") + data

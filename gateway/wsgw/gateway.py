@@ -1,0 +1,237 @@
+"""The gateway without its surfaces: channels, hub, broker and bridges, and what sessions ask of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from wsgw.bridge import Bridge, BridgeState
+from wsgw.broker.broker import Broker
+from wsgw.broker.fences import Outcome
+from wsgw.broker.subscription import Credentials
+from wsgw.channels import Channel, ChannelTable, check_size, publishable, requestable, subscribable
+from wsgw.errors import DRAINING, GatewayError
+from wsgw.hub import Hub
+from wsgw.metrics import Metrics
+from wsgw.outbox import OutboxTotals
+from wsgw.pattern import PatternBridge
+from wsgw.settings import Settings
+
+log = logging.getLogger("wsgw.gateway")
+
+LAG_INTERVAL_SECONDS = 0.25
+
+
+class Drainable(Protocol):
+    """A connected client, as a stop sees it."""
+
+    def drain(self) -> None:
+        """Send what waits and close with 1001, without waiting for the client."""
+
+    def abort(self) -> None:
+        """Drop the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether traffic should come here, and why not: ``nats`` and the bridges that are not subscribed, by channel."""
+
+    ready: bool
+    nats: str
+    bridges: dict[str, str]
+    draining: bool
+
+
+class Gateway:
+    """One process' gateway. Everything happens on the event loop it is started on."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        loop = asyncio.get_running_loop()
+        self.settings = settings
+        self.metrics = metrics
+        self.channels = ChannelTable(settings.channel_table())
+        self.totals = OutboxTotals()
+        self.hub = Hub(metrics, loop.call_soon, loop.time)
+        self.broker = make_broker(settings, metrics)
+        self._bridges = {channel.name: self._bridge(channel) for channel in self.channels.inbound()}
+        self._clients: set[Drainable] = set()
+        self._clients_gone = asyncio.Event()
+        self._lag_task: asyncio.Task[None] | None = None
+        self.draining = False
+        self._clock = loop.time
+        self._make_series()
+
+    # -- life
+
+    async def start(self) -> None:
+        """Start connecting and bridging; returns at once."""
+        await self.broker.start()
+        for bridge in self._bridges.values():
+            bridge.start()
+        self._lag_task = asyncio.get_running_loop().create_task(self._measure_lag())
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Close every client with 1001, and drop those that are not gone after ``timeout_seconds``."""
+        self.draining = True
+        self.hub.flush()
+        for client in list(self._clients):
+            client.drain()
+        if self._clients:
+            self._clients_gone.clear()
+            try:
+                await asyncio.wait_for(self._clients_gone.wait(), timeout_seconds)
+            except TimeoutError:
+                log.warning("%d clients did not finish the closing handshake in time", len(self._clients))
+                for client in list(self._clients):
+                    client.abort()
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """End bridges and the connection to NATS, after what clients published is confirmed."""
+        self.draining = True
+        if self._lag_task is not None:
+            self._lag_task.cancel()
+        for bridge in self._bridges.values():
+            await bridge.stop()
+        await self.broker.stop(timeout_seconds)
+
+    def readiness(self) -> Readiness:
+        """What ``/readyz`` tells."""
+        bridges = {
+            name: f"{bridge.state}: {bridge.reason}"
+            for name, bridge in self._bridges.items()
+            if bridge.state is not BridgeState.SUBSCRIBED
+        }
+        nats = "connected" if self.broker.connected else "not connected"
+        ready = self.broker.connected and not bridges and not self.draining
+        return Readiness(ready, nats, bridges, self.draining)
+
+    # -- clients
+
+    def admit(self) -> None:
+        """Raises GatewayError (draining) when new clients are not taken any more."""
+        if self.draining:
+            raise GatewayError(DRAINING, "the gateway is stopping")
+
+    def connected(self, client: Drainable, transport: str) -> None:
+        """A client is there."""
+        self._clients.add(client)
+        self.metrics.connections.labels(transport).inc()
+
+    def disconnected(self, client: Drainable, transport: str, code_label: str) -> None:
+        """It is gone; ``code_label`` is its close code as ``wsgw_closes_total`` counts it."""
+        if client in self._clients:
+            self._clients.discard(client)
+            self.metrics.connections.labels(transport).dec()
+            self.metrics.closes.labels(code_label).inc()
+        if not self._clients:
+            self._clients_gone.set()
+
+    # -- messages
+
+    def bridge_of(self, name: str) -> tuple[Channel, Bridge]:
+        """The channel to subscribe to under ``name``, and its bridge; raises GatewayError."""
+        channel = subscribable(self.channels, name)
+        return channel, self._bridges[channel.name]
+
+    def publish(self, name: str, payload: bytes, transport: str, outcome: Outcome) -> None:
+        """Publish a client's message; ``outcome`` is told once, at once when it is refused here."""
+        started = self._clock()
+        label = ""
+        try:
+            channel, subject = publishable(self.channels, name)
+            label = channel.name
+            check_size(payload, self.broker.max_payload_bytes)
+        except GatewayError as error:
+            self._count_error(label, error)
+            outcome(error)
+            return
+
+        def settled(error: GatewayError | None) -> None:
+            if error is None:
+                self.metrics.published_messages.labels(label, transport).inc()
+                self.metrics.publish_seconds.labels(label).observe(self._clock() - started)
+            else:
+                self._count_error(label, error)
+            outcome(error)
+
+        self.broker.publish(subject, payload, settled)
+
+    async def request(self, name: str, payload: bytes) -> bytes:
+        """The reply to a client's request; raises GatewayError."""
+        started = self._clock()
+        label = ""
+        try:
+            channel, subject = requestable(self.channels, name)
+            label = channel.name
+            check_size(payload, self.broker.max_payload_bytes)
+            reply = await self.broker.request(subject, payload, channel.timeout_seconds)
+        except GatewayError as error:
+            self._count_error(label, error)
+            raise
+        self.metrics.request_seconds.labels(label).observe(self._clock() - started)
+        return reply
+
+    # -- inside
+
+    def _bridge(self, channel: Channel) -> Bridge:
+        if channel.is_pattern:
+            return PatternBridge(channel, self.broker, self.hub, self.settings.max_subjects)
+        return Bridge(channel, self.broker, self.hub)
+
+    def _count_error(self, label: str, error: GatewayError) -> None:
+        self.metrics.publish_errors.labels(label, error.kind.name).inc()
+
+    def _make_series(self) -> None:
+        """Every counter that a channel can have, at 0: rates are right from the first message on."""
+        metrics = self.metrics
+        totals = self.totals
+        metrics.outbox_messages.set_function(lambda: totals.messages)
+        metrics.outbox_bytes.set_function(lambda: totals.bytes)
+        for transport in ("websocket", "socketio"):
+            metrics.connections.labels(transport).set(0)
+        for channel in self.channels:
+            series: list[Callable[[str], object]] = []
+            if channel.delivers:
+                series += [metrics.subscriptions.labels, metrics.nats_messages.labels, metrics.delivered_bytes.labels]
+                series += [metrics.gaps.labels, metrics.nats_dropped_messages.labels]
+                series += [metrics.delivery_latency_seconds.labels]
+                metrics.dropped_messages.labels(channel.name, channel.slow_consumer)
+                for transport in ("websocket", "socketio"):
+                    metrics.deliveries.labels(channel.name, transport)
+            if channel.accepts:
+                series.append(metrics.publish_seconds.labels)
+                for transport in ("websocket", "socketio", "http"):
+                    metrics.published_messages.labels(channel.name, transport)
+            if not channel.delivers and not channel.accepts:
+                series.append(metrics.request_seconds.labels)
+            for make in series:
+                make(channel.name)
+
+    async def _measure_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_INTERVAL_SECONDS
+            await asyncio.sleep(LAG_INTERVAL_SECONDS)
+            self.metrics.event_loop_lag_seconds.set(max(0.0, loop.time() - due))
+
+
+def make_broker(settings: Settings, metrics: Metrics) -> Broker:
+    """The broker that ``settings`` describe, not started."""
+    nats = settings.nats
+    password = nats.password.get_secret_value() if nats.password else None
+    token = nats.token.get_secret_value() if nats.token else None
+    return Broker(nats.servers, metrics, Credentials(nats.user, password, token))
+
+
+def gateway_of(scope: MutableMapping[str, Any]) -> Gateway:
+    """The gateway of the application that an ASGI ``scope`` belongs to."""
+    gateway = getattr(scope["app"].state, "gateway", None)
+    if not isinstance(gateway, Gateway):
+        raise RuntimeError(  # noqa: TRY004  the application was put together wrongly, no argument has a wrong type
+            "the application's lifespan has not run; where it is mounted, the outer application has to enter "
+            "app.router.lifespan_context(app) in its own lifespan"
+        )
+    return gateway

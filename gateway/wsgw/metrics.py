@@ -1,0 +1,140 @@
+"""The one table of Prometheus metrics, and the objects made from it.
+
+The ``channel`` label is always a configured channel name, never a concrete subject; ``transport`` is one of
+``websocket``, ``socketio``, ``http``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from wsgw import __version__
+
+_FAST = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One metric: full ``name`` as scraped, ``kind`` (counter, gauge, histogram), ``labels`` and ``help``."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+
+
+TABLE: tuple[Spec, ...] = (
+    Spec("wsgw_connections", "gauge", ("transport",), "Clients connected now."),
+    Spec("wsgw_subscriptions", "gauge", ("channel",), "Sessions subscribed to the channel now."),
+    Spec("wsgw_nats_messages_total", "counter", ("channel",), "Publications received from NATS."),
+    Spec(
+        "wsgw_deliveries_total",
+        "counter",
+        ("channel", "transport"),
+        "Publications written to a client, one per client.",
+    ),
+    Spec("wsgw_delivered_bytes_total", "counter", ("channel",), "Bytes written to clients, framing included."),
+    Spec(
+        "wsgw_published_messages_total",
+        "counter",
+        ("channel", "transport"),
+        "Messages of clients that NATS accepted.",
+    ),
+    Spec(
+        "wsgw_publish_errors_total",
+        "counter",
+        ("channel", "reason"),
+        "Messages of clients that were refused.",
+    ),
+    Spec(
+        "wsgw_publish_seconds",
+        "histogram",
+        ("channel",),
+        "From a client's message to the proof that NATS has it.",
+    ),
+    Spec("wsgw_request_seconds", "histogram", ("channel",), "From a client's request to the responder's reply."),
+    Spec(
+        "wsgw_delivery_latency_seconds",
+        "histogram",
+        ("channel",),
+        "From a publication's arrival to its writing to clients.",
+    ),
+    Spec(
+        "wsgw_dropped_messages_total",
+        "counter",
+        ("channel", "policy"),
+        "Publications dropped from full outboxes.",
+    ),
+    Spec("wsgw_outbox_messages", "gauge", (), "Publications waiting in outboxes, all sessions."),
+    Spec("wsgw_outbox_bytes", "gauge", (), "Bytes waiting in outboxes, all sessions."),
+    Spec("wsgw_closes_total", "counter", ("code",), "Connections ended, by close code."),
+    Spec("wsgw_publishes_in_flight", "gauge", (), "Messages of clients handed to NATS and not yet confirmed."),
+    Spec("wsgw_rejected_total", "counter", ("reason",), "Connections and HTTP requests refused."),
+    Spec(
+        "wsgw_gaps_total",
+        "counter",
+        ("channel",),
+        "Times the channel may have missed publications while NATS was away.",
+    ),
+    Spec("wsgw_nats_connected", "gauge", (), "1 while NATS answers the gateway's fences."),
+    Spec("wsgw_nats_reconnects_total", "counter", (), "Connections to NATS made again after a loss."),
+    Spec(
+        "wsgw_nats_dropped_messages_total",
+        "counter",
+        ("channel",),
+        "Publications dropped before the gateway took them.",
+    ),
+    Spec("wsgw_event_loop_lag_seconds", "gauge", (), "How late the event loop ran its last periodic timer."),
+    Spec("wsgw_build_info", "gauge", ("version",), "Always 1; the version is in the label."),
+)
+
+
+class Metrics:
+    """All metrics of one gateway, in a registry of its own (nothing is global, so tests and mounts do not collide)."""
+
+    connections: Gauge
+    subscriptions: Gauge
+    nats_messages: Counter
+    deliveries: Counter
+    delivered_bytes: Counter
+    published_messages: Counter
+    publish_errors: Counter
+    publish_seconds: Histogram
+    request_seconds: Histogram
+    delivery_latency_seconds: Histogram
+    dropped_messages: Counter
+    outbox_messages: Gauge
+    outbox_bytes: Gauge
+    closes: Counter
+    publishes_in_flight: Gauge
+    rejected: Counter
+    gaps: Counter
+    nats_connected: Gauge
+    nats_reconnects: Counter
+    nats_dropped_messages: Counter
+    event_loop_lag_seconds: Gauge
+    build_info: Gauge
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        for spec in TABLE:
+            metric: Any
+            if spec.kind == "counter":
+                metric = Counter(spec.name, spec.help, spec.labels, registry=self.registry)
+            elif spec.kind == "gauge":
+                metric = Gauge(spec.name, spec.help, spec.labels, registry=self.registry)
+            else:
+                metric = Histogram(spec.name, spec.help, spec.labels, registry=self.registry, buckets=_FAST)
+            setattr(self, spec.name.removeprefix("wsgw_").removesuffix("_total"), metric)
+        self.build_info.labels(__version__).set(1)
+
+    def exposition(self) -> bytes:
+        """The metrics in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def value(self, name: str, **labels: str) -> float:
+        """One sample's value, 0.0 where there is none yet (for readiness and tests)."""
+        return self.registry.get_sample_value(name, labels) or 0.0

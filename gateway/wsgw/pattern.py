@@ -1,0 +1,275 @@
+"""The task that owns the NATS side of one pattern channel (``chat.*``): interest follows the clients.
+
+A concrete subject is subscribed to from its first session until ``LINGER_SECONDS`` after its last. While any session
+wants the pattern itself there is one subscription to the pattern, and concrete names are served from it. At each
+change both are in effect for ``GRACE_SECONDS``, and ``Overlap`` drops the second copies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+
+from wsgw.bridge import Bridge, BridgeState, Refusal
+from wsgw.broker.broker import Broker
+from wsgw.broker.subscription import Subscription
+from wsgw.channels import Channel
+from wsgw.errors import NATS_UNAVAILABLE, TOO_MANY_SUBJECTS, GatewayError
+from wsgw.hub import Hub
+from wsgw.overlap import Overlap, Source
+from wsgw.publication import Publication
+
+LINGER_SECONDS = 5.0
+GRACE_SECONDS = 1.0
+WINDOW_SECONDS = 0.5
+RETRY_SECONDS = (1.0, 30.0)
+
+
+class _Interest:
+    """One name that sessions joined, or left less than LINGER_SECONDS ago."""
+
+    __slots__ = ("idle_since", "ready", "sessions", "subscribed_at", "subscription")
+
+    def __init__(self, ready: asyncio.Future[None]) -> None:
+        self.ready = ready
+        self.sessions: list[Refusal] = []
+        self.idle_since: float | None = None
+        self.subscription: Subscription | None = None
+        self.subscribed_at = 0.0
+
+    def settle(self) -> None:
+        if not self.ready.done():
+            self.ready.set_result(None)
+
+
+class PatternBridge(Bridge):
+    """See the module. ``max_subjects`` bounds the concrete subjects in use at a time."""
+
+    def __init__(self, channel: Channel, broker: Broker, hub: Hub, max_subjects: int) -> None:
+        super().__init__(channel, broker, hub)
+        self._max_subjects = max_subjects
+        self._interests: dict[str, _Interest] = {}
+        self._orphans: list[Subscription] = []
+        self._pattern: Subscription | None = None
+        self._retry_at = 0.0
+        self._retry_delay = RETRY_SECONDS[0]
+        #: what concrete names are served from: this, or both while a change goes on
+        self._source = Source.CONCRETE
+        self._overlap: Overlap | None = None
+        self._changed = asyncio.Event()
+
+    def join(self, name: str, refused: Refusal) -> asyncio.Future[None]:
+        """A session subscribes to ``name``; done when NATS' interest is in effect, or cannot be now (NATS is away).
+
+        Raises GatewayError (too_many_subjects) at once. ``refused`` is called, before the future is done or later,
+        when NATS refuses the subject.
+        """
+        interest = self._interests.get(name)
+        if interest is None:
+            if name != self.channel.name:
+                self._make_room()
+            interest = self._interests[name] = _Interest(asyncio.get_running_loop().create_future())
+            if self._source is Source.PATTERN or not self._broker.connected:
+                interest.settle()
+            self._changed.set()
+        interest.sessions.append(refused)
+        interest.idle_since = None
+        return asyncio.shield(interest.ready)
+
+    def leave(self, name: str, refused: Refusal) -> None:
+        """Undo a ``join`` with the same arguments; harmless after a refusal."""
+        interest = self._interests.get(name)
+        if interest is not None and refused in interest.sessions:
+            interest.sessions.remove(refused)
+            if not interest.sessions:
+                interest.idle_since = asyncio.get_running_loop().time()
+                self._changed.set()
+
+    # -- inside
+
+    async def _run(self) -> None:
+        while True:
+            await self._broker.wait_connected()
+            try:
+                await self._follow()
+            except GatewayError as error:
+                if any(interest.subscription for interest in self._interests.values()) or self._pattern is not None:
+                    self._gaps.inc()
+                self._forget_connection()
+                await self._failed(error)
+
+    async def _follow(self) -> None:
+        """Keep NATS' interest as the sessions want it; raises GatewayError when the connection is lost."""
+        now = asyncio.get_running_loop().time
+        if self.state is BridgeState.STARTING:
+            self._subscribed()
+        while True:
+            self._changed.clear()
+            await self._drop_idle(now())
+            if self._pattern is not None and self._pattern.ended.done():
+                await self._lose_pattern(self._pattern)
+            wants_pattern = self.channel.name in self._interests
+            if wants_pattern and self._pattern is None and now() >= self._retry_at:
+                await self._start_pattern()
+            if self._pattern is None:
+                await self._subscribe_missing()
+            elif not wants_pattern:
+                await self._stop_pattern()
+            timed = self.state is BridgeState.FAILED or any(i.idle_since is not None for i in self._interests.values())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), 0.5 if timed else None)
+            if not self._broker.connected:
+                raise GatewayError(NATS_UNAVAILABLE, "the connection to NATS was lost")
+
+    async def _start_pattern(self) -> None:
+        concrete = [interest for interest in self._interests.values() if interest.subscription is not None]
+        if concrete:
+            self._overlap = Overlap(Source.PATTERN, WINDOW_SECONDS)
+        try:
+            self._pattern = await self._subscribe(self.channel.subject, self._deliver_pattern)
+        except GatewayError as error:
+            if error.kind is NATS_UNAVAILABLE:
+                raise
+            self._overlap = None
+            self._refuse_pattern(error)
+            return
+        self._pattern.ended.add_done_callback(lambda _: self._changed.set())
+        self._retry_delay = RETRY_SECONDS[0]
+        self._subscribed()
+        self._source = Source.PATTERN
+        if self._overlap is not None:
+            self._overlap.settle_all()
+        for interest in self._interests.values():
+            interest.settle()
+        if concrete:
+            await self._wait(GRACE_SECONDS)
+            for interest in concrete:
+                await self._unsubscribe(interest)
+            await self._wait(WINDOW_SECONDS)  # second copies of what came just before
+            self._overlap = None
+
+    async def _stop_pattern(self) -> None:
+        now = asyncio.get_running_loop().time
+        self._overlap = Overlap(Source.CONCRETE, WINDOW_SECONDS)
+        while True:
+            await self._subscribe_missing()
+            young = [i for i in self._interests.values() if now() - i.subscribed_at < GRACE_SECONDS]
+            if not young:
+                break
+            await self._wait(GRACE_SECONDS)
+        pattern, self._pattern = self._pattern, None
+        self._source = Source.CONCRETE
+        if pattern is not None:
+            await self._broker.unsubscribe(pattern)
+        await self._wait(WINDOW_SECONDS)
+        self._overlap = None
+
+    async def _subscribe_missing(self) -> None:
+        missing = [
+            self._subscribe_concrete(name, interest)
+            for name, interest in self._interests.items()
+            if interest.subscription is None and name != self.channel.name
+        ]
+        for result in await asyncio.gather(*missing, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _subscribe_concrete(self, name: str, interest: _Interest) -> None:
+        def deliver(publication: Publication) -> None:
+            self._deliver_concrete(name, publication, Source.CONCRETE)
+
+        try:
+            subscription = await self._subscribe(self.channel.subject_of(name), deliver)
+        except GatewayError as error:
+            if error.kind is NATS_UNAVAILABLE:
+                raise
+            self._refuse(name, interest, error)
+            return
+        if self._interests.get(name) is not interest:  # made room for another while NATS was asked
+            self._orphans.append(subscription)
+            return
+        if self._overlap is not None:
+            self._overlap.settle(name)
+        interest.subscription = subscription
+        interest.subscribed_at = asyncio.get_running_loop().time()
+        subscription.ended.add_done_callback(lambda ended: self._ended(name, interest, ended.result()))
+        interest.settle()
+
+    def _deliver_pattern(self, publication: Publication) -> None:
+        self._hub.publish(self.channel.name, publication)
+        self._deliver_concrete(self.channel.name_of(publication.subject), publication, Source.PATTERN)
+
+    def _deliver_concrete(self, name: str, publication: Publication, source: Source) -> None:
+        if self._overlap is not None:
+            taken = self._overlap.is_first(source, name, publication.payload, publication.received_at)
+        else:
+            taken = source is self._source
+        if taken:
+            self._received.inc()
+            self._hub.publish(name, publication)
+
+    def _make_room(self) -> None:
+        concrete = [(name, i) for name, i in self._interests.items() if name != self.channel.name]
+        if len(concrete) < self._max_subjects:
+            return
+        idle = [(i.idle_since, name) for name, i in concrete if i.idle_since is not None]
+        if not idle:
+            raise GatewayError(
+                TOO_MANY_SUBJECTS, f"channel {self.channel.name!r} has its {self._max_subjects} subjects in use"
+            )
+        interest = self._interests.pop(min(idle)[1])
+        if interest.subscription is not None:
+            self._orphans.append(interest.subscription)
+
+    async def _drop_idle(self, now: float) -> None:
+        for name, interest in list(self._interests.items()):
+            if interest.idle_since is not None and now - interest.idle_since >= LINGER_SECONDS:
+                del self._interests[name]
+                await self._unsubscribe(interest)
+        while self._orphans:
+            await self._broker.unsubscribe(self._orphans.pop())
+
+    async def _lose_pattern(self, pattern: Subscription) -> None:
+        """NATS took the pattern's subscription back; concrete names go on with their own."""
+        await self._broker.unsubscribe(pattern)
+        self._pattern, self._source = None, Source.CONCRETE
+        self._refuse_pattern(pattern.ended.result())
+
+    def _refuse_pattern(self, error: GatewayError) -> None:
+        self._note_failure(error)
+        self._retry_at = asyncio.get_running_loop().time() + self._retry_delay * random.uniform(0.5, 1)
+        self._retry_delay = min(self._retry_delay * 2, RETRY_SECONDS[1])
+        if self.channel.name in self._interests:
+            self._interests[self.channel.name].settle()
+
+    def _refuse(self, name: str, interest: _Interest, error: GatewayError) -> None:
+        if self._interests.get(name) is interest:
+            del self._interests[name]
+        sessions, interest.sessions = interest.sessions, []
+        for refused in sessions:
+            refused(error)
+        interest.settle()
+
+    def _ended(self, name: str, interest: _Interest, error: GatewayError) -> None:
+        if error.kind is not NATS_UNAVAILABLE:
+            self._refuse(name, interest, error)
+        self._changed.set()
+
+    async def _unsubscribe(self, interest: _Interest) -> None:
+        subscription, interest.subscription = interest.subscription, None
+        if subscription is not None:
+            await self._broker.unsubscribe(subscription)
+
+    async def _wait(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        if not self._broker.connected:
+            raise GatewayError(NATS_UNAVAILABLE, "the connection to NATS was lost")
+
+    def _forget_connection(self) -> None:
+        self._pattern = self._overlap = None
+        self._source = Source.CONCRETE
+        self._orphans.clear()
+        for interest in self._interests.values():
+            interest.subscription = None
+            interest.settle()

@@ -1,0 +1,268 @@
+"""Socket.IO sockets: the clients of one connection in their namespaces, and the seam to the application above.
+
+Synchronous and without I/O. Below is an Engine.IO session (``Port``) and the connection's ``Sender``; above are the
+application's ``Namespace`` and ``Handler`` objects. Only ``Namespace.connect`` may wait, in a task that the port owns.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from wsgw.errors import INTERNAL, SLOW_CONSUMER
+from wsgw.outbox import Overflow
+from wsgw.publication import Encoded
+from wsgw.sender import Sender
+from wsgw.wire import socketio
+from wsgw.wire.arguments import Argument, Json
+from wsgw.wire.socketio import Decoder, Packet, ProtocolError
+
+#: Most events of one socket that wait for the client's ack; more mean that it does not answer.
+MAX_PENDING_ACKS = 1024
+
+_PROTOCOL_ERROR = 1002
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the handshake's HTTP request said: the last value of each ``query`` key, ``headers`` with lower-case names.
+
+    ``client`` is the address of the other end, empty where it is not known.
+    """
+
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    client: str
+
+
+class Ack(Protocol):
+    """Answers one event of the client; later if need be. A second call, or one after the end, does nothing."""
+
+    def __call__(self, *args: Argument) -> None: ...
+
+
+class Handler(Protocol):
+    """The application's side of one socket. Synchronous; must not block. An exception ends the connection (1011)."""
+
+    def connected(self) -> None:
+        """The client's CONNECT has been answered: what is sent from now on comes behind the answer."""
+
+    def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
+        """The client emitted an event; ``ack`` is None when it asks for no answer."""
+
+    def disconnected(self, code: int) -> None:
+        """The socket has ended: 1000 the client left, 1006 it was lost, otherwise the close code. Once, last."""
+
+
+class ConnectRefused(Exception):
+    """A CONNECT is not accepted; ``message`` and ``data`` go to the client's ``connect_error``."""
+
+    def __init__(self, message: str, data: Json | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+
+
+class Namespace(Protocol):
+    """A namespace that clients can connect to."""
+
+    async def connect(self, socket: Socket, auth: Json | None) -> Handler:
+        """The handler for a new socket. May wait, is cancelled when the client leaves; raises ConnectRefused."""
+
+
+class Port(Protocol):
+    """The Engine.IO session below, as the sockets see it."""
+
+    def connect(self, socket: Socket, auth: Json | None) -> None:
+        """Start ``Namespace.connect`` in a task; then call ``accept`` or ``refuse`` of the sockets."""
+
+    def close(self, code: int) -> None:
+        """End the connection when what was sent before is out."""
+
+    def fail(self, code: int) -> None:
+        """End the connection at once."""
+
+
+class Socket:
+    """One client in one namespace.
+
+    ``sender`` belongs to the connection and is shared by its sockets: batches of SOCKETIO_WIRE are offered to it.
+    """
+
+    __slots__ = ("_acks", "_next_id", "_sockets", "handler", "namespace", "request", "sender", "sid")
+
+    def __init__(self, sockets: Sockets, namespace: str) -> None:
+        self.sid = secrets.token_urlsafe(15)
+        self.namespace = namespace
+        self.request = sockets.request
+        self.sender: Sender = sockets.sender
+        self.handler: Handler | None = None  # None until accepted, and again when gone
+        self._sockets = sockets
+        self._acks: dict[int, Callable[[list[Argument]], None]] = {}
+        self._next_id = 0
+
+    def emit(self, name: str, *args: Argument, ack: Callable[[list[Argument]], None] | None = None) -> None:
+        """Send an event; ``ack`` gets the arguments of the client's answer. Does nothing when the socket is gone."""
+        if not self._sockets.has(self):
+            return
+        id = None
+        if ack is not None:
+            if len(self._acks) >= MAX_PENDING_ACKS:
+                self._sockets.port.fail(SLOW_CONSUMER.close_code)
+                return
+            id = self._next_id
+            self._next_id += 1
+            self._acks[id] = ack
+        self._sockets.send(socketio.encode_event(self.namespace, id, name, args))
+
+    def disconnect(self) -> None:
+        """Take the client out of the namespace; its connection and other namespaces stay."""
+        if self._sockets.has(self):
+            self._sockets.send(socketio.encode_disconnect(self.namespace))
+            self._sockets.leave(self, 1000)
+
+    def close(self, code: int) -> None:
+        """End the client's connection, of all namespaces, when what was sent before is out."""
+        if self._sockets.has(self):
+            self._sockets.port.close(code)
+
+    def acked(self, id: int, args: list[Argument]) -> Callable[[], None] | None:
+        """The client answered the event ``id``: what to call, None where nothing waits for it."""
+        ack = self._acks.pop(id, None)
+        return None if ack is None else lambda: ack(args)
+
+
+class Sockets:
+    """All sockets of one connection: takes its messages apart and leads them to the handlers."""
+
+    def __init__(
+        self,
+        port: Port,
+        sender: Sender,
+        request: Request,
+        namespaces: Mapping[str, Namespace],
+        max_packet_bytes: Callable[[], int],
+    ) -> None:
+        self.port = port
+        self.sender = sender
+        self.request = request
+        self._namespaces = namespaces
+        self._decoder = Decoder(max_packet_bytes)
+        # None: the server ended the socket, whose client may not know it yet
+        self._sockets: dict[str, Socket | None] = {}
+        #: a client was accepted, in any namespace
+        self.accepted = False
+
+    def has(self, socket: Socket) -> bool:
+        """Whether ``socket`` is part of this connection still."""
+        return self._sockets.get(socket.namespace) is socket
+
+    def send(self, item: Encoded) -> None:
+        """Send a packet; a client that lets them pile up is closed."""
+        try:
+            self.sender.send(item)
+        except Overflow:
+            self.port.fail(SLOW_CONSUMER.close_code)
+
+    def message_received(self, data: str | bytes) -> None:
+        """One Engine.IO message. What is no packet, or not one for now, ends the connection (1002)."""
+        try:
+            packet = self._decoder.add(data)
+            if packet is not None:
+                self._packet_received(packet)
+        except ProtocolError as error:
+            _log.debug("Socket.IO client closed: %s", error)
+            self.port.fail(_PROTOCOL_ERROR)
+
+    def accept(self, socket: Socket, handler: Handler) -> None:
+        """``Namespace.connect`` returned ``handler``."""
+        if not self.has(socket):  # it left meanwhile
+            self._call(lambda: handler.disconnected(1006))
+            return
+        socket.handler = handler
+        self.accepted = True
+        self.send(socketio.encode_connect(socket.namespace, socket.sid))
+        self._call(handler.connected)
+
+    def refuse(self, socket: Socket, refusal: ConnectRefused) -> None:
+        """``Namespace.connect`` raised."""
+        if self.has(socket):
+            del self._sockets[socket.namespace]
+            self.send(socketio.encode_connect_error(socket.namespace, refusal.message, refusal.data))
+
+    def leave(self, socket: Socket, code: int) -> None:
+        """The server ended ``socket``."""
+        self._sockets[socket.namespace] = None
+        self._end(socket, code)
+
+    def closed(self, code: int) -> None:
+        """The connection has ended."""
+        sockets, self._sockets = self._sockets, {}
+        for socket in sockets.values():
+            if socket is not None:
+                self._end(socket, code)
+
+    def _packet_received(self, packet: Packet) -> None:
+        namespace = packet.namespace
+        socket = self._sockets.get(namespace)
+        if packet.type == socketio.CONNECT:
+            self._connect(packet)
+        elif socket is None:
+            if packet.type != socketio.DISCONNECT and namespace not in self._sockets:
+                raise ProtocolError(f"a packet for {namespace!r} before CONNECT")
+        elif packet.type == socketio.DISCONNECT:
+            del self._sockets[namespace]
+            self._end(socket, 1000)
+        elif socket.handler is None:
+            raise ProtocolError("an event before CONNECT was answered")
+        elif packet.type == socketio.EVENT:
+            ack = None if packet.id is None else _EventAck(self, socket, packet.id)
+            handler = socket.handler
+            self._call(lambda: handler.event(packet.name, packet.args, ack))
+        else:
+            assert packet.id is not None
+            answered = socket.acked(packet.id, packet.args)
+            if answered is not None:
+                self._call(answered)
+
+    def _connect(self, packet: Packet) -> None:
+        if packet.namespace not in self._namespaces:
+            self.send(socketio.encode_connect_error(packet.namespace, "Invalid namespace", None))
+            return
+        if self._sockets.get(packet.namespace) is not None:
+            raise ProtocolError("a second CONNECT")
+        socket = self._sockets[packet.namespace] = Socket(self, packet.namespace)
+        auth = packet.args[0] if packet.args else None
+        assert auth is None or type(auth) is Json
+        self.port.connect(socket, auth)
+
+    def _end(self, socket: Socket, code: int) -> None:
+        handler, socket.handler = socket.handler, None
+        if handler is not None:
+            self._call(lambda: handler.disconnected(code))
+
+    def _call(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception:
+            _log.exception("a Socket.IO handler failed")
+            self.port.fail(INTERNAL.close_code)
+
+
+class _EventAck:
+    __slots__ = ("_id", "_socket", "_sockets")
+
+    def __init__(self, sockets: Sockets, socket: Socket, id: int) -> None:
+        self._sockets: Sockets | None = sockets
+        self._socket = socket
+        self._id = id
+
+    def __call__(self, *args: Argument) -> None:
+        sockets, self._sockets = self._sockets, None
+        if sockets is not None and sockets.has(self._socket):
+            sockets.send(socketio.encode_ack(self._socket.namespace, self._id, args))

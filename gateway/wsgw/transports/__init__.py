@@ -1,0 +1,1 @@
+"""Where ASGI and uvicorn are known: everything that turns connections and requests into sessions."""

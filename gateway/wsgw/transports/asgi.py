@@ -1,0 +1,127 @@
+"""A ``Link`` over plain ASGI messages, for servers other than ours: the same sessions, on a slower path.
+
+ASGI answers a client's closing handshake by itself, so here a close does not confirm publishes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from wsgw.frames import Message
+from wsgw.link import Receiver
+from wsgw.publication import Batch, Encoded
+from wsgw.transports.direct import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, truncated
+
+Event = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+
+
+class AsgiLink:
+    """See the module. ``run`` is the connection's whole life; its two tasks end with it."""
+
+    def __init__(self, receive: Receive, send: Send, receiver: Receiver, max_message_bytes: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._receiver = receiver
+        self._max_message_bytes = max_message_bytes
+        self._queue: deque[Message] = deque()
+        self._queued_bytes = 0
+        self._paused = False
+        self._wake = asyncio.Event()
+        self._reading = asyncio.Event()
+        self._reading.set()
+        self._close: tuple[int, str] | None = None
+        self._aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._code = 1006
+
+    # -- Link
+
+    def write(self, item: Encoded) -> None:
+        if self._close is None:
+            self._queue.extend(item.messages)
+            self._queued_bytes += item.size
+            self._wake.set()
+            if not self._paused and self._queued_bytes > WRITE_HIGH_WATER_BYTES:
+                self._paused = True
+                self._receiver.writing_paused()
+
+    def write_batch(self, batch: Batch) -> None:
+        for item in batch.items:
+            self.write(item)
+
+    def buffered_bytes(self) -> int:
+        return self._queued_bytes
+
+    def close(self, code: int, reason: str = "") -> None:
+        if self._close is None:
+            self._close = (code, truncated(reason))
+            self._code = code
+            self._wake.set()
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_SECONDS, self.abort)
+
+    def abort(self) -> None:
+        if not self._aborted.done():
+            self._aborted.set_result(None)
+
+    def pause_reading(self) -> None:
+        self._reading.clear()
+
+    def resume_reading(self) -> None:
+        self._reading.set()
+
+    def stop_keepalive(self) -> None:
+        """ASGI gives no way to; the server's pings go on beside the protocol's own heartbeat."""
+
+    # -- inside
+
+    async def run(self) -> None:
+        """Read and write until the connection is over, then tell the receiver."""
+        loop = asyncio.get_running_loop()
+        tasks = {loop.create_task(self._read()), loop.create_task(self._write())}
+        try:
+            await asyncio.wait({*tasks, self._aborted}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._close = self._close or (1006, "")
+            self._receiver.lost(self._code)
+
+    async def _read(self) -> None:
+        while True:
+            await self._reading.wait()
+            event = await self._receive()
+            if event["type"] == "websocket.disconnect":
+                code = event.get("code") or 1005
+                if self._close is None:
+                    self._code = code
+                    self._receiver.close_received(code, event.get("reason") or "")
+                return
+            if self._close is not None:
+                continue
+            text = event.get("text")
+            message = Message(False, event.get("bytes") or b"") if text is None else Message(True, text.encode())
+            if len(message.data) > self._max_message_bytes:
+                self.close(1009, f"a message has at most {self._max_message_bytes} bytes here")
+            else:
+                self._receiver.message_received(message)
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                message = self._queue.popleft()
+                self._queued_bytes -= len(message.data)
+                body: Event = {"text": message.data.decode()} if message.text else {"bytes": message.data}
+                await self._send({"type": "websocket.send", **body})
+                if self._paused and self._queued_bytes < WRITE_HIGH_WATER_BYTES // 4:
+                    self._paused = False
+                    self._receiver.writing_resumed()
+            if self._close is not None:
+                await self._send({"type": "websocket.close", "code": self._close[0], "reason": self._close[1]})
+                return

@@ -1,0 +1,161 @@
+"""``/ws/{channel}``: plain WebSocket, one channel per connection, a message is a payload.
+
+The closing handshake is this surface's acknowledgement: a client's close is answered when all it published is
+settled, with 1000 only if NATS accepted everything.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import orjson
+
+from wsgw.errors import DRAINING, WRONG_DIRECTION, GatewayError, Kind
+from wsgw.frames import Message
+from wsgw.gateway import Gateway, gateway_of
+from wsgw.link import Link
+from wsgw.publication import Encoded, Publication
+from wsgw.sender import Sender
+from wsgw.session import Session
+from wsgw.transports.asgi import Event, Receive, Send
+from wsgw.transports.links import open_link, refuse, run_link
+
+log = logging.getLogger("wsgw.websocket")
+
+TRANSPORT = "websocket"
+
+
+class WebSocketWire:
+    """A payload that is valid UTF-8 is a text message, any other a binary one."""
+
+    transport = TRANSPORT
+
+    def encode(self, name: str, publication: Publication) -> Encoded:
+        payload = publication.payload
+        return Encoded(Message(payload.isascii() or publication.text is not None, payload))
+
+
+WIRE = WebSocketWire()
+
+
+class WebSocketSession:
+    """One connection; a ``Receiver`` of its link, and what the gateway's drain closes."""
+
+    def __init__(self, gateway: Gateway, name: str) -> None:
+        self._gateway = gateway
+        self._name = name
+        self._session = Session(gateway, WIRE, self._refused, Sender(gateway.metrics, gateway.totals, TRANSPORT))
+        self._link: Link | None = None
+        self._unsettled = 0
+        self._closing: int | None = None  # the client's code, once it began the closing handshake
+        self._refusal: GatewayError | None = None
+        self._ended = False
+
+    async def subscribe(self) -> None:
+        """Subscribe where the channel delivers. A refusal is told by ``attach``: a browser sees only close codes."""
+        try:
+            ready = self._session.subscribe(self._name)
+        except GatewayError as error:
+            if error.kind is not WRONG_DIRECTION or not self._publishes():
+                self._refusal = error
+                self._gateway.metrics.rejected.labels(error.kind.name).inc()
+            return
+        if ready is not None:
+            await ready
+
+    def attach(self, link: Link) -> None:
+        """The connection is open: send what waits, or say why the client cannot stay."""
+        self._link = link
+        self._session.open(self)
+        if self._refusal is not None:
+            self._close(self._refusal.kind, self._refusal.message)
+        elif self._gateway.draining:
+            self.drain()
+        else:
+            self._session.sender.attach(link)
+
+    # -- Receiver
+
+    def message_received(self, message: Message) -> None:
+        self._unsettled += 1
+        self._gateway.publish(self._name, message.data, TRANSPORT, self._settled)
+        broker = self._gateway.broker
+        if broker.congested and self._link is not None:
+            self._link.pause_reading()
+            broker.when_clear(self._link.resume_reading)
+
+    def close_received(self, code: int, reason: str) -> None:
+        self._session.sender.close()
+        self._closing = code
+        self._answer_close()
+
+    def writing_paused(self) -> None:
+        self._session.sender.pause()
+
+    def writing_resumed(self) -> None:
+        self._session.sender.resume()
+
+    def lost(self, code: int) -> None:
+        if not self._ended:
+            self._ended = True
+            log.debug("websocket %s: closed with %d", self._name, code)
+            self._session.end(self, code)
+
+    # -- Drainable
+
+    def drain(self) -> None:
+        self._close(DRAINING, "the gateway is stopping")
+
+    def abort(self) -> None:
+        if self._link is not None:
+            self._link.abort()
+
+    # -- inside
+
+    def _publishes(self) -> bool:
+        return any(channel.accepts for channel in self._gateway.channels.candidates(self._name))
+
+    def _settled(self, error: GatewayError | None) -> None:
+        self._unsettled -= 1
+        if error is not None:
+            self._close(error.kind, error.message)
+        self._answer_close()
+
+    def _answer_close(self) -> None:
+        if self._closing is not None and self._unsettled == 0 and self._link is not None:
+            self._link.close(1000)
+
+    def _close(self, kind: Kind, reason: str) -> None:
+        self._session.sender.close()
+        if self._link is not None:
+            self._link.close(kind.close_code, reason)
+
+    def _refused(self, name: str, error: GatewayError) -> None:
+        self._refusal = error
+        self._close(error.kind, error.message)
+
+
+class WebSocketEndpoint:
+    """The plain ASGI callable behind ``/ws/{channel}`` (a class, for Starlette's router wraps functions)."""
+
+    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
+        gateway = gateway_of(scope)
+        await receive()  # websocket.connect
+        try:
+            gateway.admit()
+        except GatewayError as error:
+            gateway.metrics.rejected.labels(error.kind.name).inc()
+            await refuse(scope, send, error.kind.http_status, orjson.dumps(error.as_json()))
+            return
+        name = scope["path_params"]["channel"]
+        session = WebSocketSession(gateway, name)
+        try:
+            await session.subscribe()
+            link = await open_link(scope, receive, send, session, gateway.broker.max_payload_bytes)
+            session.attach(link)
+            log.debug("websocket %s: connected", name)
+            await run_link(link)
+        except OSError:
+            log.debug("websocket %s: the client went before the connection was open", name)
+        finally:
+            session.lost(1006)  # for what ended before there was a link; else a repetition, which is harmless
