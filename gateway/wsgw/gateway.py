@@ -90,6 +90,7 @@ class Gateway:
 
     async def stop(self, timeout_seconds: float) -> None:
         """End bridges and the connection to NATS, after what clients published is confirmed."""
+        log.info("nats: Shutting down")
         self.draining = True
         if self._lag_task is not None:
             self._lag_task.cancel()

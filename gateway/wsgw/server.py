@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
 from wsgw.app import create_app
-from wsgw.errors import WsgwError
+from wsgw.errors import DRAINING, WsgwError
 from wsgw.gateway import Gateway, make_broker
 from wsgw.metrics import Metrics
 from wsgw.settings import Settings
@@ -34,9 +35,9 @@ class PortUnavailable(WsgwError):
 class GatewayServer(uvicorn.Server):
     """uvicorn's server with our stop: it owns no signals, and clients are closed before the sockets are."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Callable[[], Gateway], drain_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
         super().__init__(config)
-        self._gateway = gateway
+        self._state = app.state
         self._drain_seconds = drain_seconds
 
     @contextmanager
@@ -44,14 +45,23 @@ class GatewayServer(uvicorn.Server):
         """Nothing: the base class' raises the signal again when the stop is done, and the exit code would be 143."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            log.info("Server listening on port %d", listener.getsockname()[1])
+        log.info("wsServer: Start up wsServer adapter")
+        log.info("App runs the jobs...")
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
-        await self._gateway().drain(self._drain_seconds)
         log.info("wsServer: Shutting down wsServer adapter")
-        # what is left are HTTP requests: those that have an answer get it, the others end with the process
-        await super().shutdown(sockets)
+        gateway: Gateway = self._state.gateway
+        self._state.socketio.close_all(DRAINING.close_code)
+        await gateway.drain(self._drain_seconds)
         log.info("Shut down webServer")
+        # what is left are HTTP requests: the base class waits a second for them, then ends the lifespan
+        await super().shutdown(sockets)
 
 
 async def serve(settings: Settings, *, exit_if_no_nats: bool = False, reload: Callable[[], None] | None = None) -> None:
@@ -80,11 +90,9 @@ async def serve(settings: Settings, *, exit_if_no_nats: bool = False, reload: Ca
             timeout_graceful_shutdown=1,
             backlog=BACKLOG,
         )
-        server = GatewayServer(config, lambda: app.state.gateway, settings.drain_seconds)
+        server = GatewayServer(config, app, settings.drain_seconds)
         _own_signals(server, reload)
-        log.info("Server listening on port %d", listener.getsockname()[1])
-        log.info("wsServer: Start up wsServer adapter")
-        gc.freeze()
+        gc.freeze()  # what lives as long as the process is not looked at again
         await server.serve([listener])
     finally:
         listener.close()

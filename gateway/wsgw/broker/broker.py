@@ -102,10 +102,15 @@ class Broker:
         """Publish in order of calls; ``outcome`` is told once, with None when NATS has processed the message.
 
         Without a connection it is told so at once (nats_unavailable); when the connection is lost before the proof,
-        ``unconfirmed``; when NATS refuses the subject, ``forbidden``.
+        ``unconfirmed``; when NATS refuses the subject, ``forbidden``; when senders go on although ``congested`` said
+        not to, ``overloaded``.
         """
         if self._connection is None:
             outcome(unavailable())
+            return
+        messages, size = self._connection.in_flight
+        if messages > 2 * MAX_IN_FLIGHT_MESSAGES or size > 2 * MAX_IN_FLIGHT_BYTES:
+            outcome(GatewayError(OVERLOADED, f"{messages} messages are waiting for NATS"))
         else:
             self._connection.publish(subject, payload, outcome)
 

@@ -136,7 +136,7 @@ def producer(
         for path in scenarios:
             messages += scenario.load(path, channel, raw)
     except ConfigError as error:
-        log.error("%s", error)  # noqa: TRY400  the user's affair, not a fault of the program
+        log.error("%s", error)
         sys.exit(1)
     work = Producer(uri, messages, rpc, dump, timeout)
     sys.exit(run(work.run, uri, interrupted="stopped by a signal: not every message was sent and accepted"))

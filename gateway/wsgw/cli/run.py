@@ -42,7 +42,7 @@ def run(work: Callable[[], Coroutine[Any, Any, None]], address: Address, interru
     try:
         stopped = asyncio.run(_until_signal(work))
     except WsgwError as error:
-        log.error("%s", error)  # noqa: TRY400  the user's affair, not a fault of the program
+        log.error("%s", error)
         return 1
     if stopped and interrupted is not None:
         log.error("%s", interrupted)

@@ -54,7 +54,7 @@ class WebSocketSession:
     async def subscribe(self) -> None:
         """Subscribe where the channel delivers. A refusal is told by ``attach``: a browser sees only close codes."""
         try:
-            ready = self._session.subscribe(self._name)
+            ready = self._session.join(self._name)
         except GatewayError as error:
             if error.kind is not WRONG_DIRECTION or not self._publishes():
                 self._refusal = error
@@ -73,6 +73,7 @@ class WebSocketSession:
             self.drain()
         else:
             self._session.sender.attach(link)
+            self._session.listen()
 
     # -- Receiver
 
@@ -99,6 +100,7 @@ class WebSocketSession:
         if not self._ended:
             self._ended = True
             log.debug("websocket %s: closed with %d", self._name, code)
+            self._session.sender.close()
             self._session.end(self, code)
 
     # -- Drainable

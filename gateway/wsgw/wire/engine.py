@@ -287,4 +287,6 @@ class Engine:
 
     def _forget(self, code: int) -> None:
         self.state = State.GONE
+        if self.polled:
+            self._answer(engineio.CLOSE_PACKET)
         self._port.gone(code)

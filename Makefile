@@ -1,0 +1,43 @@
+# `make run` and `make test` do all set-up themselves; they need Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CODE := gateway/wsgw tests scripts
+
+.PHONY: help run test lint format clean up down
+
+help: ## Say what can be made.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+run: $(VENV)/.installed ## Run a NATS server and the gateway here, until Ctrl-C. PORT=, NATS_PORT=, NATS_SERVERS= choose others.
+	@$(BIN)/python scripts/run.py
+
+test: $(VENV)/.installed ## Run all tests. ARGS= goes to pytest.
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed ## Check style and types.
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy $(CODE)
+
+format: $(VENV)/.installed ## Format the code.
+	$(BIN)/ruff check --fix --quiet $(CODE) || true
+	$(BIN)/ruff format $(CODE)
+
+up: ## Start the appliance (Docker Compose) and wait until all of it is healthy.
+	docker compose up -d --build --wait
+
+down: ## Stop the appliance; its data stays.
+	docker compose down
+
+clean: ## Remove what make and the tests made.
+	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed: gateway/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11; choose another with: make PYTHON=python3.13 ..."; exit 1; }
+	@echo "Setting up $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e 'gateway[dev]'
+	@touch $@

@@ -1,0 +1,99 @@
+"""What the official protocol suites talk to (see sio-suite/run.sh): the gateway's own classes and nothing else.
+
+``python tests/conformance/socketio_app.py --port 3000`` (0 takes a free port); prints the port it listens on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+from typing import Any
+
+import uvicorn
+from wsgw.frames import Message
+from wsgw.metrics import Metrics
+from wsgw.outbox import OutboxTotals
+from wsgw.publication import Encoded
+from wsgw.sockets import Ack, Handler, Socket
+from wsgw.transports.direct import DirectProtocol
+from wsgw.transports.socketio import Connection, EngineIOServer, Options, SocketIOServer
+from wsgw.wire.arguments import Argument, Json
+
+
+class Echo:
+    """The bare Engine.IO service: every message goes back."""
+
+    accepted = True
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def message_received(self, data: str | bytes) -> None:
+        packet = Message(False, data) if isinstance(data, bytes) else Message(True, b"4" + data.encode())
+        self._connection.sender.send(Encoded(packet))
+
+    def closed(self, code: int) -> None:
+        pass
+
+
+class Answers:
+    """One socket: tells what it connected with, sends back or acknowledges what it is asked to."""
+
+    def __init__(self, socket: Socket, auth: Json | None) -> None:
+        self._socket = socket
+        self._auth = auth or Json("{}")
+
+    def connected(self) -> None:
+        self._socket.emit("auth", self._auth)
+
+    def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
+        if name == "message":
+            self._socket.emit("message-back", *args)
+        elif name == "message-with-ack" and ack is not None:
+            ack(*args)
+
+    def disconnected(self, code: int) -> None:
+        pass
+
+
+class AnswersNamespace:
+    async def connect(self, socket: Socket, auth: Json | None) -> Handler:
+        return Answers(socket, auth)
+
+
+def application() -> Any:
+    """The ASGI application with both endpoints."""
+    options = Options(
+        max_packet_bytes=lambda: 1_000_000,
+        ping_interval_seconds=0.3,
+        ping_timeout_seconds=0.2,
+        connect_timeout_seconds=1.0,
+    )
+    metrics, totals = Metrics(), OutboxTotals()
+    namespace = AnswersNamespace()
+    engineio = EngineIOServer(Echo, options, metrics=metrics, totals=totals)
+    socketio = SocketIOServer({"/": namespace, "/custom": namespace}, options, metrics=metrics, totals=totals)
+
+    async def route(scope: Any, receive: Any, send: Any) -> None:
+        await (engineio if scope["path"].startswith("/engine.io/") else socketio)(scope, receive, send)
+
+    return route
+
+
+async def serve(port: int) -> None:
+    # asyncio sets TCP_NODELAY only where the protocol is named
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        print(listener.getsockname()[1], flush=True)
+        config = uvicorn.Config(
+            application(), ws=DirectProtocol, ws_per_message_deflate=False, lifespan="off", log_level="warning"
+        )
+        await uvicorn.Server(config).serve([listener])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=3000)
+    asyncio.run(serve(parser.parse_args().port))

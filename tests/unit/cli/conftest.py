@@ -1,0 +1,210 @@
+"""The installed command as a subprocess, and a real nats-server to talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import socketio
+from aiohttp import web
+
+SCRIPTS = Path(sys.executable).parent
+DEADLINE_SECONDS = 30.0
+
+
+class Command:
+    """A running ``wsgw``: ``output`` is what it printed, ``messages`` its log lines without time and label."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self._data = b""
+        self._changed = asyncio.Condition()
+        self._reader = asyncio.ensure_future(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        while data := await self.process.stdout.read(65536):
+            async with self._changed:
+                self._data += data
+                self._changed.notify_all()
+
+    @property
+    def output(self) -> str:
+        return self._data.decode(errors="replace")
+
+    @property
+    def messages(self) -> list[str]:
+        return [line.partition("] ")[2] or line for line in self.output.splitlines()]
+
+    async def printed(self, text: str) -> None:
+        """Wait until ``text`` is somewhere in the output."""
+        async with asyncio.timeout(DEADLINE_SECONDS), self._changed:
+            await self._changed.wait_for(lambda: text in self.output or self._reader.done())
+        assert text in self.output, self.output
+
+    async def ended(self) -> int:
+        """Wait for the exit code."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await self._reader
+            return await self.process.wait()
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return await self.ended()
+
+
+class Start(Protocol):
+    def __call__(self, *arguments: str, **environment: str) -> Awaitable[Command]: ...
+
+
+@pytest.fixture
+async def wsgw() -> AsyncIterator[Start]:
+    """Start the installed ``wsgw`` with arguments and further environment variables."""
+    commands: list[Command] = []
+
+    async def start(*arguments: str, **environment: str) -> Command:
+        process = await asyncio.create_subprocess_exec(
+            SCRIPTS / "wsgw",
+            *arguments,
+            env={k: v for k, v in os.environ.items() if not k.startswith(("WSGW_", "NATS_"))} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        commands.append(Command(process))
+        return commands[-1]
+
+    yield start
+    for command in commands:
+        if command.process.returncode is None:
+            command.process.kill()
+        await command.ended()
+
+
+class NatsServer:
+    """A nats-server on a port of its own choice that it keeps when it is started again."""
+
+    def __init__(self, folder: Path, configuration: str = "") -> None:
+        self._folder = folder
+        self._configuration = folder / "nats.conf"
+        self._configuration.write_text(configuration)
+        self._port = -1
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        arguments: Sequence[str | Path] = [
+            *(SCRIPTS / "nats-server", "-c", self._configuration),
+            *("-a", "127.0.0.1", "-p", str(self._port), "--ports_file_dir", self._folder),
+        ]
+        self._process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        ports = self._folder / f"nats-server_{self._process.pid}.ports"
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not (ports.exists() and ports.read_text()):
+            assert self._process.poll() is None, "nats-server ended"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        self._port = int(json.loads(ports.read_text())["nats"][0].rpartition(":")[2])
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@pytest.fixture
+def start_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], NatsServer]]:
+    """Start nats-servers with a configuration each."""
+    servers: list[NatsServer] = []
+
+    def start(configuration: str = "") -> NatsServer:
+        servers.append(NatsServer(tmp_path_factory.mktemp("nats"), configuration))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a nats-server that stays."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    yield server.url
+    server.stop()
+
+
+class Gateway:
+    """A Socket.IO server (python-socketio's, an independent one) that behaves as the gateway's surface does.
+
+    Events on OUT are accepted, SUM is a request channel, SILENT never acks, anything else is refused.
+    """
+
+    def __init__(self) -> None:
+        self.sio = socketio.AsyncServer(async_mode="aiohttp", cors_allowed_origins=[])
+        self.sio.on("connect", self._connect)
+        self.sio.on("disconnect", self._disconnect)
+        self.sio.on("*", self._event)
+        self.queries: list[str] = []
+        self.received: list[tuple[object, ...]] = []
+        self.sids: list[str] = []
+        self.port = 0
+        self.refusal: tuple[object, ...] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        application = web.Application()
+        self.sio.attach(application)
+        self._runner = web.AppRunner(application, shutdown_timeout=0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        await self.sio.shutdown()
+        await self._runner.cleanup()
+
+    async def _connect(self, sid: str, environ: dict[str, str]) -> None:
+        if self.refusal is not None:
+            raise socketio.exceptions.ConnectionRefusedError(*self.refusal)
+        self.queries.append(environ["QUERY_STRING"])
+        self.sids.append(sid)
+
+    async def _disconnect(self, sid: str, reason: str) -> None:
+        self.sids.remove(sid)
+
+    async def _event(self, event: str, sid: str, *arguments: object) -> object:
+        self.received.append((event, *arguments))
+        if event == "OUT":
+            return True
+        if event == "SUM":
+            return "3" if arguments[0] != "binary" else b"\xff"
+        if event == "SILENT":
+            await asyncio.sleep(3600)
+        if event == "GONE":
+            await self.sio.disconnect(sid)
+        return {"error": {"code": "unknown_channel", "message": f"no channel {event}"}}
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    server = Gateway()
+    await server.start()
+    yield server
+    await server.stop()
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()

@@ -1,0 +1,415 @@
+"""The Engine.IO session's state machine, without I/O and with a clock of the test's own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from wsgw.frames import Message
+from wsgw.wire.engine import Engine, State, Timing
+from wsgw.wire.engineio import BAD_REQUEST, CLOSE_PACKET, NOOP_PACKET, PING_PACKET, UNKNOWN_SID, Refused
+
+TIMING = Timing(ping_interval=25.0, ping_timeout=20.0, probe_timeout=10.0, linger=5.0)
+
+
+def text(data: str) -> Message:
+    return Message(True, data.encode())
+
+
+PROBE, UPGRADE = text("2probe"), text("5")
+
+
+class Recorder:
+    """A port that writes down what it is asked for."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.on_message: Callable[[], None] = lambda: None
+
+    def message_received(self, data: str | bytes) -> None:
+        self.calls.append(("message", data))
+        self.on_message()
+
+    def send(self, packet: Message) -> None:
+        self.calls.append(("send", packet))
+
+    def answer_poll(self, packet: Message | None) -> None:
+        self.calls.append(("answer", packet))
+
+    def reply_to_probe(self) -> None:
+        self.calls.append(("reply",))
+
+    def switch(self) -> None:
+        self.calls.append(("switch",))
+
+    def drop_probe(self, code: int) -> None:
+        self.calls.append(("drop", code))
+
+    def closed(self, code: int) -> None:
+        self.calls.append(("closed", code))
+
+    def gone(self, code: int) -> None:
+        self.calls.append(("gone", code))
+
+    def take(self) -> list[tuple[Any, ...]]:
+        calls, self.calls = self.calls, []
+        return calls
+
+
+@pytest.fixture
+def port() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def polling(port: Recorder) -> Engine:
+    return Engine(port, TIMING, websocket=False, now=100.0)
+
+
+@pytest.fixture
+def websocket(port: Recorder) -> Engine:
+    return Engine(port, TIMING, websocket=True, now=100.0)
+
+
+def ended(code: int) -> list[tuple[Any, ...]]:
+    return [("closed", code), ("gone", code)]
+
+
+def refusal_of(call: Callable[[], object]) -> object:
+    with pytest.raises(Refused) as caught:
+        call()
+    return caught.value.refusal
+
+
+class TestPolling:
+    def test_a_post_is_read_whole_and_in_order(self, polling: Engine, port: Recorder) -> None:
+        polling.post_started(100.0)
+        polling.post_received(b"\x1e".join([b"4%d" % i for i in range(1000)] + [b"bAQ=="]))
+        assert port.take() == [("message", str(i)) for i in range(1000)] + [("message", b"\x01")]
+        polling.post_started(100.0)  # and the next may come
+
+    @pytest.mark.parametrize("packet", [b"abc", b"2", b"2probe", b"5", b"6", b"0{}", b""])
+    def test_a_wrong_packet_ends_the_session_after_those_before_it(
+        self, polling: Engine, port: Recorder, packet: bytes
+    ) -> None:
+        polling.post_started(100.0)
+        assert refusal_of(lambda: polling.post_received(b"4a\x1e" + packet + b"\x1e4b")) is BAD_REQUEST
+        assert port.take() == [("message", "a"), *ended(1002)]
+        assert refusal_of(lambda: polling.poll(100.0)) is UNKNOWN_SID
+        assert refusal_of(lambda: polling.post_started(100.0)) is UNKNOWN_SID
+
+    def test_a_second_poll_ends_the_session(self, polling: Engine, port: Recorder) -> None:
+        assert polling.poll(100.0) is None
+        assert refusal_of(lambda: polling.poll(100.0)) is BAD_REQUEST
+        assert port.take() == [("answer", CLOSE_PACKET), *ended(1002)]
+
+    def test_polls_follow_one_another(self, polling: Engine, port: Recorder) -> None:
+        for _ in range(3):
+            assert polling.poll(100.0) is None
+            polling.poll_answered(empty=True)
+        assert port.take() == []
+
+    def test_a_lost_poll_ends_the_session(self, polling: Engine, port: Recorder) -> None:
+        polling.poll_lost()  # none is in flight
+        assert port.take() == []
+        polling.poll(100.0)
+        polling.poll_lost()
+        assert port.take() == ended(1006)
+
+    def test_a_second_post_ends_the_session(self, polling: Engine, port: Recorder) -> None:
+        polling.post_started(100.0)
+        assert refusal_of(lambda: polling.post_started(100.0)) is BAD_REQUEST
+        assert port.take() == ended(1002)
+        assert refusal_of(lambda: polling.post_received(b"4late")) is UNKNOWN_SID
+        assert port.take() == []
+
+    def test_a_failed_post_ends_the_session(self, polling: Engine, port: Recorder) -> None:
+        polling.poll(100.0)
+        polling.post_started(100.0)
+        polling.post_failed(1009)
+        assert port.take() == [("answer", CLOSE_PACKET), *ended(1009)]
+
+    def test_the_client_closes(self, polling: Engine, port: Recorder) -> None:
+        polling.poll(100.0)
+        polling.post_started(100.0)
+        polling.post_received(b"1\x1e4after")
+        assert port.take() == [("answer", NOOP_PACKET), *ended(1000)]
+
+
+class TestUpgrade:
+    def probe(self, polling: Engine) -> None:
+        assert polling.websocket_opened(100.0)
+        polling.websocket_received(PROBE)
+
+    def test_upgrade(self, polling: Engine, port: Recorder) -> None:
+        assert polling.poll(100.0) is None
+        self.probe(polling)
+        assert port.take() == [("answer", NOOP_PACKET), ("reply",)]
+        assert polling.poll(100.0) == NOOP_PACKET
+        assert not polling.polled
+        polling.websocket_received(UPGRADE)
+        polling.websocket_received(text("4hi"))
+        assert port.take() == [("switch",), ("message", "hi")]
+        assert refusal_of(lambda: polling.poll(100.0)) is BAD_REQUEST
+        assert refusal_of(lambda: polling.post_started(100.0)) is BAD_REQUEST
+        assert not polling.websocket_opened(100.0)
+        polling.tick(115.0)  # the probe's time is over and does not matter
+        assert port.take() == []
+
+    def test_only_one_probe_at_a_time(self, polling: Engine) -> None:
+        assert polling.websocket_opened(100.0)
+        assert not polling.websocket_opened(100.0)
+
+    def test_posts_go_on_during_the_probe(self, polling: Engine, port: Recorder) -> None:
+        self.probe(polling)
+        port.take()
+        polling.post_started(100.0)
+        polling.post_received(b"4a")
+        polling.websocket_received(UPGRADE)
+        assert port.take() == [("message", "a"), ("switch",)]
+
+    def test_no_upgrade_past_a_post_in_flight(self, polling: Engine, port: Recorder) -> None:
+        self.probe(polling)
+        polling.post_started(100.0)
+        port.take()
+        polling.websocket_received(UPGRADE)
+        assert port.take() == [("drop", 1002), *ended(1002)]
+        assert refusal_of(lambda: polling.post_received(b"4late")) is UNKNOWN_SID
+
+    @pytest.mark.parametrize("message", [text("4x"), text("5"), text("2"), text("?"), Message(False, b"2probe")])
+    def test_a_wrong_probe_leaves_the_session_on_polling(
+        self, polling: Engine, port: Recorder, message: Message
+    ) -> None:
+        polling.websocket_opened(100.0)
+        polling.websocket_received(message)
+        assert port.take() == [("drop", 1002)]
+        assert polling.poll(100.0) is None
+        assert polling.websocket_opened(100.0)
+
+    @pytest.mark.parametrize("message", [PROBE, text("4x"), text("5x")])
+    def test_only_the_upgrade_follows_the_probe(self, polling: Engine, port: Recorder, message: Message) -> None:
+        self.probe(polling)
+        port.take()
+        polling.websocket_received(message)
+        assert port.take() == [("drop", 1002)]
+        assert polling.state is State.POLLING
+
+    def test_a_probe_that_does_not_finish_in_time(self, polling: Engine, port: Recorder) -> None:
+        self.probe(polling)
+        port.take()
+        assert polling.deadline == 110.0
+        polling.tick(110.0)
+        assert port.take() == [("drop", 1002)]
+        assert polling.poll(110.0) is None
+        assert polling.deadline == 125.0
+
+    def test_a_lost_probe_leaves_the_session_on_polling(self, polling: Engine, port: Recorder) -> None:
+        self.probe(polling)
+        port.take()
+        polling.websocket_lost(1006)
+        assert port.take() == []
+        assert polling.poll(100.0) is None
+
+    def test_a_close_ends_the_probe(self, polling: Engine, port: Recorder) -> None:
+        self.probe(polling)
+        port.take()
+        polling.close(1001, 100.0)
+        assert port.take() == [("drop", 1001), ("closed", 1001)]
+        polling.websocket_lost(1006)
+        assert port.take() == []
+
+
+class TestWebSocket:
+    def test_messages(self, websocket: Engine, port: Recorder) -> None:
+        websocket.websocket_received(text("4a"))
+        websocket.websocket_received(Message(False, b"\x00"))
+        assert port.take() == [("message", "a"), ("message", b"\x00")]
+
+    @pytest.mark.parametrize("data", ["abc", "", "2", "2probe", "5", "6", "0"])
+    def test_a_wrong_packet_ends_the_session(self, websocket: Engine, port: Recorder, data: str) -> None:
+        websocket.websocket_received(text(data))
+        websocket.websocket_received(text("4late"))
+        assert port.take() == ended(1002)
+
+    def test_the_client_closes(self, websocket: Engine, port: Recorder) -> None:
+        websocket.websocket_received(text("1"))
+        assert port.take() == ended(1000)
+
+    def test_it_is_lost(self, websocket: Engine, port: Recorder) -> None:
+        websocket.websocket_lost(1006)
+        websocket.websocket_lost(1006)
+        assert port.take() == ended(1006)
+
+    def test_the_server_closes(self, websocket: Engine, port: Recorder) -> None:
+        websocket.close(1001, 100.0)
+        websocket.close(1000, 100.0)
+        assert port.take() == ended(1001)
+
+    def test_no_poll_and_no_second_websocket(self, websocket: Engine) -> None:
+        assert refusal_of(lambda: websocket.poll(100.0)) is BAD_REQUEST
+        assert not websocket.websocket_opened(100.0)
+
+
+class TestHeartbeat:
+    def test_pings_go_on_while_pongs_come(self, websocket: Engine, port: Recorder) -> None:
+        for due in (125.0, 150.0, 175.0):
+            assert websocket.deadline == due
+            websocket.tick(due - 0.1)
+            assert port.take() == []
+            websocket.tick(due)
+            websocket.tick(due)
+            assert port.take() == [("send", PING_PACKET)]
+            assert websocket.deadline == due + 20.0
+            websocket.websocket_received(text("3"))
+            websocket.tick(due + 20.0)
+            assert port.take() == []
+
+    def test_no_pong_in_time_ends_the_session(self, websocket: Engine, port: Recorder) -> None:
+        websocket.tick(125.0)
+        port.take()
+        websocket.tick(144.9)
+        assert port.take() == []
+        websocket.tick(145.0)
+        assert port.take() == ended(1006)
+
+    def test_a_process_that_was_late_itself_leaves_the_client_time(self, websocket: Engine, port: Recorder) -> None:
+        websocket.tick(160.0)
+        assert port.take() == [("send", PING_PACKET)]
+        assert websocket.deadline == 170.0
+
+    def test_a_late_poll_finds_the_session_over(self, polling: Engine, port: Recorder) -> None:
+        polling.tick(125.0)
+        assert refusal_of(lambda: polling.poll(145.0)) is UNKNOWN_SID
+        assert port.take() == [("send", PING_PACKET), *ended(1006)]
+
+    def test_a_pong_by_post(self, polling: Engine, port: Recorder) -> None:
+        polling.tick(125.0)
+        polling.post_started(126.0)
+        polling.post_received(b"3")
+        polling.tick(149.0)
+        assert port.take() == [("send", PING_PACKET)]
+
+
+class TestClose:
+    def test_a_poll_in_flight_is_answered_with_what_waits_and_the_close(self, polling: Engine, port: Recorder) -> None:
+        polling.poll(100.0)
+        polling.close(1001, 100.0)
+        assert port.take() == [("closed", 1001), ("answer", None)]
+        polling.poll_answered(empty=True)
+        assert [call[0] for call in port.take()] == ["gone"]
+
+    def test_between_two_polls_it_lingers(self, polling: Engine, port: Recorder) -> None:
+        polling.close(1001, 100.0)
+        assert port.take() == [("closed", 1001)]
+        assert polling.deadline == 105.0
+        assert refusal_of(lambda: polling.post_started(101.0)) is BAD_REQUEST
+        assert not polling.websocket_opened(101.0)
+        assert polling.poll(101.0) is None
+        polling.poll_answered(empty=False)
+        assert port.take() == []
+        assert polling.poll(101.0) is None
+        polling.poll_answered(empty=True)
+        assert [call[0] for call in port.take()] == ["gone"]
+        assert refusal_of(lambda: polling.poll(101.0)) is UNKNOWN_SID
+
+    def test_lingering_ends(self, polling: Engine, port: Recorder) -> None:
+        polling.close(1001, 100.0)
+        polling.tick(104.9)
+        polling.tick(105.0)
+        polling.tick(106.0)
+        assert port.take() == [("closed", 1001), ("gone", 1006)]
+
+    def test_failing_ends_lingering(self, polling: Engine, port: Recorder) -> None:
+        polling.close(1001, 100.0)
+        polling.fail(1006)
+        polling.fail(1006)
+        assert port.take() == [("closed", 1001), ("gone", 1006)]
+
+    @pytest.mark.parametrize("end", ["close", "fail"])
+    def test_the_rest_of_a_post_is_not_read_after_a_close(self, polling: Engine, port: Recorder, end: str) -> None:
+        port.on_message = lambda: polling.close(4010, 100.0) if end == "close" else polling.fail(4010)
+        polling.post_started(100.0)
+        polling.post_received(b"4a\x1e4b\x1eabc")
+        assert port.take()[:2] == [("message", "a"), ("closed", 4010)]
+
+
+class Machine(RuleBasedStateMachine):
+    """Whatever comes in whatever order: closed once, gone once and last, one answer for each poll in flight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.port = Recorder()
+        self.now = 0.0
+        self.engine = Engine(self.port, TIMING, websocket=False, now=0.0)
+        self.websocket = False
+
+    def attempt(self, call: Callable[[], object]) -> None:
+        with contextlib.suppress(Refused):
+            call()
+
+    @rule()
+    def poll(self) -> None:
+        self.attempt(lambda: self.engine.poll(self.now))
+
+    @rule(empty=st.booleans())
+    def answer(self, empty: bool) -> None:
+        if self.engine.polled:
+            self.engine.poll_answered(empty=empty)
+
+    @rule()
+    def lose_poll(self) -> None:
+        self.engine.poll_lost()
+
+    @rule()
+    def post_started(self) -> None:
+        self.attempt(lambda: self.engine.post_started(self.now))
+
+    @rule(body=st.sampled_from([b"4a", b"3", b"1", b"x", b"4a\x1e4b"]))
+    def post(self, body: bytes) -> None:
+        self.attempt(lambda: self.engine.post_received(body))
+
+    @rule()
+    def open(self) -> None:
+        self.websocket = self.engine.websocket_opened(self.now) or self.websocket
+
+    @rule(data=st.sampled_from(["2probe", "5", "4a", "3", "1", "x"]))
+    def receive(self, data: str) -> None:
+        if self.websocket:
+            self.engine.websocket_received(text(data))
+
+    @rule()
+    def lose(self) -> None:
+        if self.websocket:
+            self.websocket = False
+            self.engine.websocket_lost(1006)
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 5.0, 20.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.engine.tick(self.now)
+
+    @rule()
+    def close(self) -> None:
+        self.engine.close(1001, self.now)
+
+    @invariant()
+    def calls_make_sense(self) -> None:
+        names = [call[0] for call in self.port.calls]
+        assert names.count("closed") <= 1
+        assert names.count("switch") <= 1
+        assert (names[-1:] == ["gone"]) is (self.engine.state is State.GONE) is ("gone" in names)
+        assert self.engine.state in (State.GONE, State.LINGERING) or "closed" not in names
+        assert "closed" not in names or "message" not in names[names.index("closed") :]
+        if self.engine.state is State.GONE:
+            assert not self.engine.polled
+        else:
+            assert self.engine.deadline < self.now + 46
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
