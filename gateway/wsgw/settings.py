@@ -68,37 +68,53 @@ class _Model(BaseModel):
 
 
 class NatsSettings(_Model):
-    """Where NATS is, and what to show it where the URL has no credentials."""
+    """Where NATS is, and what to show it."""
 
-    servers: Annotated[list[str], BeforeValidator(_servers)] = ["nats://localhost:4222"]
-    user: str | None = None
-    password: SecretStr | None = None
-    token: SecretStr | None = None
+    servers: Annotated[list[str], BeforeValidator(_servers)] = Field(
+        default=["nats://localhost:4222"],
+        description="`nats://` or `tls://` URLs, tried in turn; credentials in a URL win over the keys below.",
+    )
+    user: str | None = Field(default=None, description="User name.")
+    password: SecretStr | None = Field(default=None, description="Password of `user`.")
+    token: SecretStr | None = Field(default=None, description="Token, instead of user and password.")
 
 
 class OutboxSettings(_Model):
     """How much of a channel may wait for one slow client."""
 
-    messages: int = Field(default=16_384, ge=1, le=1_000_000)
-    bytes: ByteSize = Field(default=ByteSize(4 * 1024 * 1024), ge=1024, le=1024**3)
+    messages: int = Field(default=16_384, ge=1, le=1_000_000, description="Most publications that wait for one client.")
+    bytes: ByteSize = Field(
+        default=ByteSize(4 * 1024 * 1024),
+        ge=1024,
+        le=1024**3,
+        description="Most bytes that wait for one client, what its socket holds included.",
+    )
 
 
 class ChannelSettings(_Model):
-    """One channel; ``subject`` is the name where it is not given."""
+    """One channel."""
 
-    name: str
-    direction: Direction
-    subject: str | None = None
-    slow_consumer: Literal["drop_oldest"] = "drop_oldest"
-    outbox: OutboxSettings = OutboxSettings()
-    timeout: Seconds | None = None
+    name: str = Field(
+        description="What clients call it. `*` and a last `>` make it a pattern whose names clients join."
+    )
+    direction: Direction = Field(
+        description="`inbound` (NATS to client), `outbound` (client to NATS), `both`, `request`."
+    )
+    subject: str | None = Field(default=None, description="The NATS subject; the name where not given.")
+    slow_consumer: Literal["drop_oldest"] = Field(
+        default="drop_oldest", description="What happens when a client's outbox is full."
+    )
+    outbox: OutboxSettings = Field(default=OutboxSettings(), description="Limits of what waits for one slow client.")
+    timeout: Seconds | None = Field(
+        default=None, description="How long a request waits for its reply; `request_timeout` where not given."
+    )
 
 
 class LogSettings(_Model):
     """What is logged, and how."""
 
-    level: str = Field(default="info", json_schema_extra={"enum": list(LEVELS)})
-    format: str = Field(default="plainText", json_schema_extra={"enum": list(FORMATS)})
+    level: str = Field(default="info", description=f"One of {', '.join(LEVELS)}. Payloads are logged at no level.")
+    format: str = Field(default="plainText", description=f"One of {', '.join(FORMATS)}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class Timing(NamedTuple):
     ping_interval: float = 25.0
     ping_timeout: float = 20.0
     probe_timeout: float = 10.0
-    linger: float = 5.0
+    linger: float = 1.0
 
 
 class State(Enum):

@@ -290,12 +290,11 @@ class WebSocketGateway:
     async def handle(self, connection: ServerConnection) -> None:
         assert connection.request is not None
         path = connection.request.path
-        frames = self.frames[path] = []
+        self.frames[path] = []
         if path == "/ws/BOTH":
             for number in range(100):
                 await connection.send(str(number))
-        async for frame in connection:
-            frames.append(frame)
+        self.frames[path] += [frame async for frame in connection]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:

@@ -1,0 +1,108 @@
+"""Writes the tables of README.md and docs/ from the code's own tables; `--check` only says where they differ.
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+from pydantic_core import PydanticUndefined
+
+from wsgw.errors import KINDS
+from wsgw.metrics import TABLE
+from wsgw.settings import ENVIRONMENT, INBOUND_VARIABLE, OUTBOUND_VARIABLE, Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+_MARKED = re.compile(r"<!-- table: (\w+) -->\n.*?<!-- end -->\n", re.DOTALL)
+
+
+def _table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
+    lines: list[Iterable[object]] = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _fields(model: type[BaseModel], prefix: str) -> Iterable[tuple[str, str, str]]:
+    for name, field in model.model_fields.items():
+        inner: Any = field.annotation
+        many = getattr(inner, "__origin__", None) is list
+        if many:
+            inner = inner.__args__[0]
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _fields(inner, f"{prefix}{name}{'[]' if many else ''}.")
+        else:
+            yield f"`{prefix}{name}`", _default(field.default), field.description or ""
+
+
+def _default(value: object) -> str:
+    if value is PydanticUndefined:
+        return "required"
+    if value is None or isinstance(value, SecretStr):
+        return ""
+    return f"`{', '.join(value) if isinstance(value, list) else value}`"
+
+
+def settings() -> str:
+    """Every key of the configuration file."""
+    return _table(("key", "default", "meaning"), _fields(Settings, ""))
+
+
+def environment() -> str:
+    """Every environment variable."""
+    rows = [(" or ".join(f"`{name}`" for name in v.names), f"`{'.'.join(v.key)}`") for v in ENVIRONMENT]
+    rows.append((f"`{INBOUND_VARIABLE}`, `{OUTBOUND_VARIABLE}`", "`channels`, as a whole"))
+    rows.append(("`EASER_USE_WEBSOCKET`", "`-w` of `easer`"))
+    return _table(("variable", "sets"), rows)
+
+
+def errors() -> str:
+    """Every error a client can get."""
+    return _table(
+        ("code", "HTTP", "WebSocket close", "meaning"),
+        ((f"`{kind.name}`", kind.http_status, kind.close_code, kind.summary) for kind in KINDS),
+    )
+
+
+def metrics() -> str:
+    """Every metric."""
+    return _table(
+        ("metric", "type", "labels", "meaning"),
+        ((f"`{spec.name}`", spec.kind, ", ".join(spec.labels), spec.help) for spec in TABLE),
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "environment": environment,
+    "errors": errors,
+    "metrics": metrics,
+}
+
+
+def filled(text: str) -> str:
+    """``text`` with every marked table made anew; raises KeyError for an unknown name."""
+    return _MARKED.sub(lambda m: f"<!-- table: {m[1]} -->\n{TABLES[m[1]]()}<!-- end -->\n", text)
+
+
+def main() -> int:
+    stale = []
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        old = path.read_text(encoding="utf-8")
+        new = filled(old)
+        if new != old:
+            stale.append(path.relative_to(ROOT))
+            if "--check" not in sys.argv:
+                path.write_text(new, encoding="utf-8")
+    what = "are not those of the code; run scripts/docs.py" if "--check" in sys.argv else "were made anew"
+    for path in stale:
+        print(f"{path}: its tables {what}")
+    return int(bool(stale) and "--check" in sys.argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""A real nats-server on a free port, for tests."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+BINARY = Path(sys.executable).parent / "nats-server"
+DEADLINE_SECONDS = 30.0
+
+
+class NatsServer:
+    """Started by the constructor. It takes a free port and keeps it when it is started again.
+
+    ``configuration`` is the text of its configuration file; ``folder`` is a directory of its own.
+    """
+
+    def __init__(self, folder: Path, configuration: str = "") -> None:
+        self._folder = folder
+        self._configuration = folder / "nats.conf"
+        self._configuration.write_text(configuration)
+        self.port = -1
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Returns when it takes connections."""
+        self._process = subprocess.Popen(
+            [
+                *(BINARY, "-c", self._configuration, "-a", "127.0.0.1", "-p", str(self.port)),
+                *("--ports_file_dir", self._folder),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        ports = self._folder / f"nats-server_{self._process.pid}.ports"
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not (ports.exists() and ports.read_text()):
+            assert self._process.poll() is None, "nats-server ended"
+            assert time.monotonic() < deadline, "nats-server does not come up"
+            time.sleep(0.01)
+        self.port = int(json.loads(ports.read_text())["nats"][0].rpartition(":")[2])
+
+    def reload(self, configuration: str) -> None:
+        """Take another configuration without a restart; the server does it some milliseconds later."""
+        self._configuration.write_text(configuration)
+        self._process.send_signal(signal.SIGHUP)
+
+    def freeze(self) -> None:
+        """Stop its process without closing its connections."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Undo ``freeze``."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Kill it; harmless when it is stopped already."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,448 @@
+"""The endpoint on the wire: what is answered to which request, and when sessions end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from wsgw.transports.direct import DirectProtocol
+
+from .conftest import Board, until
+
+POLLING = {"EIO": "4", "transport": "polling"}
+
+
+@pytest.fixture
+async def http(board: Board) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=board.url, timeout=30) as client:
+        yield client
+
+
+class Polling:
+    """One polling session, by hand."""
+
+    def __init__(self, http: httpx.AsyncClient, sid: str) -> None:
+        self.http = http
+        self.sid = sid
+
+    @classmethod
+    async def open(cls, http: httpx.AsyncClient, connect: bool = True) -> Polling:
+        answer = await http.get("", params=POLLING)
+        session = cls(http, json.loads(answer.text[1:])["sid"])
+        if connect:
+            assert (await session.post("40")).text == "ok"
+            assert (await session.get()).text.startswith('40{"sid":')
+        return session
+
+    async def get(self, **more: str) -> httpx.Response:
+        return await self.http.get("", params={**POLLING, "sid": self.sid, **more})
+
+    async def post(self, content: Any) -> httpx.Response:
+        return await self.http.post("", params={**POLLING, "sid": self.sid}, content=content)
+
+
+def websocket(board: Board, sid: str | None = None, **more: Any) -> connect:
+    url = board.url.replace("http", "ws") + "?EIO=4&transport=websocket" + (f"&sid={sid}" if sid else "")
+    return connect(url, proxy=None, **more)
+
+
+async def opened(ws: ClientConnection) -> None:
+    """Through both handshakes."""
+    assert str(await ws.recv()).startswith("0{")
+    await ws.send("40")
+    assert str(await ws.recv()).startswith('40{"sid":')
+
+
+class TestHandshake:
+    async def test_answer(self, board: Board, http: httpx.AsyncClient) -> None:
+        answer = await http.get("", params=POLLING)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["access-control-allow-origin"] == "*"
+        sid = answer.headers["x-wsgw-sid"]
+        assert answer.text == (
+            f'0{{"sid":"{sid}","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}'
+        )
+        assert len(board.server) == 1
+
+    @pytest.mark.parametrize(
+        ("method", "query", "code", "reason"),
+        [
+            ("GET", "", 0, "transport_unknown"),
+            ("GET", "EIO=4", 0, "transport_unknown"),
+            ("GET", "EIO=4&transport=webtransport", 0, "transport_unknown"),
+            ("GET", "EIO=4&transport=polling&sid=none", 1, None),
+            ("POST", "EIO=4&transport=polling&sid=none", 1, None),
+            ("POST", "EIO=4&transport=polling", 2, "bad_handshake_method"),
+            ("PUT", "EIO=4&transport=polling", 2, "bad_handshake_method"),
+            ("GET", "EIO=4&transport=websocket", 3, "bad_request"),
+            ("GET", "EIO=4&transport=polling&j=0", 3, "bad_request"),
+            ("GET", "EIO=3&transport=polling", 5, "unsupported_protocol_version"),
+            ("GET", "transport=polling", 5, "unsupported_protocol_version"),
+        ],
+    )
+    async def test_refusals(
+        self, board: Board, http: httpx.AsyncClient, method: str, query: str, code: int, reason: str | None
+    ) -> None:
+        answer = await http.request(method, f"?{query}")
+        assert answer.status_code == 400
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json()["code"] == code
+        assert len(board.server) == 0
+        if reason is not None:
+            assert board.metrics.value("wsgw_rejected_total", reason=reason) == 1
+
+    @pytest.mark.parametrize("query", ["EIO=3&transport=websocket", "EIO=4&transport=polling", "EIO=4", ""])
+    async def test_refused_websocket(self, board: Board, query: str) -> None:
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(board.url.replace("http", "ws") + "?" + query, proxy=None)
+        assert caught.value.response.status_code == 400
+        assert b'"code":' in (caught.value.response.body or b"")
+
+    async def test_websocket(self, board: Board) -> None:
+        async with websocket(board) as ws:
+            answer = json.loads(str(await ws.recv())[1:])
+            assert answer["upgrades"] == []
+            assert list(answer) == ["sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"]
+
+    async def test_what_the_application_sees_of_the_request(self, board: Board, http: httpx.AsyncClient) -> None:
+        answer = await http.get("?EIO=4&transport=polling&channels=A,%C3%A9&x=", headers={"X-Test": "1"})
+        await Polling(http, answer.headers["x-wsgw-sid"]).post("40")
+        request = board.handlers[0].socket.request
+        assert request.path == "/socket.io/"
+        assert (request.query["channels"], request.query["x"]) == ("A,é", "")
+        assert request.headers["x-test"] == "1"
+        assert request.client == "127.0.0.1"
+
+
+class TestCors:
+    async def test_preflight(self, http: httpx.AsyncClient) -> None:
+        answer = await http.options(
+            "", headers={"Origin": "http://page", "Access-Control-Request-Headers": "x-token,content-type"}
+        )
+        assert answer.status_code == 204
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["access-control-allow-methods"] == "GET,POST"
+        assert answer.headers["access-control-allow-headers"] == "x-token,content-type"
+
+    async def test_only_the_origins_named(self) -> None:
+        async with (
+            Board().serving(DirectProtocol, cors_origins=["http://good"]) as board,
+            httpx.AsyncClient(base_url=board.url) as http,
+        ):
+            good = await http.get("", params=POLLING, headers={"Origin": "http://good"})
+            assert good.headers["access-control-allow-origin"] == "http://good"
+            bad = await http.get("", params=POLLING, headers={"Origin": "http://bad"})
+            assert bad.status_code == 403
+            assert "access-control-allow-origin" not in bad.headers
+            own = await http.get("", params=POLLING, headers={"Origin": board.url.rstrip("/").rpartition("/")[0]})
+            assert own.status_code == 200
+            with pytest.raises(InvalidStatus):
+                await websocket(board, origin="http://bad")  # type: ignore[arg-type]
+
+
+class TestPolling:
+    async def test_messages_both_ways(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        posted = await session.post('42["echo","é",1.0]\x1e451-["echo",{"_placeholder":true,"num":0}]\x1ebAQID')
+        assert posted.headers["content-type"] == "text/html"
+        answer = await session.get()
+        assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
+        assert answer.text == '42["echoed","é",1.0]\x1e451-["echoed",{"_placeholder":true,"num":0}]\x1ebAQID'
+
+    async def test_a_poll_waits_for_what_comes(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        poll = asyncio.ensure_future(session.get())
+        await until(lambda: next(iter(board.server._connections.values())).engine.polled)
+        board.publish(b"1", b"2")
+        board.publish(b"\xff")
+        # all of one tick in one answer
+        assert (await poll).text == (
+            '42["IN","1"]\x1e42["IN","2"]\x1e451-["IN",{"_placeholder":true,"num":0}]\x1eb/w=='
+        )
+        assert board.metrics.value("wsgw_deliveries_total", channel="IN", transport="socketio") == 3
+
+    async def test_all_packets_of_a_post_and_at_most_16_an_answer(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        body = "\x1e".join(f'42["echo",{i}]' for i in range(1000))
+        assert (await session.post(body)).text == "ok"
+        got: list[str] = []
+        while len(got) < 1000:
+            packets = (await session.get()).text.split("\x1e")
+            assert len(packets) <= 16
+            got += packets
+        assert got == [f'42["echoed",{i}]' for i in range(1000)]
+
+    async def test_an_answer_is_bounded_in_bytes(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        board.publish(*[b"x" * 700_000] * 3)
+        for _ in range(3):
+            assert len((await session.get()).content) < 1_000_000
+
+    async def test_a_body_over_the_limit(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        answer = await session.post(b'42["x"]\x1e4' + b"x" * 2_000_000)
+        assert (answer.status_code, answer.json()["message"]) == (413, "Payload too large")
+        assert (await session.get()).status_code == 400
+        assert board.handlers[0].code == 1009
+        assert board.events == []
+
+    async def test_a_body_of_the_limit(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        text = "x" * (2_000_000 - len('42["x",""]'))
+        assert (await session.post(f'42["x","{text}"]')).status_code == 200
+        assert board.events == [("x", text)]
+
+    async def test_broken_packet(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        assert (await session.post('42["x"]\x1eabc\x1e42["y"]')).json()["code"] == 3
+        assert (await session.get()).json()["code"] == 1
+        assert board.handlers[0].code == 1002
+        assert board.events == [("x",)]
+
+    async def test_other_methods(self, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        answer = await http.put("", params={**POLLING, "sid": session.sid})
+        assert (answer.status_code, answer.json()["code"]) == (400, 3)
+
+    async def test_a_second_poll_closes(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        first = asyncio.ensure_future(session.get())
+        await until(lambda: next(iter(board.server._connections.values())).engine.polled)
+        assert (await session.get()).status_code == 400
+        assert (await first).text == "1"
+        assert board.handlers[0].code == 1002
+
+    async def test_a_poll_that_is_given_up_closes(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        poll = asyncio.ensure_future(session.get())
+        await until(lambda: next(iter(board.server._connections.values())).engine.polled)
+        poll.cancel()
+        await until(lambda: board.handlers[0].code == 1006)
+        assert len(board.server) == 0
+
+    async def test_a_post_that_is_given_up_closes(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        started = asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b'42["x"]\x1e'
+            started.set()
+            await asyncio.Event().wait()
+
+        post = asyncio.ensure_future(session.post(body()))
+        await started.wait()
+        await until(lambda: next(iter(board.server._connections.values())).engine._posting)
+        post.cancel()
+        await until(lambda: board.handlers[0].code == 1006)
+        assert board.events == []
+
+    async def test_the_client_closes(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        poll = asyncio.ensure_future(session.get())
+        await until(lambda: next(iter(board.server._connections.values())).engine.polled)
+        assert (await session.post("41\x1e1")).text == "ok"
+        assert (await poll).text == "6"
+        assert board.handlers[0].code == 1000
+        assert len(board.server) == 0
+
+    async def test_the_application_closes(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        assert (await session.post('42["bye",1]\x1e42["x"]')).text == "ok"
+        assert board.handlers[0].code == 4010
+        assert (await session.get()).text == '42["parting",1]\x1e1'
+        assert (await session.get()).json()["code"] == 1
+        assert board.events == []
+
+
+class TestWebSocket:
+    async def test_messages_both_ways(self, board: Board) -> None:
+        async with websocket(board) as ws:
+            await opened(ws)
+            await ws.send('42["echo","é",1.0]')
+            assert await ws.recv() == '42["echoed","é",1.0]'
+            await ws.send('451-7["ask",{"_placeholder":true,"num":0}]')
+            await ws.send(b"\x00\xff")
+            assert await ws.recv() == '461-7[{"_placeholder":true,"num":0}]'
+            assert await ws.recv() == b"\x00\xff"
+            board.publish(b"a", b"\xff")
+            assert await ws.recv() == '42["IN","a"]'
+            assert await ws.recv() == '451-["IN",{"_placeholder":true,"num":0}]'
+            assert await ws.recv() == b"\xff"
+
+    @pytest.mark.parametrize("packet", ["abc", "2", "2probe", "4abc", '42["disconnect"]', "42{}", b"x", '42/no,["x"]'])
+    async def test_a_wrong_packet_closes_that_connection_alone(self, board: Board, packet: str | bytes) -> None:
+        async with websocket(board) as other, websocket(board) as ws:
+            await opened(other)
+            await opened(ws)
+            await ws.send(packet)
+            await ws.send('42["x"]')
+            with pytest.raises(ConnectionClosed) as caught:
+                await ws.recv()
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 1002
+            await until(lambda: board.handlers[1].code == 1002)
+            await other.send('42["echo"]')
+            assert await other.recv() == '42["echoed"]'
+            assert board.events == []
+
+    async def test_events_before_connect(self, board: Board) -> None:
+        async with websocket(board) as ws:
+            await ws.recv()
+            await ws.send('42["x"]')
+            with pytest.raises(ConnectionClosed):
+                await ws.recv()
+        assert board.handlers == []
+
+    @pytest.mark.parametrize(("how", "code"), [("close", 1000), ("leave", 1000), ("own", 4321), ("abort", 1006)])
+    async def test_close_codes(self, board: Board, how: str, code: int) -> None:
+        async with websocket(board) as ws:
+            await opened(ws)
+            if how == "close":
+                await ws.send("1")
+            elif how == "leave":
+                await ws.send("41")
+            elif how == "own":
+                await ws.close(4321)
+            else:
+                ws.transport.abort()
+            await until(lambda: board.handlers[0].code == code)
+
+    async def test_the_application_closes(self, board: Board) -> None:
+        async with websocket(board) as ws:
+            await opened(ws)
+            await ws.send('42["bye",1]')
+            assert await ws.recv() == '42["parting",1]'
+            with pytest.raises(ConnectionClosed) as caught:
+                await ws.recv()
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 4010
+
+    async def test_connect_may_be_refused_fail_or_be_given_up(
+        self, board: Board, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with websocket(board) as ws:
+            await ws.recv()
+            await ws.send('40{"refuse":1}')
+            assert await ws.recv() == '44{"message":"not you","data":{"code":1}}'
+            await ws.send('40{"fail":1}')
+            assert await ws.recv() == '44{"message":"a fault of the gateway"}'
+            assert "ZeroDivisionError" in caplog.text
+            await ws.send('40{"wait":1}')
+            await until(lambda: len(board.auths) == 3)
+        await until(lambda: len(board.server) == 0)
+        assert board.handlers == []
+
+    async def test_a_client_that_does_not_read_costs_bounded_memory(self, board: Board) -> None:
+        async with websocket(board, max_queue=1, close_timeout=0.1) as ws:
+            await opened(ws)
+            payload = b"x" * 100_000
+            await until(lambda: board.publish(*[payload] * 10) or board.totals.bytes > 5_000_000)
+            board.handlers[0].socket.close(1001)
+            assert board.totals.bytes == 0
+
+
+class TestUpgrade:
+    async def test_what_is_sent_meanwhile_waits_for_the_upgrade(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        poll = asyncio.ensure_future(session.get())
+        async with websocket(board, session.sid) as ws:
+            await ws.send("2probe")
+            assert await ws.recv() == "3probe"
+            assert (await poll).text == "6"
+            board.publish(b"1")
+            assert (await session.get()).text == "6"
+            assert (await session.post('42["echo"]')).text == "ok"
+            await ws.send("5")
+            assert await ws.recv() == '42["IN","1"]'
+            assert await ws.recv() == '42["echoed"]'
+            board.publish(b"2")
+            assert await ws.recv() == '42["IN","2"]'
+            assert (await session.get()).json()["code"] == 3
+
+    async def test_a_probe_that_fails_leaves_everything_to_polling(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        async with websocket(board, session.sid) as ws:
+            await ws.send("2probe")
+            await ws.recv()
+            board.publish(b"1")
+        await until(lambda: next(iter(board.server._connections.values()))._websocket is None)
+        board.publish(b"2")
+        assert (await session.get()).text == '42["IN","1"]\x1e42["IN","2"]'
+
+    async def test_only_one_websocket(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        async with websocket(board, session.sid) as ws:
+            await ws.send("2probe")
+            await ws.recv()
+            async with websocket(board, session.sid) as second:
+                with pytest.raises(ConnectionClosed):
+                    await second.recv()
+            await ws.send("5")
+            async with websocket(board, session.sid) as third:
+                with pytest.raises(ConnectionClosed):
+                    await third.recv()
+            await ws.send('42["echo"]')
+            assert await ws.recv() == '42["echoed"]'
+
+    async def test_an_unknown_session(self, board: Board) -> None:
+        with pytest.raises(InvalidStatus) as caught:
+            await websocket(board, "none")
+        assert caught.value.response.status_code == 400
+
+
+class TestTime:
+    async def test_no_pong_in_time(self) -> None:
+        async with Board().serving(DirectProtocol, ping_interval_seconds=0.05, ping_timeout_seconds=0.05) as board:
+            async with websocket(board) as ws, httpx.AsyncClient(base_url=board.url) as http:
+                await opened(ws)
+                await Polling.open(http)
+                assert await ws.recv() == "2"
+                with pytest.raises(ConnectionClosed):
+                    await ws.recv()
+                await until(lambda: [handler.code for handler in board.handlers] == [1006, 1006])
+                assert len(board.server) == 0
+
+    async def test_no_connect_in_time(self) -> None:
+        async with Board().serving(DirectProtocol, connect_timeout_seconds=0.1) as board:
+            async with websocket(board) as silent, websocket(board) as ws:
+                await opened(ws)
+                await silent.recv()
+                with pytest.raises(ConnectionClosed):
+                    await silent.recv()
+                await ws.send('42["echo"]')
+                assert await ws.recv() == '42["echoed"]'
+
+
+class TestDrain:
+    async def test_every_client_is_told(self, board: Board, http: httpx.AsyncClient) -> None:
+        polled, between = await Polling.open(http), await Polling.open(http)
+        poll = asyncio.ensure_future(polled.get())
+        await until(lambda: any(connection.engine.polled for connection in board.server._connections.values()))
+        async with websocket(board) as ws:
+            await opened(ws)
+            board.publish(b"last")
+            board.server.close_all()
+            assert (await poll).text == '42["IN","last"]\x1e1'
+            assert await ws.recv() == '42["IN","last"]'
+            with pytest.raises(ConnectionClosed) as caught:
+                await ws.recv()
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == 1001
+        assert not await board.server.wait_gone(0.01)
+        assert (await between.get()).text == '42["IN","last"]\x1e1'
+        assert await board.server.wait_gone(10)
+        assert [handler.code for handler in board.handlers] == [1001] * 3
+        refused = await http.get("", params=POLLING)
+        assert refused.status_code == 503
+        assert board.metrics.value("wsgw_rejected_total", reason="draining") == 1
+        with pytest.raises(InvalidStatus) as refusal:
+            await websocket(board)
+        assert refusal.value.response.status_code == 503
