@@ -26,8 +26,9 @@ format: $(VENV)/.installed ## Format the code.
 
 up: ## Start the appliance (Docker Compose) and wait until all of it is healthy.
 	docker compose up -d --build --wait
+	@docker compose ps --format 'table {{.Service}}\t{{.Status}}\t{{.Ports}}'
 
-down: ## Stop the appliance; its data stays.
+down: ## Stop the appliance; its data stays (docker compose down -v removes it).
 	docker compose down
 
 clean: ## Remove what make and the tests made.

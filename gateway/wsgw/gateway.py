@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,8 +12,19 @@ from wsgw.bridge import Bridge, BridgeState
 from wsgw.broker.broker import Broker
 from wsgw.broker.fences import Outcome
 from wsgw.broker.subscription import Credentials
-from wsgw.channels import Channel, ChannelTable, check_size, publishable, requestable, subscribable
-from wsgw.errors import DRAINING, GatewayError
+from wsgw.channels import Channel, ChannelTable, Direction, check_size, publishable, requestable, subscribable
+from wsgw.errors import (
+    CLOSE_CODES,
+    DRAINING,
+    FORBIDDEN,
+    KINDS,
+    NATS_UNAVAILABLE,
+    OVERLOADED,
+    TOO_LARGE,
+    UNCONFIRMED,
+    WRONG_DIRECTION,
+    GatewayError,
+)
 from wsgw.hub import Hub
 from wsgw.metrics import Metrics
 from wsgw.outbox import OutboxTotals
@@ -23,6 +34,7 @@ from wsgw.settings import Settings
 log = logging.getLogger("wsgw.gateway")
 
 LAG_INTERVAL_SECONDS = 0.25
+_PUBLISH_ERRORS = (FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, TOO_LARGE, UNCONFIRMED, WRONG_DIRECTION)
 
 
 class Drainable(Protocol):
@@ -73,10 +85,14 @@ class Gateway:
             bridge.start()
         self._lag_task = asyncio.get_running_loop().create_task(self._measure_lag())
 
-    async def drain(self, timeout_seconds: float) -> None:
-        """Close every client with 1001, and drop those that are not gone after ``timeout_seconds``."""
+    def begin_drain(self) -> None:
+        """Take no new clients, and hand the last publications to those there are."""
         self.draining = True
         self.hub.flush()
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Close every client with 1001, and drop those that are not gone after ``timeout_seconds``."""
+        self.begin_drain()
         for client in list(self._clients):
             client.drain()
         if self._clients:
@@ -140,7 +156,7 @@ class Gateway:
     def publish(self, name: str, payload: bytes, transport: str, outcome: Outcome) -> None:
         """Publish a client's message; ``outcome`` is told once, at once when it is refused here."""
         started = self._clock()
-        label = ""
+        label = self._label(name)
         try:
             channel, subject = publishable(self.channels, name)
             label = channel.name
@@ -163,7 +179,7 @@ class Gateway:
     async def request(self, name: str, payload: bytes) -> bytes:
         """The reply to a client's request; raises GatewayError."""
         started = self._clock()
-        label = ""
+        label = self._label(name)
         try:
             channel, subject = requestable(self.channels, name)
             label = channel.name
@@ -182,34 +198,51 @@ class Gateway:
             return PatternBridge(channel, self.broker, self.hub, self.settings.max_subjects)
         return Bridge(channel, self.broker, self.hub)
 
+    def _label(self, name: str) -> str:
+        """The configured name to count ``name`` under, empty where there is none."""
+        return next((channel.name for channel in self.channels.candidates(name)), "")
+
     def _count_error(self, label: str, error: GatewayError) -> None:
         self.metrics.publish_errors.labels(label, error.kind.name).inc()
 
     def _make_series(self) -> None:
-        """Every counter that a channel can have, at 0: rates are right from the first message on."""
-        metrics = self.metrics
-        totals = self.totals
+        """Every series that is not rare, at 0: Prometheus sees the first increase of a counter only then."""
+        metrics, totals = self.metrics, self.totals
         metrics.outbox_messages.set_function(lambda: totals.messages)
         metrics.outbox_bytes.set_function(lambda: totals.bytes)
         for transport in ("websocket", "socketio"):
-            metrics.connections.labels(transport).set(0)
+            metrics.connections.labels(transport)
+        for kind in KINDS:
+            metrics.rejected.labels(kind.name)
+        for code in (*map(str, sorted(CLOSE_CODES)), "other"):
+            metrics.closes.labels(code)
         for channel in self.channels:
-            series: list[Callable[[str], object]] = []
             if channel.delivers:
-                series += [metrics.subscriptions.labels, metrics.nats_messages.labels, metrics.delivered_bytes.labels]
-                series += [metrics.gaps.labels, metrics.nats_dropped_messages.labels]
-                series += [metrics.delivery_latency_seconds.labels]
-                metrics.dropped_messages.labels(channel.name, channel.slow_consumer)
-                for transport in ("websocket", "socketio"):
-                    metrics.deliveries.labels(channel.name, transport)
+                self._make_inbound_series(channel)
             if channel.accepts:
-                series.append(metrics.publish_seconds.labels)
+                metrics.publish_seconds.labels(channel.name)
                 for transport in ("websocket", "socketio", "http"):
                     metrics.published_messages.labels(channel.name, transport)
-            if not channel.delivers and not channel.accepts:
-                series.append(metrics.request_seconds.labels)
-            for make in series:
-                make(channel.name)
+            if channel.direction is Direction.REQUEST:
+                metrics.request_seconds.labels(channel.name)
+            if channel.direction is not Direction.INBOUND:
+                for kind in _PUBLISH_ERRORS:
+                    metrics.publish_errors.labels(channel.name, kind.name)
+
+    def _make_inbound_series(self, channel: Channel) -> None:
+        metrics = self.metrics
+        for metric in (
+            metrics.subscriptions,
+            metrics.nats_messages,
+            metrics.delivered_bytes,
+            metrics.gaps,
+            metrics.nats_dropped_messages,
+            metrics.delivery_latency_seconds,
+        ):
+            metric.labels(channel.name)
+        metrics.dropped_messages.labels(channel.name, channel.slow_consumer)
+        for transport in ("websocket", "socketio"):
+            metrics.deliveries.labels(channel.name, transport)
 
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()

@@ -6,12 +6,15 @@ one loop tick is encoded once per wire, kept, and handed to every subscriber as 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from wsgw.channels import Channel
 from wsgw.metrics import Metrics
 from wsgw.publication import Batch, Encoded, Publication, Wire
 from wsgw.sender import Sender
+
+log = logging.getLogger("wsgw.hub")
 
 #: A group is flushed before the tick ends once this many bytes wait in it.
 BATCH_BYTES = 256 * 1024
@@ -64,8 +67,11 @@ class _Group:
         batch = Batch(self.channel, items)
         written = 0
         for sender in self._members:
-            if sender.offer(batch):
-                written += 1
+            try:
+                if sender.offer(batch):
+                    written += 1
+            except Exception:  # one client's fault is not another's
+                log.exception("channel %s: writing to a client failed", self.channel.name)
         if written:
             self._deliveries.inc(written * len(items))
             self._bytes.inc(written * size)

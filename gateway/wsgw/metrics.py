@@ -36,7 +36,12 @@ TABLE: tuple[Spec, ...] = (
         ("channel", "transport"),
         "Publications written to a client, one per client.",
     ),
-    Spec("wsgw_delivered_bytes_total", "counter", ("channel",), "Bytes written to clients, framing included."),
+    Spec(
+        "wsgw_delivered_bytes_total",
+        "counter",
+        ("channel",),
+        "Bytes written to clients, without WebSocket framing.",
+    ),
     Spec(
         "wsgw_published_messages_total",
         "counter",
@@ -60,7 +65,7 @@ TABLE: tuple[Spec, ...] = (
         "wsgw_delivery_latency_seconds",
         "histogram",
         ("channel",),
-        "From a publication's arrival to its writing to clients.",
+        "From a batch's first arrival to its writing, outboxes not counted.",
     ),
     Spec(
         "wsgw_dropped_messages_total",

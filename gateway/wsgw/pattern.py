@@ -144,18 +144,23 @@ class PatternBridge(Bridge):
             interest.settle()
         if concrete:
             await self._wait(GRACE_SECONDS)
-            for interest in concrete:
-                await self._unsubscribe(interest)
-            await self._wait(WINDOW_SECONDS)  # second copies of what came just before
-            self._overlap = None
+            await self._leave_concrete()
+
+    async def _leave_concrete(self) -> None:
+        for interest in list(self._interests.values()):
+            await self._unsubscribe(interest)
+        await self._wait(WINDOW_SECONDS)  # second copies of what came just before
+        self._overlap = None
 
     async def _stop_pattern(self) -> None:
         now = asyncio.get_running_loop().time
         self._overlap = Overlap(Source.CONCRETE, WINDOW_SECONDS)
         while True:
             await self._subscribe_missing()
-            young = [i for i in self._interests.values() if now() - i.subscribed_at < GRACE_SECONDS]
-            if not young:
+            if self.channel.name in self._interests:  # wanted again meanwhile
+                await self._leave_concrete()
+                return
+            if all(now() - interest.subscribed_at >= GRACE_SECONDS for interest in self._interests.values()):
                 break
             await self._wait(GRACE_SECONDS)
         pattern, self._pattern = self._pattern, None
@@ -193,7 +198,7 @@ class PatternBridge(Bridge):
             self._overlap.settle(name)
         interest.subscription = subscription
         interest.subscribed_at = asyncio.get_running_loop().time()
-        subscription.ended.add_done_callback(lambda ended: self._ended(name, interest, ended.result()))
+        subscription.ended.add_done_callback(lambda _: self._ended(name, interest, subscription))
         interest.settle()
 
     def _deliver_pattern(self, publication: Publication) -> None:
@@ -251,8 +256,10 @@ class PatternBridge(Bridge):
             refused(error)
         interest.settle()
 
-    def _ended(self, name: str, interest: _Interest, error: GatewayError) -> None:
+    def _ended(self, name: str, interest: _Interest, subscription: Subscription) -> None:
+        error = subscription.ended.result()
         if error.kind is not NATS_UNAVAILABLE:
+            self._orphans.append(subscription)
             self._refuse(name, interest, error)
         self._changed.set()
 

@@ -82,6 +82,13 @@ class Sender:
             return []
         return self._delivered(self._outbox.take(max_messages, max_bytes))
 
+    def finish(self) -> None:
+        """Write what waits to the link, even if it is paused: a closing handshake comes behind it."""
+        if self._outbox is not None and self._link is not None:
+            while len(self._outbox):
+                for item in self._delivered(self._outbox.take(FLUSH_MESSAGES, FLUSH_BYTES)):
+                    self._link.write(item)
+
     def close(self) -> None:
         """Send nothing more and forget what waits."""
         self._closed = True

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import disable_created_metrics
 
 from wsgw.app import create_app
 from wsgw.errors import DRAINING, WsgwError
@@ -57,6 +58,7 @@ class GatewayServer(uvicorn.Server):
             server.close()
         log.info("wsServer: Shutting down wsServer adapter")
         gateway: Gateway = self._state.gateway
+        gateway.begin_drain()
         self._state.socketio.close_all(DRAINING.close_code)
         await gateway.drain(self._drain_seconds)
         log.info("Shut down webServer")
@@ -69,6 +71,7 @@ async def serve(settings: Settings, *, exit_if_no_nats: bool = False, reload: Ca
 
     Without ``reload`` SIGHUP stops too, as the original does.
     """
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second sample for each counter, which nothing here uses
     log.info("nats: Start up")
     listener = listen(settings.host, settings.listen_port)
     try:

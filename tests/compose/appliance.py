@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from compose.engine import COMPOSE_FILE
 from prometheus_client.parser import text_string_to_metric_families
+
+from compose.engine import COMPOSE_FILE, ROOT
 
 PORT_VARIABLES = ("WSGW_PORT", "NATS_PORT", "NATS_MONITOR_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
 
@@ -45,12 +46,20 @@ class Appliance:
     def up(self) -> float:
         """Builds and starts everything, waits until all is healthy; returns the seconds that took."""
         started = time.monotonic()
-        self.compose("up", "-d", "--build", "--wait", "--wait-timeout", "300")
+        self._make("make up")
         return time.monotonic() - started
 
     def down(self) -> None:
         """Removes the project's containers, volumes, network and the image built for it."""
+        self._make("make down")
         self.compose("down", "-v", "--rmi", "local", "--remove-orphans", "-t", "5")
+
+    def _make(self, command: str) -> None:
+        env = self._env | {"COMPOSE_PROJECT_NAME": self.name}
+        done = subprocess.run(
+            command.split(), cwd=ROOT, env=env, capture_output=True, text=True, timeout=900, check=False
+        )
+        assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
 
     def services(self) -> list[dict[str, Any]]:
         """The containers as ``docker compose ps`` describes them, stopped ones too."""

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import nats
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
 from compose.appliance import Appliance, poll
 from compose.command import Consumer, run
 from compose.engine import ROOT, kit
-from websockets.asyncio.client import ClientConnection, connect
-
-import nats
 
 # the first test's time includes the build of the image, and the engine's own making where it is missing
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1500)]

@@ -11,6 +11,7 @@ import socket
 from typing import Any
 
 import uvicorn
+
 from wsgw.frames import Message
 from wsgw.metrics import Metrics
 from wsgw.outbox import OutboxTotals

@@ -24,6 +24,8 @@ class NatsServer:
         self._configuration = folder / "nats.conf"
         self._configuration.write_text(configuration)
         self.port = -1
+        #: where its monitoring endpoints are, http://HOST:PORT; another port at each start
+        self.monitoring = ""
         self.start()
 
     @property
@@ -35,7 +37,7 @@ class NatsServer:
         self._process = subprocess.Popen(
             [
                 *(BINARY, "-c", self._configuration, "-a", "127.0.0.1", "-p", str(self.port)),
-                *("--ports_file_dir", self._folder),
+                *("-m", "-1", "--ports_file_dir", self._folder),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -46,7 +48,9 @@ class NatsServer:
             assert self._process.poll() is None, "nats-server ended"
             assert time.monotonic() < deadline, "nats-server does not come up"
             time.sleep(0.01)
-        self.port = int(json.loads(ports.read_text())["nats"][0].rpartition(":")[2])
+        urls = json.loads(ports.read_text())
+        self.port = int(urls["nats"][0].rpartition(":")[2])
+        self.monitoring = urls["monitoring"][0]
 
     def reload(self, configuration: str) -> None:
         """Take another configuration without a restart; the server does it some milliseconds later."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from wsgw.channels import Channel, Direction
 from wsgw.frames import Message
 from wsgw.metrics import Metrics

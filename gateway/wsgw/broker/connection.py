@@ -253,6 +253,8 @@ class Connection:
         found = _VIOLATION.search(str(error))
         if found is None:
             self._last_error = str(error) or type(error).__name__
+            if not isinstance(error, nats.errors.Error | OSError | TimeoutError):
+                log.error("nats: a callback failed", exc_info=error)
             return
         verb, subject = found.groups()
         said = str(error).removeprefix("nats: ")

@@ -138,7 +138,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         conn.receive_data(data)
         events = conn.events_received()
         writes: Iterable[bytes] = conn.data_to_send()
-        if conn.close_rcvd is not None and conn.close_rcvd_then_sent and not self.close_sent:
+        if conn.close_rcvd is not None and conn.parser_exc is None and not self.close_sent:
             writes = list(writes)[:-2]  # without the library's echo of the close and its end of stream
         for event in events:
             if isinstance(event, Frame):
@@ -166,8 +166,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self._lose()
 
     def keepalive_timeout(self) -> None:
+        closing = self.close_sent or self.transport.is_closing()
         super().keepalive_timeout()
-        if self._receiver is not None:
+        if self._receiver is not None and not closing:
             # close() waits for the buffer of a client that does not read
             self._fail(1011)
 

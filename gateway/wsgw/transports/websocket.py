@@ -106,6 +106,7 @@ class WebSocketSession:
     # -- Drainable
 
     def drain(self) -> None:
+        self._session.sender.finish()
         self._close(DRAINING, "the gateway is stopping")
 
     def abort(self) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import nats
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
+
 from wsgw import __version__
 from wsgw.cli.consumer import channels_of
-
-import nats
 
 NOTES = '{"notes":"Some text..."}'
 SCRIPTS = Path(sys.executable).parent

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 from nats.aio.msg import Msg
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.utils import accept_key
+
 from wsgw.cli.producer import message_from
 from wsgw.errors import ConfigError
-
-import nats
 
 NOTES = '{"notes":"Some text..."}'
 STOPPED = ["info: App starts the shutdown process...", "info: Shutdown process successfully finished"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from wsgw.cli import scenario
 from wsgw.cli.scenario import Message
 from wsgw.errors import ConfigError

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from wsgw.frames import Message
 from wsgw.wire.engine import Engine, State, Timing
 from wsgw.wire.engineio import BAD_REQUEST, CLOSE_PACKET, NOOP_PACKET, PING_PACKET, UNKNOWN_SID, Refused

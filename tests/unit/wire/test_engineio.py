@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from wsgw.frames import Message
 from wsgw.wire import engineio
 from wsgw.wire.engineio import MESSAGE, Packet, PacketError, Refused, decode, decode_payload, encode_payload
@@ -59,7 +62,8 @@ def test_payload_round_trip(contents: list[str | bytes]) -> None:
 
 @given(st.binary())
 def test_any_bytes_are_packets_or_refused(data: bytes) -> None:
-    for read in (lambda: [decode(Message(True, data))], lambda: list(decode_payload(data))):
+    reads: list[Callable[[], list[Packet]]] = [lambda: [decode(Message(True, data))], lambda: [*decode_payload(data)]]
+    for read in reads:
         try:
             packets = read()
         except PacketError:

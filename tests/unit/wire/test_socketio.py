@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from wsgw.frames import Message
 from wsgw.publication import Encoded, Publication
 from wsgw.wire.arguments import Argument, Json

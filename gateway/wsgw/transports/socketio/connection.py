@@ -141,6 +141,11 @@ class Connection:
         self._websocket = websocket
         return websocket
 
+    def websocket_lost(self, code: int) -> None:
+        """The session's WebSocket, or the one that probes, was closed by the client, or lost (1006)."""
+        self._websocket = None
+        self.engine.websocket_lost(code)
+
     def uses(self, websocket: WebSocketEnd) -> bool:
         """Whether ``websocket`` is still the session's."""
         return self._websocket is websocket
@@ -304,7 +309,7 @@ class WebSocketEnd:
 
     def lost(self, code: int) -> None:
         if self._connection.uses(self):
-            self._connection.engine.websocket_lost(code)
+            self._connection.websocket_lost(code)
 
     def _is_active(self) -> bool:
         return self._connection.uses(self) and self._connection.engine.state is State.WEBSOCKET

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+
 from wsgw.channels import Channel, Direction
 from wsgw.metrics import Metrics
 from wsgw.outbox import OutboxTotals
@@ -26,7 +27,7 @@ CHANNEL = Channel("IN", Direction.INBOUND, outbox_messages=10**6, outbox_bytes=1
 async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     """Wait for a state, which must come within ``seconds``."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  # conditions of all kinds, on the other side of a socket
             await asyncio.sleep(0.002)
 
 
@@ -110,7 +111,8 @@ class Board:
                 await until(lambda: server.started)
                 yield self
             finally:
-                self.server.close_all()
+                for connection in list(self.server._connections.values()):
+                    connection.fail(1001)  # close_all would wait for those between two polls
                 assert await self.server.wait_gone(10.0)
                 server.should_exit = True
                 await task

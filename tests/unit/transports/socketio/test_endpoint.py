@@ -11,6 +11,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
 from wsgw.transports.direct import DirectProtocol
 
 from .conftest import Board, until
@@ -145,7 +146,7 @@ class TestCors:
             own = await http.get("", params=POLLING, headers={"Origin": board.url.rstrip("/").rpartition("/")[0]})
             assert own.status_code == 200
             with pytest.raises(InvalidStatus):
-                await websocket(board, origin="http://bad")  # type: ignore[arg-type]
+                await websocket(board, origin="http://bad")
 
 
 class TestPolling:
@@ -301,8 +302,12 @@ class TestWebSocket:
                 await ws.recv()
         assert board.handlers == []
 
-    @pytest.mark.parametrize(("how", "code"), [("close", 1000), ("leave", 1000), ("own", 4321), ("abort", 1006)])
-    async def test_close_codes(self, board: Board, how: str, code: int) -> None:
+    @pytest.mark.parametrize(
+        ("how", "codes"),
+        # plain ASGI under uvicorn does not tell a loss from a close without a code
+        [("close", {1000}), ("leave", {1000}), ("own", {4321}), ("abort", {1006, 1005})],
+    )
+    async def test_close_codes(self, board: Board, how: str, codes: set[int]) -> None:
         async with websocket(board) as ws:
             await opened(ws)
             if how == "close":
@@ -313,7 +318,7 @@ class TestWebSocket:
                 await ws.close(4321)
             else:
                 ws.transport.abort()
-            await until(lambda: board.handlers[0].code == code)
+            await until(lambda: board.handlers[0].code in codes)
 
     async def test_the_application_closes(self, board: Board) -> None:
         async with websocket(board) as ws:
@@ -344,7 +349,9 @@ class TestWebSocket:
         async with websocket(board, max_queue=1, close_timeout=0.1) as ws:
             await opened(ws)
             payload = b"x" * 100_000
-            await until(lambda: board.publish(*[payload] * 10) or board.totals.bytes > 5_000_000)
+            while board.totals.bytes < 5_000_000:
+                board.publish(*[payload] * 10)
+                await asyncio.sleep(0)
             board.handlers[0].socket.close(1001)
             assert board.totals.bytes == 0
 
@@ -400,25 +407,31 @@ class TestUpgrade:
 
 class TestTime:
     async def test_no_pong_in_time(self) -> None:
-        async with Board().serving(DirectProtocol, ping_interval_seconds=0.05, ping_timeout_seconds=0.05) as board:
-            async with websocket(board) as ws, httpx.AsyncClient(base_url=board.url) as http:
-                await opened(ws)
-                await Polling.open(http)
-                assert await ws.recv() == "2"
-                with pytest.raises(ConnectionClosed):
-                    await ws.recv()
-                await until(lambda: [handler.code for handler in board.handlers] == [1006, 1006])
-                assert len(board.server) == 0
+        async with (
+            Board().serving(DirectProtocol, ping_interval_seconds=0.5, ping_timeout_seconds=0.1) as board,
+            websocket(board) as ws,
+            httpx.AsyncClient(base_url=board.url) as http,
+        ):
+            await opened(ws)
+            await Polling.open(http)
+            assert await ws.recv() == "2"
+            with pytest.raises(ConnectionClosed):
+                await ws.recv()
+            await until(lambda: [handler.code for handler in board.handlers] == [1006, 1006])
+            assert len(board.server) == 0
 
     async def test_no_connect_in_time(self) -> None:
-        async with Board().serving(DirectProtocol, connect_timeout_seconds=0.1) as board:
-            async with websocket(board) as silent, websocket(board) as ws:
-                await opened(ws)
+        async with (
+            Board().serving(DirectProtocol, connect_timeout_seconds=1.0) as board,
+            websocket(board) as silent,
+            websocket(board) as ws,
+        ):
+            await opened(ws)
+            await silent.recv()
+            with pytest.raises(ConnectionClosed):
                 await silent.recv()
-                with pytest.raises(ConnectionClosed):
-                    await silent.recv()
-                await ws.send('42["echo"]')
-                assert await ws.recv() == '42["echoed"]'
+            await ws.send('42["echo"]')
+            assert await ws.recv() == '42["echoed"]'
 
 
 class TestDrain:

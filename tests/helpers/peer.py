@@ -1,0 +1,71 @@
+"""A program behind NATS, as a back-end developer writes it: publishes, listens, answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from helpers.waiting import DEADLINE_SECONDS
+
+
+class Peer:
+    """A connection to NATS. Open it with ``Peer.connect``."""
+
+    def __init__(self, connection: Client) -> None:
+        self.nats = connection
+
+    @classmethod
+    async def connect(cls, url: str, **options: object) -> Peer:
+        """Connect to ``url``; ``options`` are those of ``nats.connect``."""
+
+        async def error(_: Exception) -> None:
+            """What tests do to the server must not print."""
+
+        return cls(await nats.connect(url, error_cb=error, **options))  # type: ignore[arg-type]
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self.nats.close()
+
+    async def listen(self, subject: str) -> list[bytes]:
+        """The payloads that come on ``subject`` from now on: a list that grows."""
+        payloads: list[bytes] = []
+
+        async def receive(message: Msg) -> None:
+            payloads.append(message.data)
+
+        await self.nats.subscribe(subject, cb=receive, pending_msgs_limit=-1, pending_bytes_limit=-1)
+        await self.fence()
+        return payloads
+
+    async def publish(self, subject: str, *payloads: bytes | str) -> None:
+        """Publish each payload, in order."""
+        for payload in payloads:
+            await self.nats.publish(subject, payload.encode() if isinstance(payload, str) else payload)
+
+    async def answer(self, subject: str, reply: Callable[[bytes], bytes]) -> None:
+        """Reply to requests on ``subject`` from now on."""
+
+        async def receive(message: Msg) -> None:
+            await message.respond(reply(message.data))
+
+        await self.nats.subscribe(subject, cb=receive)
+        await self.fence()
+
+    async def fence(self) -> None:
+        """Returns when the server has processed everything sent before (a flush does not prove that)."""
+        returned = asyncio.Event()
+        inbox = self.nats.new_inbox()
+
+        async def receive(_: Msg) -> None:
+            returned.set()
+
+        subscription = await self.nats.subscribe(inbox, cb=receive)
+        await self.nats.publish(inbox)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await returned.wait()
+        await subscription.unsubscribe()

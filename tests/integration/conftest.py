@@ -1,0 +1,120 @@
+"""One nats-server and one gateway for the session; own ones for tests that break them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from helpers.client import Transport
+from helpers.client_npm import NpmTransport
+from helpers.client_socketio import SocketIOTransport
+from helpers.client_websocket import WebSocketTransport
+from helpers.gateway import GatewayProcess
+from helpers.nats_server import NatsServer
+from helpers.node import node_modules
+from helpers.peer import Peer
+
+StartNats = Callable[..., NatsServer]
+StartGateway = Callable[..., GatewayProcess]
+
+#: The channels of the shared gateway.
+CHANNELS: list[dict[str, Any]] = [
+    {"name": "IN", "direction": "inbound"},
+    {"name": "IN2", "direction": "inbound"},
+    {"name": "OUT", "direction": "outbound"},
+    {"name": "OUT2", "direction": "outbound"},
+    {"name": "BOTH", "direction": "both"},
+    {"name": "prices", "direction": "both", "subject": "market.quotes.eu"},
+    {"name": "chat.*", "direction": "both"},
+    {"name": "deep.>", "direction": "inbound", "subject": "very.deep.>"},
+    {"name": "sum", "direction": "request", "subject": "math.sum", "timeout": "2s"},
+    {"name": "silent", "direction": "request", "timeout": "300ms"},
+]
+
+_TRANSPORTS = {
+    "websocket": WebSocketTransport,
+    "sio-websocket": lambda: SocketIOTransport("websocket"),
+    "sio-polling": lambda: SocketIOTransport("polling"),
+    "sio-upgrade": lambda: SocketIOTransport("upgrade"),
+    "npm-websocket": lambda: NpmTransport("websocket", node_modules("socket.io-client@4")),
+    "npm-polling": lambda: NpmTransport("polling", node_modules("socket.io-client@4")),
+    "npm-upgrade": lambda: NpmTransport("upgrade", node_modules("socket.io-client@4")),
+}
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """The NATS server of the session. It stays up."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway(nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """The gateway of the session, with CHANNELS. It stays up."""
+    process = GatewayProcess(
+        tmp_path_factory.mktemp("gateway"), {"nats": {"servers": [nats_server.url]}, "channels": CHANNELS}
+    )
+    yield process
+    assert process.process.poll() is None, f"the gateway ended: {process.output[-5000:]}"
+    process.kill()
+    assert "Traceback" not in process.output, process.output[-5000:]
+
+
+@pytest.fixture(params=list(_TRANSPORTS))
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
+    """Each library and transport in turn."""
+    transport: Transport = _TRANSPORTS[request.param]()
+    yield transport
+    await transport.close()
+
+
+@pytest.fixture
+async def peer(nats_server: NatsServer, gateway: GatewayProcess) -> AsyncIterator[Peer]:
+    """A program behind the session's NATS server, when the gateway is ready."""
+    await gateway.ready()
+    peer = await Peer.connect(nats_server.url)
+    yield peer
+    await peer.close()
+
+
+@pytest.fixture
+def start_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartNats]:
+    """Start nats-servers with a configuration each."""
+    servers: list[NatsServer] = []
+
+    def start(configuration: str = "") -> NatsServer:
+        servers.append(NatsServer(tmp_path_factory.mktemp("nats"), configuration))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.thaw()
+        server.stop()
+
+
+@pytest.fixture
+def start_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartGateway]:
+    """Start gateways at ``servers`` with ``channels``; further keys go into the configuration."""
+    processes: list[GatewayProcess] = []
+
+    def start(
+        servers: str | list[str],
+        channels: list[dict[str, Any]],
+        *,
+        arguments: tuple[str, ...] = (),
+        environment: dict[str, str] | None = None,
+        **more: Any,
+    ) -> GatewayProcess:
+        nats = {"servers": [servers] if isinstance(servers, str) else servers} | more.pop("nats", {})
+        configuration = {"nats": nats, "channels": channels, **more}
+        folder = tmp_path_factory.mktemp("gateway")
+        processes.append(GatewayProcess(folder, configuration, *arguments, environment=environment))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        assert "Traceback" not in process.output, process.output[-5000:]

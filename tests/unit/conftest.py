@@ -1,0 +1,48 @@
+"""What unit tests share: real nats-servers, and the check that no test leaves a task behind."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from helpers.nats_server import NatsServer
+
+
+@pytest.fixture(scope="session")
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """A nats-server that all tests share and none stops."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], NatsServer]]:
+    """Starts nats-servers with a configuration each."""
+    servers: list[NatsServer] = []
+
+    def start(configuration: str = "") -> NatsServer:
+        servers.append(NatsServer(tmp_path_factory.mktemp("nats"), configuration))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+async def _tasks() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    assert not left, f"tasks left behind: {left}"
+
+
+@pytest.fixture(autouse=True)
+def _no_task_is_left(request: pytest.FixtureRequest) -> None:
+    """Set up before a test's other fixtures, so looked at after they are gone."""
+    if inspect.iscoroutinefunction(request.function):
+        request.getfixturevalue("_tasks")

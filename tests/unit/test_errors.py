@@ -1,0 +1,29 @@
+"""The table of errors: names and codes that clients rely on."""
+
+from __future__ import annotations
+
+from wsgw import errors
+from wsgw.errors import CLOSE_CODES, FORBIDDEN, KINDS, ConfigError, GatewayError, Kind, WsgwError
+
+
+def test_the_table_is_complete() -> None:
+    assert {value for value in vars(errors).values() if isinstance(value, Kind)} == set(KINDS)
+    assert len({kind.name for kind in KINDS}) == len(KINDS)
+    for kind in KINDS:
+        assert vars(errors)[kind.name.upper()] is kind
+
+
+def test_codes_have_the_classes_that_the_protocols_give_them() -> None:
+    for kind in KINDS:
+        assert 400 <= kind.http_status <= 599
+        assert kind.close_code in CLOSE_CODES
+        # RFC 6455 section 7.4: what may stand in a close frame, and the private range
+        assert kind.close_code in (1001, 1007, 1009, 1011, 1013) or 4000 <= kind.close_code <= 4999
+
+
+def test_as_json() -> None:
+    error = GatewayError(FORBIDDEN, "no")
+    assert error.as_json() == {"error": {"code": "forbidden", "message": "no"}}
+    assert str(error) == "no"
+    assert isinstance(error, WsgwError)
+    assert issubclass(ConfigError, WsgwError)
