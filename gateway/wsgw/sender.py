@@ -57,6 +57,8 @@ class Sender:
 
     def attach(self, link: Link) -> None:
         """From now on write to ``link``, first what waits."""
+        if self._closed:
+            return
         self._link = link
         self._paused = False
         self._flush()

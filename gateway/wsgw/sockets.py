@@ -72,7 +72,7 @@ class Namespace(Protocol):
     """A namespace that clients can connect to."""
 
     async def connect(self, socket: Socket, auth: Json | None) -> Handler:
-        """The handler for a new socket. May wait, is cancelled when the client leaves; raises ConnectRefused."""
+        """The handler for a new socket. May wait, is cancelled when the connection ends; raises ConnectRefused."""
 
 
 class Port(Protocol):

@@ -13,7 +13,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsgw.cli import jsontext, yaml12
+from wsgw import yaml12
+from wsgw.cli import jsontext
 from wsgw.errors import ConfigError
 
 log = logging.getLogger(__name__)

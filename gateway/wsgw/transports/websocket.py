@@ -7,6 +7,7 @@ settled, with 1000 only if NATS accepted everything.
 from __future__ import annotations
 
 import logging
+from urllib.parse import parse_qs
 
 import orjson
 
@@ -41,9 +42,10 @@ WIRE = WebSocketWire()
 class WebSocketSession:
     """One connection; a ``Receiver`` of its link, and what the gateway's drain closes."""
 
-    def __init__(self, gateway: Gateway, name: str) -> None:
+    def __init__(self, gateway: Gateway, name: str, *, must_receive: bool = False) -> None:
         self._gateway = gateway
         self._name = name
+        self._must_receive = must_receive
         self._session = Session(gateway, WIRE, self._refused, Sender(gateway.metrics, gateway.totals, TRANSPORT))
         self._link: Link | None = None
         self._unsettled = 0
@@ -56,7 +58,7 @@ class WebSocketSession:
         try:
             ready = self._session.join(self._name)
         except GatewayError as error:
-            if error.kind is not WRONG_DIRECTION or not self._publishes():
+            if error.kind is not WRONG_DIRECTION or self._must_receive or not self._publishes():
                 self._refusal = error
                 self._gateway.metrics.rejected.labels(error.kind.name).inc()
             return
@@ -151,7 +153,8 @@ class WebSocketEndpoint:
             await refuse(scope, send, error.kind.http_status, orjson.dumps(error.as_json()))
             return
         name = scope["path_params"]["channel"]
-        session = WebSocketSession(gateway, name)
+        query = parse_qs(scope["query_string"])
+        session = WebSocketSession(gateway, name, must_receive=query.get(b"receive") == [b"1"])
         try:
             await session.subscribe()
             link = await open_link(scope, receive, send, session, gateway.broker.max_payload_bytes)

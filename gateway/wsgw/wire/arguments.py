@@ -129,14 +129,13 @@ def _argument(value: object, raw: str) -> Argument:
 
 
 def _split(text: str, scan: Callable[[str, int], tuple[Any, int]], argument: Callable[[object, str], Any]) -> list[Any]:
-    blank = _BLANK.match
     if text[:1] != "[":
         raise ArgumentError("not a JSON array")
     found: list[Any] = []
-    at = blank(text, 1).end()  # type: ignore[union-attr]  # it matches always, if only the empty string
-    separator = "]" if text[at : at + 1] == "]" else ","
-    if separator == "]":
-        at += 1
+    at = _skip_blank(text, 1)
+    separator = ","
+    if text[at : at + 1] == "]":
+        separator, at = "]", at + 1
     while separator == ",":
         try:
             value, end = scan(text, at)
@@ -146,9 +145,17 @@ def _split(text: str, scan: Callable[[str, int], tuple[Any, int]], argument: Cal
         except ValueError as error:
             raise ArgumentError("not JSON") from error
         found.append(argument(value, text[at:end]))
-        at = blank(text, end).end()  # type: ignore[union-attr]
+        at = _skip_blank(text, end)
         separator = text[at : at + 1]
-        at = blank(text, at + 1).end()  # type: ignore[union-attr]
+        at = _skip_blank(text, at + 1)
     if separator != "]" or at < len(text):
         raise ArgumentError("not a JSON array")
     return found
+
+
+def _skip_blank(text: str, at: int) -> int:
+    if text[at : at + 1] > " ":  # nearly always
+        return at
+    match = _BLANK.match(text, at)
+    assert match is not None
+    return match.end()

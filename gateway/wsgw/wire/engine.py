@@ -186,7 +186,7 @@ class Engine:
 
     @property
     def deadline(self) -> float:
-        """When ``tick`` is due; grows with pongs, and becomes earlier only by ``websocket_opened`` and ``close``."""
+        """When ``tick`` is due; to be asked again after ``tick``, ``websocket_opened`` and ``close``."""
         if self.state is State.LINGERING:
             return self._until
         return min(self._until, self._pong_by if self._pong_by < math.inf else self._ping_at)

@@ -51,12 +51,11 @@ class Packet(NamedTuple):
 class Decoder:
     """Puts packets together from messages. A packet with its attachments has at most ``max_packet_bytes()``."""
 
-    __slots__ = ("_attachments", "_bytes", "_expected", "_max_packet_bytes", "_packet", "_unfilled")
+    __slots__ = ("_attachments", "_bytes", "_expected", "_max_packet_bytes", "_packet")
 
     def __init__(self, max_packet_bytes: Callable[[], int]) -> None:
         self._max_packet_bytes = max_packet_bytes
         self._packet: Packet | None = None  # the one whose attachments are being received
-        self._unfilled: list[Argument | Attachment] = []
         self._expected = 0
         self._attachments: list[bytes] = []
         self._bytes = 0
@@ -101,11 +100,10 @@ class Decoder:
         except ArgumentError as error:
             raise ProtocolError(str(error)) from error
         name = _event_name(args) if is_event else ""
-        packet = Packet(EVENT if is_event else ACK, namespace, id, name, [])
+        packet = Packet(EVENT if is_event else ACK, namespace, id, name, args)  # type: ignore[arg-type]  # see below
         if not expected:
-            return packet._replace(args=args)  # type: ignore[arg-type]  # no attachment can be in it
-        self._packet, self._unfilled, self._expected = packet, args, expected  # type: ignore[assignment]
-        self._bytes = len(text)
+            return packet
+        self._packet, self._expected, self._bytes = packet, expected, len(text)
         return None
 
     def _control(self, kind: str, namespace: str, id: int | None, payload: str) -> Packet:
@@ -122,12 +120,12 @@ class Decoder:
         return Packet(kind, namespace, None, "", args)
 
     def _completed(self) -> Packet:
-        assert self._packet is not None
-        attachments = self._attachments
-        packet = self._packet._replace(
-            args=[attachments[arg.num] if type(arg) is Attachment else arg for arg in self._unfilled]  # type: ignore[misc]
-        )
-        self._packet, self._unfilled, self._attachments = None, [], []
+        """The packet, with each Attachment among its arguments replaced by what came for it."""
+        packet, attachments = self._packet, self._attachments
+        assert packet is not None
+        self._packet, self._attachments = None, []
+        args: list[Argument | Attachment] = [*packet.args]
+        packet.args[:] = [attachments[arg.num] if isinstance(arg, Attachment) else arg for arg in args]
         return packet
 
 

@@ -255,7 +255,7 @@ async def test_websocket(wsgw: Any) -> None:
         await command.printed('WS[IN] >> "end"')
         await command.printed('"ä/.b" topic')
         assert await command.stop() == 0
-    assert sorted(paths) == ["/ws/%C3%A4%2F.b?token=x", "/ws/IN?token=x"]
+    assert sorted(paths) == ["/ws/%C3%A4%2F.b?token=x&receive=1", "/ws/IN?token=x&receive=1"]
     assert command.messages[:2] == [
         "info: App runs the jobs...",
         f'info: wsgw client {{"channelType":"WS","uri":"{url}","topic":"IN,ä/.b"}}',
@@ -283,7 +283,7 @@ async def test_websocket_path_of_the_url_is_the_base(wsgw: Any) -> None:
     async with serve(handler, "127.0.0.1", 0) as server:
         command = await wsgw("consumer", "-u", await ws_url(server) + "/base/", "-t", "IN")
         assert await command.ended() == 1
-    assert paths == ["/base/ws/IN"]
+    assert paths == ["/base/ws/IN?receive=1"]
     assert command.messages[-1] == "error: 'IN' was closed with code 4504: no channel IN"
 
 

@@ -56,7 +56,7 @@ class SocketIOClient:
 
     async def connect(self, channels: Sequence[str]) -> None:
         self._channels = frozenset()
-        await self._open(channels, [])
+        await self._open(channels, [("channels", "")])  # a producer receives nothing
 
     async def publish(self, channel: str, payload: bytes) -> None:
         self._unacked.append((channel, await self._emit(channel, payload)))

@@ -33,7 +33,7 @@ class WebSocketClient:
 
     async def subscribe(self, channels: Sequence[str]) -> None:
         (channel,) = channels
-        await self._open(channel)
+        await self._open(channel, "receive=1")
 
     async def listen(self, received: Received) -> None:
         ((channel, connection),) = self._connections.items()
@@ -73,9 +73,11 @@ class WebSocketClient:
             task.cancel()
         await asyncio.gather(*drains, return_exceptions=True)
 
-    async def _open(self, channel: str) -> None:
+    async def _open(self, channel: str, more: str = "") -> None:
         parts = self._address.parts
-        url = parts._replace(path=f"{parts.path.rstrip('/')}/ws/{quote(channel, safe='')}", fragment="").geturl()
+        path = f"{parts.path.rstrip('/')}/ws/{quote(channel, safe='')}"
+        query = "&".join(filter(None, (parts.query, more)))
+        url = parts._replace(path=path, query=query, fragment="").geturl()
         try:
             self._connections[channel] = await connect(
                 url,

@@ -13,11 +13,10 @@ from typing import Protocol
 from wsgw.errors import SLOW_CONSUMER
 from wsgw.frames import Message
 from wsgw.link import Link
-from wsgw.metrics import Metrics
-from wsgw.outbox import OutboxTotals, Overflow
-from wsgw.publication import Batch, Encoded
-from wsgw.sender import Sender
+from wsgw.outbox import Overflow
+from wsgw.publication import Encoded
 from wsgw.sockets import Request
+from wsgw.transports.socketio.sender import PollableSender
 from wsgw.wire import engineio
 from wsgw.wire.engine import Engine, State, Timing
 
@@ -37,29 +36,6 @@ class Service(Protocol):
 
     def closed(self, code: int) -> None:
         """The session has ended, by close ``code`` (1000 the client closed it, 1006 it was lost). Once, last."""
-
-
-class PollableSender(Sender):
-    """A sender that tells when something was queued, so that a poll can fetch it."""
-
-    __slots__ = ("on_queued",)
-
-    def __init__(self, metrics: Metrics, totals: OutboxTotals) -> None:
-        super().__init__(metrics, totals, "socketio")
-        self.on_queued: Callable[[], None] | None = None
-
-    def offer(self, batch: Batch) -> bool:
-        """See ``Sender.offer``."""
-        written = super().offer(batch)
-        if self.on_queued is not None:
-            self.on_queued()
-        return written
-
-    def send(self, item: Encoded) -> None:
-        """See ``Sender.send``."""
-        super().send(item)
-        if self.on_queued is not None:
-            self.on_queued()
 
 
 class Connection:
@@ -97,9 +73,8 @@ class Connection:
 
     def close(self, code: int) -> None:
         """End the session; what was sent before still goes out, if the client takes it in time."""
-        if self.engine.state is State.WEBSOCKET and self._websocket is not None and self._websocket.link is not None:
-            for item in self.sender.take(*_EVERYTHING):
-                self._websocket.link.write(item)
+        if self.engine.state is State.WEBSOCKET:
+            self.sender.finish()
         self.engine.close(code, self._loop.time())
         self._arm()
 
@@ -266,8 +241,8 @@ class WebSocketEnd:
 
     def write(self, packet: Message) -> None:
         """Write a packet past the session's queue."""
-        if self.link is not None:
-            self.link.write(Encoded(packet))
+        assert self.link is not None
+        self.link.write(Encoded(packet))
 
     def take_over(self) -> None:
         """The session's queue, and all it sends, goes here from now on."""
@@ -293,9 +268,9 @@ class WebSocketEnd:
             self._connection.engine.websocket_received(message)
 
     def close_received(self, code: int, reason: str) -> None:
+        assert self.link is not None
         self.lost(code)
-        if self.link is not None:
-            self.link.close(code)
+        self.link.close(code)
 
     def writing_paused(self) -> None:
         self._paused = True
@@ -313,6 +288,3 @@ class WebSocketEnd:
 
     def _is_active(self) -> bool:
         return self._connection.uses(self) and self._connection.engine.state is State.WEBSOCKET
-
-
-_EVERYTHING = (1 << 62, 1 << 62)

@@ -13,8 +13,9 @@ from wsgw.outbox import OutboxTotals
 from wsgw.sockets import Request
 from wsgw.transports.asgi import Event, Receive, Send
 from wsgw.transports.links import open_link, refuse, run_link
-from wsgw.transports.socketio.connection import Connection, PollableSender, Service, WebSocketEnd
+from wsgw.transports.socketio.connection import Connection, Service, WebSocketEnd
 from wsgw.transports.socketio.http import ClientGone, Cors, Headers, read_body, request_of, respond, wait_gone
+from wsgw.transports.socketio.sender import PollableSender
 from wsgw.wire import engineio
 from wsgw.wire.engine import Timing
 from wsgw.wire.engineio import Refusal, Refused

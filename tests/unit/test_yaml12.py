@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgw.cli import yaml12
+from wsgw import yaml12
 
 
 @pytest.mark.parametrize(
