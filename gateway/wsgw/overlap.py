@@ -4,7 +4,8 @@ When a pattern's subscription replaces those of its concrete subjects, or they r
 while and a publication comes by both. The first copy is delivered, the second is not, so nothing is lost or doubled
 and each publisher's order is kept. Copies carry no identity: they are paired by name and payload, the youngest
 unpaired first. What came by the old subscription alone stays unpaired and is forgotten after ``window`` seconds;
-the caller keeps both subscriptions for longer than that.
+the caller keeps both subscriptions for longer than that. (Equal payloads can change places with others where one was
+published less than ``window`` before the change and the network parts two copies; each is still delivered once.)
 
 Until the new subscription is known to be in effect its copies are not delivered: NATS' client runs a task for each
 subscription, and the new one's first publication could overtake the old one's last.
@@ -51,8 +52,12 @@ class Overlap:
         """The new pattern subscription is in effect, for every name."""
         self._all_settled = True
         # NATS writes the copy for a pattern before the one for a literal subject, so here every old copy has met its
-        # new one; those left had none, and could be taken for the twin of an equal publication to come
-        self._unpaired.clear()
+        # new one; those left had none, and could be taken for the twin of an equal publication to come. A new copy
+        # may be still without its old one.
+        for key, waiting in list(self._unpaired.items()):
+            waiting[:] = [copy for copy in waiting if copy.source is self._new]
+            if not waiting:
+                del self._unpaired[key]
 
     def is_first(self, source: Source, name: str, payload: bytes, now: float) -> bool:
         """Whether this copy is the one to deliver."""

@@ -8,8 +8,10 @@ change both are in effect for ``GRACE_SECONDS``, and ``Overlap`` drops the secon
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from contextlib import suppress
+from typing import Any
 
 from wsgw.bridge import Bridge, BridgeState, Refusal
 from wsgw.broker.broker import Broker
@@ -19,6 +21,8 @@ from wsgw.errors import NATS_UNAVAILABLE, TOO_MANY_SUBJECTS, GatewayError
 from wsgw.hub import Hub
 from wsgw.overlap import Overlap, Source
 from wsgw.publication import Publication
+
+log = logging.getLogger("wsgw.bridge")
 
 LINGER_SECONDS = 5.0
 GRACE_SECONDS = 1.0
@@ -91,16 +95,28 @@ class PatternBridge(Bridge):
     async def _run(self) -> None:
         while True:
             await self._broker.wait_connected()
-            try:
-                await self._follow()
-            except GatewayError as error:
-                if any(interest.subscription for interest in self._interests.values()) or self._pattern is not None:
-                    self._gaps.inc()
-                self._forget_connection()
-                await self._failed(error)
+            lost = self._broker.lost()
+            if lost is not None:
+                await self._follow_until(lost)
+            await self._failed(GatewayError(NATS_UNAVAILABLE, "waiting for NATS"))
+
+    async def _follow_until(self, lost: asyncio.Future[str]) -> None:
+        """Follow the sessions on one connection, whatever ends it; what was subscribed on it is forgotten."""
+        following = asyncio.get_running_loop().create_task(self._follow())
+        try:
+            either: set[asyncio.Future[Any]] = {following, lost}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            following.cancel()
+            (error,) = await asyncio.gather(following, return_exceptions=True)
+        if isinstance(error, Exception) and not isinstance(error, GatewayError):
+            log.error("bridge %s: a fault, starting again", self.channel.name, exc_info=error)
+        if self._pattern is not None or any(interest.subscription for interest in self._interests.values()):
+            self._gaps.inc()
+        await self._forget()
 
     async def _follow(self) -> None:
-        """Keep NATS' interest as the sessions want it; raises GatewayError when the connection is lost."""
+        """Keep NATS' interest as the sessions want it, for ever; raises GatewayError when the connection is lost."""
         now = asyncio.get_running_loop().time
         if self.state is BridgeState.STARTING:
             self._subscribed()
@@ -119,8 +135,6 @@ class PatternBridge(Bridge):
             timed = self.state is BridgeState.FAILED or any(i.idle_since is not None for i in self._interests.values())
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), 0.5 if timed else None)
-            if not self._broker.connected:
-                raise GatewayError(NATS_UNAVAILABLE, "the connection to NATS was lost")
 
     async def _start_pattern(self) -> None:
         concrete = [interest for interest in self._interests.values() if interest.subscription is not None]
@@ -143,13 +157,13 @@ class PatternBridge(Bridge):
         for interest in self._interests.values():
             interest.settle()
         if concrete:
-            await self._wait(GRACE_SECONDS)
+            await asyncio.sleep(GRACE_SECONDS)
             await self._leave_concrete()
 
     async def _leave_concrete(self) -> None:
         for interest in list(self._interests.values()):
             await self._unsubscribe(interest)
-        await self._wait(WINDOW_SECONDS)  # second copies of what came just before
+        await asyncio.sleep(WINDOW_SECONDS)  # second copies of what came just before
         self._overlap = None
 
     async def _stop_pattern(self) -> None:
@@ -162,12 +176,12 @@ class PatternBridge(Bridge):
                 return
             if all(now() - interest.subscribed_at >= GRACE_SECONDS for interest in self._interests.values()):
                 break
-            await self._wait(GRACE_SECONDS)
+            await asyncio.sleep(GRACE_SECONDS)
         pattern, self._pattern = self._pattern, None
         self._source = Source.CONCRETE
         if pattern is not None:
             await self._broker.unsubscribe(pattern)
-        await self._wait(WINDOW_SECONDS)
+        await asyncio.sleep(WINDOW_SECONDS)
         self._overlap = None
 
     async def _subscribe_missing(self) -> None:
@@ -268,15 +282,15 @@ class PatternBridge(Bridge):
         if subscription is not None:
             await self._broker.unsubscribe(subscription)
 
-    async def _wait(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        if not self._broker.connected:
-            raise GatewayError(NATS_UNAVAILABLE, "the connection to NATS was lost")
-
-    def _forget_connection(self) -> None:
+    async def _forget(self) -> None:
+        """Start from nothing; sessions stay, and are subscribed for anew."""
+        subscriptions = [self._pattern, *(interest.subscription for interest in self._interests.values())]
         self._pattern = self._overlap = None
         self._source = Source.CONCRETE
-        self._orphans.clear()
         for interest in self._interests.values():
             interest.subscription = None
             interest.settle()
+        for subscription in (*subscriptions, *self._orphans):
+            if subscription is not None:
+                await self._broker.unsubscribe(subscription)
+        self._orphans.clear()

@@ -98,6 +98,10 @@ class Broker:
         """Returns as soon as there is a connection."""
         await self._connected.wait()
 
+    def lost(self) -> asyncio.Future[str] | None:
+        """Done when the connection there is now is lost; None when there is none. Not to be cancelled."""
+        return None if self._connection is None else self._connection.lost
+
     def publish(self, subject: str, payload: bytes, outcome: Outcome) -> None:
         """Publish in order of calls; ``outcome`` is told once, with None when NATS has processed the message.
 

@@ -189,7 +189,7 @@ class Engine:
         """When ``tick`` is due; to be asked again after ``tick``, ``websocket_opened`` and ``close``."""
         if self.state is State.LINGERING:
             return self._until
-        return min(self._until, self._pong_by if self._pong_by < math.inf else self._ping_at)
+        return min(self._until, self._pong_by, self._ping_at)
 
     def tick(self, now: float) -> None:
         """Do what is due at ``now``. Early and repeated calls are harmless."""
@@ -204,7 +204,9 @@ class Engine:
             return
         if now >= self._pong_by:
             self.fail(1006)
-        elif now >= self._ping_at and self._pong_by == math.inf:
+        elif now >= self._ping_at and self._pong_by < math.inf:
+            self._ping_at = self._pong_by  # not before this one is answered
+        elif now >= self._ping_at:
             timing = self._timing
             # counted from when the ping was due, unless this process was late itself
             self._pong_by = max(self._ping_at + timing.ping_timeout, now + timing.ping_timeout / 2)
