@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsgw.channels import Channel, Direction
 from wsgw.frames import Message
@@ -276,3 +278,23 @@ def test_the_sender_is_the_connections(port: Port, socket: Socket) -> None:
     channel = Channel("IN", Direction.INBOUND)
     socket.sender.offer(Batch(channel, [Encoded(Message(True, b'42["IN","x"]'))]))
     assert port.sent() == ['42["IN","x"]']
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=5),
+            st.sampled_from(
+                ["0", "1", '2["x"]', '21["x",1]', "30[]", "0/b", "1/b", '51-["x",{"_placeholder":true,"num":0}]']
+            ),
+            st.from_regex(r"[0-6]([0-9]-)?(/b,)?[0-9]?[\[{].*", fullmatch=True),
+        )
+    )
+)
+def test_whatever_a_client_sends_nothing_raises(messages: list[str | bytes]) -> None:
+    port = Port()
+    for message in messages:
+        port.sockets.message_received(message)
+        if port.ended:
+            break
+    assert port.ended in ([], [("fail", 1002)])

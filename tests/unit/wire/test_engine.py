@@ -270,6 +270,18 @@ class TestHeartbeat:
             websocket.tick(due + 20.0)
             assert port.take() == []
 
+    def test_a_ping_timeout_longer_than_the_interval(self, port: Recorder) -> None:
+        engine = Engine(port, Timing(ping_interval=1.0, ping_timeout=20.0), websocket=True, now=100.0)
+        engine.tick(101.0)
+        engine.websocket_received(text("3"))
+        assert engine.deadline == 102.0
+        engine.tick(102.0)
+        engine.tick(103.0)
+        assert port.take() == [("send", PING_PACKET)] * 2
+        assert engine.deadline == 122.0
+        engine.tick(122.0)
+        assert port.take() == ended(1006)
+
     def test_no_pong_in_time_ends_the_session(self, websocket: Engine, port: Recorder) -> None:
         websocket.tick(125.0)
         port.take()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from helpers.waiting import eventually
 from wsgw.channels import Channel, Direction
 from wsgw.metrics import Metrics
 from wsgw.outbox import OutboxTotals
@@ -24,11 +25,9 @@ from wsgw.wire.socketio import SOCKETIO_WIRE
 CHANNEL = Channel("IN", Direction.INBOUND, outbox_messages=10**6, outbox_bytes=10**9)
 
 
-async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait for a state, which must come within ``seconds``."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # conditions of all kinds, on the other side of a socket
-            await asyncio.sleep(0.002)
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a state of the other side."""
+    await eventually(condition, "what the test waits for")
 
 
 class BoardHandler:

@@ -408,7 +408,7 @@ class TestUpgrade:
 class TestTime:
     async def test_no_pong_in_time(self) -> None:
         async with (
-            Board().serving(DirectProtocol, ping_interval_seconds=0.5, ping_timeout_seconds=0.1) as board,
+            Board().serving(DirectProtocol, ping_interval_seconds=1.0, ping_timeout_seconds=0.5) as board,
             websocket(board) as ws,
             httpx.AsyncClient(base_url=board.url) as http,
         ):
@@ -422,7 +422,7 @@ class TestTime:
 
     async def test_no_connect_in_time(self) -> None:
         async with (
-            Board().serving(DirectProtocol, connect_timeout_seconds=1.0) as board,
+            Board().serving(DirectProtocol, connect_timeout_seconds=1.5) as board,
             websocket(board) as silent,
             websocket(board) as ws,
         ):
