@@ -82,7 +82,7 @@ class Bridge:
             await self._failed(reason)
 
     async def _subscribe(self, subject: str, deliver: Callable[[Publication], None]) -> Subscription:
-        return await self._broker.subscribe(subject, self.channel.name, deliver)
+        return await self._broker.subscribe(subject, deliver)
 
     def _deliver(self, publication: Publication) -> None:
         self._received.inc()

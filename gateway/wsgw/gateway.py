@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from wsgw.bridge import Bridge, BridgeState
 from wsgw.broker.broker import Broker
@@ -32,6 +32,8 @@ from wsgw.pattern import PatternBridge
 from wsgw.settings import Settings
 
 log = logging.getLogger("wsgw.gateway")
+
+T = TypeVar("T")
 
 LAG_INTERVAL_SECONDS = 0.25
 _PUBLISH_ERRORS = (FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, TOO_LARGE, UNCONFIRMED, WRONG_DIRECTION)
@@ -73,6 +75,7 @@ class Gateway:
         self._clients_gone = asyncio.Event()
         self._lag_task: asyncio.Task[None] | None = None
         self.draining = False
+        self._stopped: asyncio.Future[None] = loop.create_future()
         self._clock = loop.time
         self._make_series()
 
@@ -103,6 +106,11 @@ class Gateway:
                 log.warning("%d clients did not finish the closing handshake in time", len(self._clients))
                 for client in list(self._clients):
                     client.abort()
+
+    def give_up(self) -> None:
+        """End what ``unless_stopped`` waits for."""
+        if not self._stopped.done():
+            self._stopped.set_result(None)
 
     async def stop(self, timeout_seconds: float) -> None:
         """End bridges and the connection to NATS, after what clients published is confirmed."""
@@ -191,6 +199,15 @@ class Gateway:
         self.metrics.request_seconds.labels(label).observe(self._clock() - started)
         return reply
 
+    async def unless_stopped(self, answer: asyncio.Future[T]) -> T:
+        """The result of ``answer``; raises GatewayError (unconfirmed) when the gateway stops before."""
+        either: set[asyncio.Future[Any]] = {answer, self._stopped}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        answer.cancel()
+        raise GatewayError(UNCONFIRMED, "the gateway is stopping: unknown whether accepted")
+
     # -- inside
 
     def _bridge(self, channel: Channel) -> Bridge:
@@ -236,7 +253,6 @@ class Gateway:
             metrics.nats_messages,
             metrics.delivered_bytes,
             metrics.gaps,
-            metrics.nats_dropped_messages,
             metrics.delivery_latency_seconds,
         ):
             metric.labels(channel.name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from wsgw import __version__
 
@@ -86,15 +86,14 @@ TABLE: tuple[Spec, ...] = (
     ),
     Spec("wsgw_nats_connected", "gauge", (), "1 while NATS answers the gateway's fences."),
     Spec("wsgw_nats_reconnects_total", "counter", (), "Connections to NATS made again after a loss."),
-    Spec(
-        "wsgw_nats_dropped_messages_total",
-        "counter",
-        ("channel",),
-        "Publications dropped before the gateway took them.",
-    ),
     Spec("wsgw_event_loop_lag_seconds", "gauge", (), "How late the event loop ran its last periodic timer."),
     Spec("wsgw_build_info", "gauge", ("version",), "Always 1; the version is in the label."),
 )
+
+
+def without_created_series() -> None:
+    """Leave out the second sample (``_created``) of each counter, in the whole process; nothing here uses it."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -119,7 +118,6 @@ class Metrics:
     gaps: Counter
     nats_connected: Gauge
     nats_reconnects: Counter
-    nats_dropped_messages: Counter
     event_loop_lag_seconds: Gauge
     build_info: Gauge
 

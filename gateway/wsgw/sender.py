@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from wsgw.channels import Channel
 from wsgw.link import Link
 from wsgw.metrics import Metrics
@@ -19,7 +21,7 @@ class Sender:
     Without a link (a polling client between polls) or while the link is paused, items wait in the outbox.
     """
 
-    __slots__ = ("_clear", "_closed", "_link", "_metrics", "_outbox", "_paused", "_totals", "_transport")
+    __slots__ = ("_clear", "_closed", "_link", "_metrics", "_outbox", "_paused", "_totals", "_transport", "on_queued")
 
     def __init__(self, metrics: Metrics, totals: OutboxTotals, transport: str) -> None:
         self._metrics = metrics
@@ -30,6 +32,8 @@ class Sender:
         self._paused = False
         self._closed = False
         self._clear = False
+        #: told when something was queued, for a transport that fetches (a poll)
+        self.on_queued: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         """Items that wait."""
@@ -46,6 +50,8 @@ class Sender:
             dropped = sum([outbox.put(batch.channel, item, buffered) for item in batch.items])
             if dropped:
                 self._metrics.dropped_messages.labels(batch.channel.name, batch.channel.slow_consumer).inc(dropped)
+            if self.on_queued is not None:
+                self.on_queued()
         return False
 
     def send(self, item: Encoded) -> None:
@@ -54,6 +60,8 @@ class Sender:
             self._link.write(item)  # type: ignore[union-attr]
         elif not self._closed:
             self._queue().put_control(item)
+            if self.on_queued is not None:
+                self.on_queued()
 
     def attach(self, link: Link) -> None:
         """From now on write to ``link``, first what waits."""

@@ -13,18 +13,18 @@ from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
-from prometheus_client import disable_created_metrics
 
 from wsgw.app import create_app
 from wsgw.errors import DRAINING, WsgwError
 from wsgw.gateway import Gateway, make_broker
-from wsgw.metrics import Metrics
+from wsgw.metrics import Metrics, without_created_series
 from wsgw.settings import Settings
 from wsgw.transports.direct import DirectProtocol
 
 log = logging.getLogger("wsgw.server")
 
 BACKLOG = 2048
+GRACEFUL_SECONDS = 1
 #: uvicorn's own limit; sessions set a smaller one from NATS' max_payload, whose own upper bound this is.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
@@ -61,8 +61,10 @@ class GatewayServer(uvicorn.Server):
         gateway.begin_drain()
         self._state.socketio.close_all(DRAINING.close_code)
         await gateway.drain(self._drain_seconds)
+        await self._state.socketio.wait_gone(self._drain_seconds)  # polls that fetch the close
         log.info("Shut down webServer")
-        # what is left are HTTP requests: the base class waits a second for them, then ends the lifespan
+        # what is left are HTTP requests: the base class waits for them, but not for long, then ends the lifespan
+        asyncio.get_running_loop().call_later(GRACEFUL_SECONDS / 2, gateway.give_up)
         await super().shutdown(sockets)
 
 
@@ -71,7 +73,7 @@ async def serve(settings: Settings, *, exit_if_no_nats: bool = False, reload: Ca
 
     Without ``reload`` SIGHUP stops too, as the original does.
     """
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second sample for each counter, which nothing here uses
+    without_created_series()
     log.info("nats: Start up")
     listener = listen(settings.host, settings.listen_port)
     try:
@@ -90,7 +92,7 @@ async def serve(settings: Settings, *, exit_if_no_nats: bool = False, reload: Ca
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=GRACEFUL_SECONDS,
             backlog=BACKLOG,
         )
         server = GatewayServer(config, app, settings.drain_seconds)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 BINARY = Path(sys.executable).parent / "nats-server"
@@ -14,16 +15,16 @@ DEADLINE_SECONDS = 30.0
 
 
 class NatsServer:
-    """Started by the constructor. It takes a free port and keeps it when it is started again.
+    """Started by the constructor. It takes a free port, or ``port``, and keeps it when it is started again.
 
     ``configuration`` is the text of its configuration file; ``folder`` is a directory of its own.
     """
 
-    def __init__(self, folder: Path, configuration: str = "") -> None:
+    def __init__(self, folder: Path, configuration: str = "", port: int = -1) -> None:
         self._folder = folder
         self._configuration = folder / "nats.conf"
         self._configuration.write_text(configuration)
-        self.port = -1
+        self.port = port
         #: where its monitoring endpoints are, http://HOST:PORT; another port at each start
         self.monitoring = ""
         self.start()
@@ -58,8 +59,13 @@ class NatsServer:
         self._process.send_signal(signal.SIGHUP)
 
     def freeze(self) -> None:
-        """Stop its process without closing its connections."""
+        """Stop its process without closing its connections; returns when every thread of it stands."""
         self._process.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self._process.pid}/task")
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not all("State:\tT" in (thread / "status").read_text() for thread in threads.iterdir()):
+            assert time.monotonic() < deadline, "nats-server does not stop"
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         """Undo ``freeze``."""
@@ -70,3 +76,7 @@ class NatsServer:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+
+#: A fixture that starts servers, with a configuration each, and stops them in the end.
+StartNats = Callable[..., NatsServer]

@@ -118,14 +118,14 @@ class Broker:
         else:
             self._connection.publish(subject, payload, outcome)
 
-    async def subscribe(self, subject: str, label: str, deliver: Callable[[Publication], None]) -> Subscription:
-        """Interest in ``subject``, in effect on return, until its ``ended``; ``label`` is the channel for metrics.
+    async def subscribe(self, subject: str, deliver: Callable[[Publication], None]) -> Subscription:
+        """Interest in ``subject``, in effect on return, until its ``ended``. ``deliver`` must not block.
 
         Raises GatewayError: nats_unavailable, forbidden.
         """
         if self._connection is None:
             raise unavailable()
-        subscription = Subscription(subject, label, deliver)
+        subscription = Subscription(subject, deliver)
         await self._connection.subscribe(subscription)
         return subscription
 
@@ -180,7 +180,7 @@ class Broker:
     async def _connect_any(self) -> None:
         reasons = []
         for url in list(self._servers):
-            connection = Connection(self._dropped, self._settled)
+            connection = Connection(self._settled)
             try:
                 await connection.open(url, self._credentials, self._name, CONNECT_TIMEOUT_SECONDS)
             except OSError as error:
@@ -205,9 +205,6 @@ class Broker:
 
     def _in_flight(self) -> tuple[int, int]:
         return (0, 0) if self._connection is None else self._connection.in_flight
-
-    def _dropped(self, label: str) -> None:
-        self._metrics.nats_dropped_messages.labels(label).inc()
 
     def _settled(self) -> None:
         if self._waiters:

@@ -15,9 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import nats.errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 
+from wsgw.broker.client import DirectClient
 from wsgw.broker.fences import Fences, Outcome
 from wsgw.broker.subscription import Credentials, Subscription
 from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, NO_RESPONDERS, TIMEOUT, TOO_LARGE, UNCONFIRMED, GatewayError
@@ -29,26 +28,22 @@ _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "(
 #: Idle connections are proven alive by a fence this often, and given up when one is out for FENCE_TIMEOUT.
 FENCE_INTERVAL_SECONDS = 2.0
 FENCE_TIMEOUT_SECONDS = 5.0
-PENDING_BYTES = 64 * 1024 * 1024
-PENDING_MESSAGES = 512 * 1024
 
 
 class Connection:
     """See the module. ``lost`` gets a sentence when the connection is over; all that was pending has failed by then."""
 
-    def __init__(self, on_dropped: Callable[[str], None], on_settled: Callable[[], None]) -> None:
+    def __init__(self, on_settled: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._client = Client()
-        self._on_dropped = on_dropped
+        self._client = DirectClient()
         self._on_settled = on_settled
-        self._queue: list[tuple[str, bytes, Outcome]] = []
-        self._queue_bytes = 0
-        self._wake = asyncio.Event()
+        self._lines: list[bytes] = []  # this tick's publishes, as NATS' protocol has them
+        self._scheduled = False
         self._fences = Fences()
         self._inbox = ""
-        self._subscriptions: dict[int, Subscription] = {}
+        self._subscriptions: set[Subscription] = set()
         self._asking: dict[str, set[asyncio.Future[str]]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._watching: asyncio.Task[None] | None = None
         self._last_error = ""
         self.lost: asyncio.Future[str] = self._loop.create_future()
 
@@ -71,18 +66,21 @@ class Connection:
                     max_outstanding_pings=2,
                     error_cb=self._error,
                     closed_cb=self._closed,
-                    pending_size=8 * 1024 * 1024,
+                    pending_size=-1,  # no limit of its own: it would wait where ``close`` cannot end it
                 ),
                 timeout_seconds + 1,
             )
             self._check_tls(url)
             self._inbox = self._client.new_inbox()
-            await self._client.subscribe(f"{self._inbox}.*", cb=self._fence_returned)
-            self._tasks = [self._loop.create_task(self._write()), self._loop.create_task(self._watch())]
+            await self._client.listen(f"{self._inbox}.*", self._fence_returned)
+            self._watching = self._loop.create_task(self._watch())
             await asyncio.wait_for(self.barrier(), timeout_seconds)
         except (OSError, nats.errors.Error, GatewayError, ValueError) as error:
             await self.close()
-            raise OSError(self._last_error or str(error) or type(error).__name__) from None
+            reason = self._last_error or str(error) or type(error).__name__
+            if isinstance(error, ConnectionError):  # the server's reason can be lost with the connection
+                reason += " (NATS may have refused the credentials)"
+            raise OSError(reason) from None
         except asyncio.CancelledError:
             await self.close()
             raise
@@ -95,7 +93,7 @@ class Connection:
     @property
     def in_flight(self) -> tuple[int, int]:
         """Publishes not confirmed yet: messages, bytes."""
-        return self._fences.messages + len(self._queue), self._fences.bytes + self._queue_bytes
+        return self._fences.messages, self._fences.bytes
 
     def discovered(self) -> list[str]:
         """URLs of servers that the cluster told of."""
@@ -109,9 +107,10 @@ class Connection:
         if len(payload) > self._client.max_payload:
             outcome(GatewayError(TOO_LARGE, f"NATS takes at most {self._client.max_payload} bytes"))
             return
-        self._queue.append((subject, payload, outcome))
-        self._queue_bytes += len(payload)
-        self._wake.set()
+        size = len(payload)
+        self._lines += (b"PUB %b %d\r\n" % (subject.encode(), size), payload, b"\r\n")
+        self._fences.add(subject, size, outcome)
+        self._schedule()
 
     def barrier(self) -> asyncio.Future[None]:
         """Done when NATS has processed everything sent so far; fails with GatewayError when the connection is lost."""
@@ -129,7 +128,7 @@ class Connection:
                 future.set_exception(error)
 
         self._fences.add("", 0, outcome)
-        self._wake.set()
+        self._schedule()
         return future
 
     async def subscribe(self, subscription: Subscription) -> None:
@@ -138,17 +137,15 @@ class Connection:
         # a pattern that covers _INBOX would bring the gateway's own fences to clients
         hidden = f"{self._inbox}." if subscription.subject.startswith(("*", ">")) else None
 
-        async def receive(message: Msg) -> None:
-            if hidden is None or not message.subject.startswith(hidden):
-                subscription.deliver(Publication(message.subject, message.data, self._loop.time()))
+        def receive(subject: str, payload: bytes) -> None:
+            if hidden is None or not subject.startswith(hidden):
+                subscription.deliver(Publication(subject, payload, self._loop.time()))
 
         try:
-            subscription.nats = await self._client.subscribe(
-                subscription.subject, cb=receive, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=PENDING_BYTES
-            )
+            subscription.nats = await self._client.listen(subscription.subject, receive)
         except nats.errors.Error as error:
             raise GatewayError(NATS_UNAVAILABLE, f"NATS: {error}") from None
-        self._subscriptions[id(subscription.nats)] = subscription
+        self._subscriptions.add(subscription)
         try:
             await self.barrier()
         except GatewayError as error:
@@ -159,9 +156,10 @@ class Connection:
 
     async def unsubscribe(self, subscription: Subscription) -> None:
         """End the interest; nothing is delivered after the call has begun."""
-        if subscription.nats is not None and self._subscriptions.pop(id(subscription.nats), None) is not None:
+        if subscription in self._subscriptions and subscription.nats is not None:
+            self._subscriptions.discard(subscription)
             with suppress(nats.errors.Error):
-                await subscription.nats.unsubscribe()
+                await self._client.unlisten(subscription.nats)
 
     async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
         """The reply of a responder; raises GatewayError (no_responders, timeout, forbidden, unconfirmed)."""
@@ -193,9 +191,9 @@ class Connection:
     async def close(self, reason: str = "closed") -> None:
         """End the connection, within about a second whatever the server does."""
         self._lose(reason)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         try:
             await asyncio.wait_for(self._client.close(), 1.0)
         except TimeoutError:  # a stopped server takes no bytes: the socket is dropped with what it holds
@@ -212,21 +210,18 @@ class Connection:
         if urlsplit(url).scheme == "tls" and not self._client._server_info.get("tls_required"):
             raise OSError("the URL asks for TLS but the server does not offer it")
 
-    async def _write(self) -> None:
-        """Hands each tick's publishes to nats-py, and one fence behind them."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            queue, self._queue, self._queue_bytes = self._queue, [], 0
-            try:
-                for subject, payload, outcome in queue:
-                    self._fences.add(subject, len(payload), outcome)
-                    await self._client.publish(subject, payload)
-                number = self._fences.seal(self._loop.time())
-                await self._client.publish(f"{self._inbox}.{number}")
-            except (nats.errors.Error, OSError, ValueError) as error:
-                self._lose(f"publishing failed: {error}")
-                return
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        """Hands the tick's publishes to nats-py, and one fence behind them."""
+        self._scheduled = False
+        lines, self._lines = self._lines, []
+        if not self.lost.done():
+            lines.append(b"PUB %b.%d 0\r\n\r\n" % (self._inbox.encode(), self._fences.seal(self._loop.time())))
+            self._client.write(b"".join(lines))
 
     async def _watch(self) -> None:
         """Keeps a fence going at least every FENCE_INTERVAL_SECONDS, and gives the connection up when one stays out."""
@@ -234,27 +229,20 @@ class Connection:
             await asyncio.sleep(FENCE_INTERVAL_SECONDS / 2)
             oldest = self._fences.oldest_sent_at()
             if oldest is None:
-                self._wake.set()
+                self._schedule()
             elif self._loop.time() - oldest > FENCE_TIMEOUT_SECONDS:
                 self._lose(f"NATS did not answer for {FENCE_TIMEOUT_SECONDS:g} s")
                 return
 
-    async def _fence_returned(self, message: Msg) -> None:
-        self._fences.returned(int(message.subject.rpartition(".")[2]))
+    def _fence_returned(self, subject: str, payload: bytes) -> None:
+        self._fences.returned(int(subject.rpartition(".")[2]))
         self._on_settled()
 
     async def _error(self, error: Exception) -> None:
         """nats-py's error callback; it must never raise, or the read loop ends."""
-        if isinstance(error, nats.errors.SlowConsumerError):
-            subscription = self._subscriptions.get(id(error.sub))
-            if subscription is not None:
-                self._on_dropped(subscription.label)
-            return
         found = _VIOLATION.search(str(error))
         if found is None:
             self._last_error = str(error) or type(error).__name__
-            if not isinstance(error, nats.errors.Error | OSError | TimeoutError):
-                log.error("nats: a callback failed", exc_info=error)
             return
         verb, subject = found.groups()
         said = str(error).removeprefix("nats: ")
@@ -264,7 +252,7 @@ class Connection:
                 if not waiting.done():
                     waiting.set_result(said)
             return
-        for subscription in list(self._subscriptions.values()):
+        for subscription in list(self._subscriptions):
             if subscription.subject.lower() == subject.lower():
                 subscription.end(GatewayError(FORBIDDEN, f"NATS refuses {subscription.subject!r}: {said}"))
 
@@ -275,11 +263,9 @@ class Connection:
         if self.lost.done():
             return
         self.lost.set_result(reason)
-        queue, self._queue, self._queue_bytes = self._queue, [], 0
+        self._lines.clear()
         self._fences.fail(GatewayError(UNCONFIRMED, "the connection to NATS was lost: unknown whether accepted"))
-        for _, _, outcome in queue:
-            outcome(unavailable())
-        for subscription in self._subscriptions.values():
+        for subscription in self._subscriptions:
             subscription.end(GatewayError(NATS_UNAVAILABLE, reason))
         self._on_settled()
 

@@ -24,9 +24,8 @@ class Credentials:
 class Subscription:
     """Interest in one subject; ``ended`` gets the reason when NATS refuses it or the connection is lost."""
 
-    def __init__(self, subject: str, label: str, deliver: Callable[[Publication], None]) -> None:
+    def __init__(self, subject: str, deliver: Callable[[Publication], None]) -> None:
         self.subject = subject
-        self.label = label
         self.deliver = deliver
         self.ended: asyncio.Future[GatewayError] = asyncio.get_running_loop().create_future()
         self.nats: NatsSubscription | None = None

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, cast
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -149,6 +150,11 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(writes))
         if conn.parser_exc is not None:
             self.transport.close()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # the base class forgets it, and logs the refusal as a fault
 
     def pause_writing(self) -> None:
         super().pause_writing()

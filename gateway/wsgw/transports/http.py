@@ -50,7 +50,8 @@ async def request(channel: str, request: Request) -> Response:
     gateway = gateway_of(request.scope)
     try:
         gateway.admit()
-        reply = await gateway.request(channel, await _body(gateway, request))
+        body = await _body(gateway, request)
+        reply = await gateway.unless_stopped(asyncio.ensure_future(gateway.request(channel, body)))
     except GatewayError as error:
         return _refusal(gateway, error)
     return Response(reply, media_type="application/octet-stream" if _is_binary(reply) else "text/plain; charset=utf-8")
@@ -85,7 +86,7 @@ async def _publish(gateway: Gateway, channel: str, payload: bytes) -> None:
             settled.set_result(error)
 
     gateway.publish(channel, payload, TRANSPORT, outcome)
-    error = await settled
+    error = await gateway.unless_stopped(settled)
     if error is not None:
         raise error
 

@@ -119,6 +119,16 @@ TOO_LARGE = Refusal(3, "Payload too large", 413)
 FORBIDDEN = Refusal(4, "Forbidden", 403)
 DRAINING = Refusal(4, "Draining", 503)
 UNSUPPORTED_VERSION = Refusal(5, "Unsupported protocol version")
+REFUSALS = (
+    UNKNOWN_TRANSPORT,
+    UNKNOWN_SID,
+    BAD_HANDSHAKE_METHOD,
+    BAD_REQUEST,
+    TOO_LARGE,
+    FORBIDDEN,
+    DRAINING,
+    UNSUPPORTED_VERSION,
+)
 
 
 class Refused(WsgwError):

@@ -15,8 +15,8 @@ from wsgw.frames import Message
 from wsgw.link import Link
 from wsgw.outbox import Overflow
 from wsgw.publication import Encoded
+from wsgw.sender import Sender
 from wsgw.sockets import Request
-from wsgw.transports.socketio.sender import PollableSender
 from wsgw.wire import engineio
 from wsgw.wire.engine import Engine, State, Timing
 
@@ -45,7 +45,7 @@ class Connection:
         self,
         sid: str,
         request: Request,
-        sender: PollableSender,
+        sender: Sender,
         timing: Timing,
         connect_timeout_seconds: float,
         forget: Callable[[Connection], None],

@@ -10,12 +10,12 @@ from typing import NamedTuple
 from wsgw.frames import Message
 from wsgw.metrics import Metrics
 from wsgw.outbox import OutboxTotals
+from wsgw.sender import Sender
 from wsgw.sockets import Request
 from wsgw.transports.asgi import Event, Receive, Send
 from wsgw.transports.links import open_link, refuse, run_link
 from wsgw.transports.socketio.connection import Connection, Service, WebSocketEnd
 from wsgw.transports.socketio.http import ClientGone, Cors, Headers, read_body, request_of, respond, wait_gone
-from wsgw.transports.socketio.sender import PollableSender
 from wsgw.wire import engineio
 from wsgw.wire.engine import Timing
 from wsgw.wire.engineio import Refusal, Refused
@@ -57,6 +57,8 @@ class EngineIOServer:
         self._timing = Timing(options.ping_interval_seconds, options.ping_timeout_seconds)
         self._cors = Cors(options.cors_origins)
         self._metrics = metrics
+        for refusal in engineio.REFUSALS:
+            metrics.rejected.labels(refusal.reason)
         self._totals = totals
         self._connections: dict[str, Connection] = {}
         self._draining = False
@@ -222,7 +224,7 @@ class EngineIOServer:
         connection = Connection(
             sid,
             request,
-            PollableSender(self._metrics, self._totals),
+            Sender(self._metrics, self._totals, "socketio"),
             self._timing,
             options.connect_timeout_seconds,
             self._forget,
