@@ -40,7 +40,8 @@ class Bridge:
         self.reason = "waiting for NATS"
         self._broker = broker
         self._hub = hub
-        self._received = hub.metrics.nats_messages.labels(channel.name)
+        self._received = 0  # publications not reported yet: a Counter costs more than all else here does
+        hub.metrics.on_read.append(self._report)
         self._gaps = hub.metrics.gaps.labels(channel.name)
         self._task: asyncio.Task[None] | None = None
         self._delay = BACKOFF_SECONDS[0]
@@ -85,8 +86,12 @@ class Bridge:
         return await self._broker.subscribe(subject, deliver)
 
     def _deliver(self, publication: Publication) -> None:
-        self._received.inc()
+        self._received += 1
         self._hub.publish(self.channel.name, publication)
+
+    def _report(self) -> None:
+        received, self._received = self._received, 0
+        self._hub.metrics.nats_messages.labels(self.channel.name).inc(received)
 
     def _subscribed(self) -> None:
         self._delay = BACKOFF_SECONDS[0]

@@ -198,10 +198,9 @@ def requestable(table: ChannelTable, name: str) -> tuple[Channel, str]:
     return channel, _concrete(channel, name)
 
 
-def check_size(payload: bytes, max_payload_bytes: int) -> None:
-    """Raises GatewayError (too_large) for a payload over NATS' ``max_payload``."""
-    if len(payload) > max_payload_bytes:
-        raise GatewayError(TOO_LARGE, f"the payload has {len(payload)} bytes, NATS takes at most {max_payload_bytes}")
+def too_large(size_bytes: int, max_payload_bytes: int) -> GatewayError:
+    """The error of a payload over NATS' ``max_payload``."""
+    return GatewayError(TOO_LARGE, f"the payload has {size_bytes} bytes, NATS takes at most {max_payload_bytes}")
 
 
 def _concrete(channel: Channel, name: str) -> str:

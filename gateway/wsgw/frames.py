@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 _TEXT = 0x81
 _BINARY = 0x82
+MAX_REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame has at most 125 bytes, two of them the code
 
 
 class Message(NamedTuple):
@@ -25,3 +26,19 @@ def encode(message: Message) -> bytes:
     if length < 65536:
         return bytes((opcode, 126)) + length.to_bytes(2, "big") + data
     return bytes((opcode, 127)) + length.to_bytes(8, "big") + data
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether ``data`` is valid UTF-8."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def truncated(reason: str) -> str:
+    """``reason`` cut to what a close frame can carry, at a character's boundary."""
+    return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")

@@ -12,7 +12,7 @@ from wsgw.bridge import Bridge, BridgeState
 from wsgw.broker.broker import Broker
 from wsgw.broker.fences import Outcome
 from wsgw.broker.subscription import Credentials
-from wsgw.channels import Channel, ChannelTable, Direction, check_size, publishable, requestable, subscribable
+from wsgw.channels import Channel, ChannelTable, Direction, publishable, requestable, subscribable, too_large
 from wsgw.errors import (
     CLOSE_CODES,
     DRAINING,
@@ -29,6 +29,7 @@ from wsgw.hub import Hub
 from wsgw.metrics import Metrics
 from wsgw.outbox import OutboxTotals
 from wsgw.pattern import PatternBridge
+from wsgw.publisher import Publisher
 from wsgw.settings import Settings
 
 log = logging.getLogger("wsgw.gateway")
@@ -36,6 +37,8 @@ log = logging.getLogger("wsgw.gateway")
 T = TypeVar("T")
 
 LAG_INTERVAL_SECONDS = 0.25
+#: Resolved names that are kept; more (of pattern channels) are resolved anew.
+MAX_PUBLISHERS = 4096
 _PUBLISH_ERRORS = (FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, TOO_LARGE, UNCONFIRMED, WRONG_DIRECTION)
 
 
@@ -71,6 +74,7 @@ class Gateway:
         self.hub = Hub(metrics, loop.call_soon, loop.time)
         self.broker = make_broker(settings, metrics)
         self._bridges = {channel.name: self._bridge(channel) for channel in self.channels.inbound()}
+        self._publishers: dict[tuple[str, str], Publisher] = {}
         self._clients: set[Drainable] = set()
         self._clients_gone = asyncio.Event()
         self._lag_task: asyncio.Task[None] | None = None
@@ -163,26 +167,27 @@ class Gateway:
 
     def publish(self, name: str, payload: bytes, transport: str, outcome: Outcome) -> None:
         """Publish a client's message; ``outcome`` is told once, at once when it is refused here."""
-        started = self._clock()
-        label = self._label(name)
         try:
-            channel, subject = publishable(self.channels, name)
-            label = channel.name
-            check_size(payload, self.broker.max_payload_bytes)
+            publisher = self.publisher(name, transport)
         except GatewayError as error:
-            self._count_error(label, error)
             outcome(error)
-            return
+        else:
+            publisher.publish((payload,), outcome)
 
-        def settled(error: GatewayError | None) -> None:
-            if error is None:
-                self.metrics.published_messages.labels(label, transport).inc()
-                self.metrics.publish_seconds.labels(label).observe(self._clock() - started)
-            else:
-                self._count_error(label, error)
-            outcome(error)
-
-        self.broker.publish(subject, payload, settled)
+    def publisher(self, name: str, transport: str) -> Publisher:
+        """Who publishes to ``name`` for clients of ``transport``; raises GatewayError, and counts it."""
+        publisher = self._publishers.get((name, transport))
+        if publisher is None:
+            try:
+                channel, subject = publishable(self.channels, name)
+            except GatewayError as error:
+                self._count_error(self._label(name), error)
+                raise
+            if len(self._publishers) >= MAX_PUBLISHERS:
+                self._publishers.clear()
+            publisher = Publisher(channel, subject, transport, self.broker, self.metrics, self._clock)
+            self._publishers[name, transport] = publisher
+        return publisher
 
     async def request(self, name: str, payload: bytes) -> bytes:
         """The reply to a client's request; raises GatewayError."""
@@ -191,7 +196,8 @@ class Gateway:
         try:
             channel, subject = requestable(self.channels, name)
             label = channel.name
-            check_size(payload, self.broker.max_payload_bytes)
+            if len(payload) > self.broker.max_payload_bytes:
+                raise too_large(len(payload), self.broker.max_payload_bytes)
             reply = await self.broker.request(subject, payload, channel.timeout_seconds)
         except GatewayError as error:
             self._count_error(label, error)

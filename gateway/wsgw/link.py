@@ -6,10 +6,16 @@ Everything here is synchronous; nothing waits for a client. Two implementations 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from wsgw.frames import Message
 from wsgw.publication import Batch, Encoded
+
+#: How long a client has to finish a closing handshake before its connection is dropped.
+CLOSE_TIMEOUT_SECONDS = 5.0
+#: A transport that holds more than this is congested.
+WRITE_HIGH_WATER_BYTES = 64 * 1024
 
 
 class Link(Protocol):
@@ -43,8 +49,8 @@ class Link(Protocol):
 class Receiver(Protocol):
     """What a link tells the session above it. No call may raise or block."""
 
-    def message_received(self, message: Message) -> None:
-        """One whole message of the client; text is valid UTF-8."""
+    def messages_received(self, messages: Sequence[Message]) -> None:
+        """Whole messages of the client, in order, at least one; text is valid UTF-8."""
 
     def close_received(self, code: int, reason: str) -> None:
         """The client began the closing handshake; answer with ``Link.close`` when ready (1005: it gave no code)."""

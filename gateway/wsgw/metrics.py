@@ -6,6 +6,7 @@ The ``channel`` label is always a configured channel name, never a concrete subj
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,6 +124,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        #: called before the metrics are read, for those who count in a variable of their own
+        self.on_read: list[Callable[[], None]] = []
         for spec in TABLE:
             metric: Any
             if spec.kind == "counter":
@@ -136,8 +139,14 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """The metrics in Prometheus' text format."""
+        self._refresh()
         return generate_latest(self.registry)
 
     def value(self, name: str, **labels: str) -> float:
         """One sample's value, 0.0 where there is none yet (for readiness and tests)."""
+        self._refresh()
         return self.registry.get_sample_value(name, labels) or 0.0
+
+    def _refresh(self) -> None:
+        for refresh in self.on_read:
+            refresh()

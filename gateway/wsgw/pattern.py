@@ -225,7 +225,7 @@ class PatternBridge(Bridge):
         else:
             taken = source is self._source
         if taken:
-            self._received.inc()
+            self._received += 1
             self._hub.publish(name, publication)
 
     def _make_room(self) -> None:

@@ -102,8 +102,8 @@ class Broker:
         """Done when the connection there is now is lost; None when there is none. Not to be cancelled."""
         return None if self._connection is None else self._connection.lost
 
-    def publish(self, subject: str, payload: bytes, outcome: Outcome) -> None:
-        """Publish in order of calls; ``outcome`` is told once, with None when NATS has processed the message.
+    def publish(self, subject: str, payloads: Sequence[bytes], outcome: Outcome) -> None:
+        """Publish in order of calls; ``outcome`` is told once, with None when NATS has processed all ``payloads``.
 
         Without a connection it is told so at once (nats_unavailable); when the connection is lost before the proof,
         ``unconfirmed``; when NATS refuses the subject, ``forbidden``; when senders go on although ``congested`` said
@@ -116,7 +116,7 @@ class Broker:
         if messages > 2 * MAX_IN_FLIGHT_MESSAGES or size > 2 * MAX_IN_FLIGHT_BYTES:
             outcome(GatewayError(OVERLOADED, f"{messages} messages are waiting for NATS"))
         else:
-            self._connection.publish(subject, payload, outcome)
+            self._connection.publish(subject, payloads, outcome)
 
     async def subscribe(self, subject: str, deliver: Callable[[Publication], None]) -> Subscription:
         """Interest in ``subject``, in effect on return, until its ``ended``. ``deliver`` must not block.

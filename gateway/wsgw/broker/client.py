@@ -1,24 +1,19 @@
 """nats-py's client with two short cuts: messages are handed over as they are read, publishes are written as one piece.
 
-The library puts each message into a queue and runs a task per subscription. Without them a message costs half, one
-connection's messages come in the order NATS sent them whatever their subscriptions, and there is no queue that could
-overflow: a gateway that is too slow is held by TCP. The private parts used here are guarded by
+The library puts each message into a queue and runs a task per subscription. Without them a message costs a fraction,
+one connection's messages come in the order NATS sent them whatever their subscriptions, and there is no queue that
+could overflow: a gateway that is too slow is held by TCP. The private parts used here are guarded by
 tests/unit/test_pins.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
-log = logging.getLogger("wsgw.nats")
-
-#: Gets subject and payload of a message; must not block.
-Deliver = Callable[[str, bytes], None]
+from wsgw.broker.parser import Deliver, DirectParser
 
 
 class DirectClient(Client):
@@ -26,12 +21,12 @@ class DirectClient(Client):
 
     def __init__(self) -> None:
         super().__init__()
-        self._direct: dict[int, Deliver] = {}
+        self._ps: DirectParser = DirectParser(self)
 
     async def listen(self, subject: str, deliver: Deliver) -> Subscription:
         """Subscribe; what comes goes to ``deliver`` from within the read loop. End it by ``unlisten``."""
         sid = self._sid + 1
-        self._direct[sid] = deliver
+        self._ps.direct[b"%d" % sid] = deliver
         # a subscription with a future has no queue and no task
         subscription = await self.subscribe(subject, future=asyncio.get_running_loop().create_future())
         assert subscription._id == sid
@@ -39,7 +34,7 @@ class DirectClient(Client):
 
     async def unlisten(self, subscription: Subscription) -> None:
         """Undo ``listen``; nothing is delivered after the call has begun."""
-        self._direct.pop(subscription._id, None)
+        self._ps.direct.pop(b"%d" % subscription._id, None)
         await subscription.unsubscribe()
 
     def write(self, lines: bytes) -> None:
@@ -50,13 +45,3 @@ class DirectClient(Client):
         assert kicks is not None, "not connected yet"
         if kicks.empty():
             kicks.put_nowait(asyncio.get_running_loop().create_future())
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        deliver = self._direct.get(sid)
-        if deliver is None:
-            await super()._process_msg(sid, subject, reply, data, headers)
-            return
-        try:
-            deliver(subject.decode(), data)
-        except Exception:  # it would end the read loop
-            log.exception("nats: handling a message on %r failed", subject)

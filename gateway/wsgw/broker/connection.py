@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +19,8 @@ import nats.errors
 from wsgw.broker.client import DirectClient
 from wsgw.broker.fences import Fences, Outcome
 from wsgw.broker.subscription import Credentials, Subscription
-from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, NO_RESPONDERS, TIMEOUT, TOO_LARGE, UNCONFIRMED, GatewayError
+from wsgw.channels import too_large
+from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, NO_RESPONDERS, TIMEOUT, UNCONFIRMED, GatewayError
 from wsgw.publication import Publication
 
 log = logging.getLogger("wsgw.nats")
@@ -99,17 +100,22 @@ class Connection:
         """URLs of servers that the cluster told of."""
         return [server.geturl() for server in self._client.discovered_servers]
 
-    def publish(self, subject: str, payload: bytes, outcome: Outcome) -> None:
-        """Publish at the end of this tick, in order of calls; ``outcome`` is told once."""
+    def publish(self, subject: str, payloads: Sequence[bytes], outcome: Outcome) -> None:
+        """Publish at the end of this tick, in order of calls; ``outcome`` is told once for all ``payloads``."""
         if self.lost.done():
             outcome(unavailable())
             return
-        if len(payload) > self._client.max_payload:
-            outcome(GatewayError(TOO_LARGE, f"NATS takes at most {self._client.max_payload} bytes"))
+        sizes = [len(payload) for payload in payloads]
+        if max(sizes) > self._client.max_payload:
+            outcome(too_large(max(sizes), self._client.max_payload))
             return
-        size = len(payload)
-        self._lines += (b"PUB %b %d\r\n" % (subject.encode(), size), payload, b"\r\n")
-        self._fences.add(subject, size, outcome)
+        head = b"PUB %b %%d\r\n" % subject.encode().replace(b"%", b"%%")
+        last, line = -1, b""
+        for size, payload in zip(sizes, payloads, strict=True):
+            if size != last:
+                last, line = size, head % size
+            self._lines += (line, payload, b"\r\n")
+        self._fences.add(subject, len(sizes), sum(sizes), outcome)
         self._schedule()
 
     def barrier(self) -> asyncio.Future[None]:
@@ -127,7 +133,7 @@ class Connection:
             else:
                 future.set_exception(error)
 
-        self._fences.add("", 0, outcome)
+        self._fences.add("", 0, 0, outcome)
         self._schedule()
         return future
 
@@ -135,11 +141,12 @@ class Connection:
         """Returns when the subscription is in effect; raises GatewayError (forbidden, nats_unavailable)."""
 
         # a pattern that covers _INBOX would bring the gateway's own fences to clients
-        hidden = f"{self._inbox}." if subscription.subject.startswith(("*", ">")) else None
+        hidden = f"{self._inbox}.".encode() if subscription.subject.startswith(("*", ">")) else None
+        deliver, time = subscription.deliver, self._loop.time
 
-        def receive(subject: str, payload: bytes) -> None:
+        def receive(subject: bytes, payload: bytes) -> None:
             if hidden is None or not subject.startswith(hidden):
-                subscription.deliver(Publication(subject, payload, self._loop.time()))
+                deliver(Publication(subject.decode(), payload, time()))
 
         try:
             subscription.nats = await self._client.listen(subscription.subject, receive)
@@ -234,8 +241,8 @@ class Connection:
                 self._lose(f"NATS did not answer for {FENCE_TIMEOUT_SECONDS:g} s")
                 return
 
-    def _fence_returned(self, subject: str, payload: bytes) -> None:
-        self._fences.returned(int(subject.rpartition(".")[2]))
+    def _fence_returned(self, subject: bytes, payload: bytes) -> None:
+        self._fences.returned(int(subject.rpartition(b".")[2]))
         self._on_settled()
 
     async def _error(self, error: Exception) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from wsgw.errors import FORBIDDEN, GatewayError
 
-#: Told once per publish: None when NATS processed it, else why it is not known to have.
+#: Told once per call of publish: None when NATS processed it all, else why it is not known to have.
 Outcome = Callable[[GatewayError | None], None]
 
 
@@ -21,7 +21,7 @@ class _Batch:
 
     def __init__(self, id: int) -> None:
         self.id = id
-        self.publishes: list[tuple[str, Outcome]] = []
+        self.publishes: list[tuple[str, int, Outcome]] = []
         self.denied: dict[str, str] = {}
         self.size = 0
         self.sent_at = 0.0
@@ -36,11 +36,11 @@ class Fences:
         self.messages = 0
         self.bytes = 0
 
-    def add(self, subject: str, size: int, outcome: Outcome) -> None:
-        """A publish of ``size`` bytes was handed to the connection; the next fence covers it."""
-        self._open.publishes.append((subject, outcome))
+    def add(self, subject: str, count: int, size: int, outcome: Outcome) -> None:
+        """``count`` publishes of ``size`` bytes together were handed to the connection; the next fence covers them."""
+        self._open.publishes.append((subject, count, outcome))
         self._open.size += size
-        self.messages += 1
+        self.messages += count
         self.bytes += size
 
     def seal(self, now: float) -> int:
@@ -56,7 +56,7 @@ class Fences:
         while self._sealed and self._sealed[0].id <= number:
             batch = self._sealed.popleft()
             self._forget(batch)
-            for subject, outcome in batch.publishes:
+            for subject, _, outcome in batch.publishes:
                 said = batch.denied.get(subject.lower())
                 outcome(None if said is None else GatewayError(FORBIDDEN, f"NATS refuses {subject!r}: {said}"))
 
@@ -73,7 +73,7 @@ class Fences:
         self._open = _Batch(self._open.id + 1)
         for batch in batches:
             self._forget(batch)
-            for _, outcome in batch.publishes:
+            for _, _, outcome in batch.publishes:
                 outcome(error)
 
     def oldest_sent_at(self) -> float | None:
@@ -81,5 +81,5 @@ class Fences:
         return self._sealed[0].sent_at if self._sealed else None
 
     def _forget(self, batch: _Batch) -> None:
-        self.messages -= len(batch.publishes)
+        self.messages -= sum([count for _, count, _ in batch.publishes])
         self.bytes -= batch.size

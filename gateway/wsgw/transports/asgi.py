@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from wsgw.frames import Message
-from wsgw.link import Receiver
+from wsgw.frames import Message, truncated
+from wsgw.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
 from wsgw.publication import Batch, Encoded
-from wsgw.transports.direct import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, truncated
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -108,7 +107,7 @@ class AsgiLink:
             if len(message.data) > self._max_message_bytes:
                 self.close(1009, f"a message has at most {self._max_message_bytes} bytes here")
             else:
-                self._receiver.message_received(message)
+                self._receiver.messages_received((message,))
 
     async def _write(self) -> None:
         while True:

@@ -14,21 +14,19 @@ from typing import Any, cast
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from wsgw.frames import Message
-from wsgw.link import Receiver
+from wsgw.frames import Message, is_utf8, truncated
+from wsgw.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
 from wsgw.publication import Batch, Encoded
+from wsgw.wire.clientframes import ClientFrames
 
 EXTENSION = "wsgw.direct"
-#: How long a client has to finish a closing handshake before its connection is dropped.
-CLOSE_TIMEOUT_SECONDS = 5.0
-WRITE_HIGH_WATER_BYTES = 64 * 1024
-MAX_REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame has at most 125 bytes, two of them the code
 
 
 class DirectProtocol(WebSocketsSansIOProtocol):
@@ -46,8 +44,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._writes = False  # frames may be written
         self._reading_paused = False
         self._code = 1006
-        #: done when the connection is over; the endpoint's coroutine waits for it
-        self.finished: asyncio.Future[None] = self.loop.create_future()
+        self._ended = False
+        self._library_only = False  # frames came before the receiver: the library may stand in the middle of one
+        self._frames: ClientFrames | None = None
 
     def attach(self, receiver: Receiver, max_message_bytes: int) -> DirectProtocol:
         """Take the accepted connection over for ``receiver``, which hears nothing before ``begin``.
@@ -58,11 +57,16 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         if not self.disconnected and not self.transport.is_closing():
             self._writes = True
             self.conn.max_message_size = max_message_bytes
+            if not self._library_only:
+                self._frames = ClientFrames(max_message_bytes)
             self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         return self
 
     def begin(self) -> None:
-        """Hand over what came before the accept, then everything as it comes; without an await after ``attach``."""
+        """Hand over what came before the accept, then everything as it comes; without an await after ``attach``.
+
+        The connection needs the application's coroutine no longer: it lives on when that returns.
+        """
         receiver = self._receiver
         assert receiver is not None
         if self.disconnected:
@@ -73,7 +77,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             if event["type"] == "websocket.receive" and not self.close_sent:
                 text = event.get("text")
                 message = Message(False, event["bytes"] or b"") if text is None else Message(True, text.encode())
-                receiver.message_received(message)
+                receiver.messages_received((message,))
         if self.read_paused and not self._reading_paused and not self.transport.is_closing():
             self.transport.resume_reading()
         self.read_paused = False
@@ -133,23 +137,24 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._receiver is None:
+            self._library_only = self.handshake_initiated
             super().data_received(data)
             return
-        conn = self.conn
-        conn.receive_data(data)
-        events = conn.events_received()
-        writes: Iterable[bytes] = conn.data_to_send()
-        if conn.close_rcvd is not None and conn.parser_exc is None and not self.close_sent:
-            writes = list(writes)[:-2]  # without the library's echo of the close and its end of stream
-        for event in events:
-            if isinstance(event, Frame):
-                self._frame_received(event)
-        if conn.parser_exc is not None:
-            assert conn.close_sent is not None
-            self._fail(conn.close_sent.code)
-        self.transport.write(b"".join(writes))
-        if conn.parser_exc is not None:
-            self.transport.close()
+        if self._frames is None:
+            self._feed_library(data)
+            return
+        messages: list[Message] = []
+        for item in self._frames.feed(data):
+            if not isinstance(item, bytes) and (not item.text or is_utf8(item.data)):
+                messages.append(item)
+                continue
+            self._messages_received(messages)
+            messages = []
+            if not isinstance(item, bytes):
+                self._refuse_text(item.data)
+            elif not self._feed_library(item):
+                return
+        self._messages_received(messages)
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
@@ -167,9 +172,37 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self._receiver.writing_resumed()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
+        if self._receiver is None:
+            super().connection_lost(exc)
+            return
+        # as the base class does, without the request that ``run_asgi`` has dropped
+        self.stop_keepalive()
+        self.connections.discard(self)
+        self.disconnected = True
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = None
+        self._lose()
+
+    async def run_asgi(self) -> None:
+        """As the base class', but a connection that has a receiver lives on, and keeps nothing of the request."""
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            pass
+        except BaseException:
+            self.logger.exception("Exception in ASGI application")
+            self.send_500_response()
+            if self._receiver is not None:
+                self.abort()
+        else:
+            if not self.handshake_complete:
+                self.logger.error("ASGI callable returned without completing handshake.")
+                self.send_500_response()
         if self._receiver is not None:
-            self._lose()
+            del self.scope, self.request, self.response, self.queue
+        elif self.close_timer is None:
+            self.transport.close()
 
     def keepalive_timeout(self) -> None:
         closing = self.close_sent or self.transport.is_closing()
@@ -185,6 +218,26 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self.close(1001, "the gateway is stopping")
 
     # -- inside
+
+    def _feed_library(self, data: bytes) -> bool:
+        """Give the library's parser ``data`` and do what it says; False when nothing more is to be read."""
+        conn = self.conn
+        conn.receive_data(data)
+        events = conn.events_received()
+        writes: Iterable[bytes] = conn.data_to_send()
+        if conn.close_rcvd is not None and conn.parser_exc is None and not self.close_sent:
+            writes = list(writes)[:-2]  # without the library's echo of the close and its end of stream
+        for event in events:
+            if isinstance(event, Frame):
+                self._frame_received(event)
+        if conn.parser_exc is not None:
+            assert conn.close_sent is not None
+            self._fail(conn.close_sent.code)
+        self.transport.write(b"".join(writes))
+        if conn.parser_exc is not None:
+            self.transport.close()
+            return False
+        return conn.close_rcvd is None
 
     def _frame_received(self, frame: Frame) -> None:
         if self.close_sent and frame.opcode is not Opcode.CLOSE:
@@ -203,19 +256,23 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         else:
             return  # the library has answered the ping
         if frame.fin:
-            self._message_received(self.frames[0] if len(self.frames) == 1 else b"".join(self.frames))
+            data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
             self.frames = []
+            message = Message(self.curr_msg_data_type == "text", data)
+            if message.text and not is_utf8(data):
+                self._refuse_text(data)
+            else:
+                self._messages_received([message])
 
-    def _message_received(self, data: bytes) -> None:
-        assert self._receiver is not None
-        text = self.curr_msg_data_type == "text"
-        if text and not data.isascii():
-            try:
-                data.decode()
-            except UnicodeDecodeError as error:
-                self.close(1007, f"invalid UTF-8 in a text message at byte {error.start}")
-                return
-        self._receiver.message_received(Message(text, data))
+    def _messages_received(self, messages: list[Message]) -> None:
+        if not self.close_sent and self._receiver is not None and messages:
+            self._receiver.messages_received(messages)
+
+    def _refuse_text(self, data: bytes) -> None:
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            self.close(1007, f"invalid UTF-8 in a text message at byte {error.start}")
 
     def _close_received(self) -> None:
         assert self._receiver is not None
@@ -236,11 +293,6 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     def _lose(self) -> None:
         self._writes = False
         receiver = self._receiver
-        if receiver is not None and not self.finished.done():
-            self.finished.set_result(None)
+        if receiver is not None and not self._ended:
+            self._ended = True
             receiver.lost(self._code)
-
-
-def truncated(reason: str) -> str:
-    """``reason`` cut to what a close frame can carry, at a character's boundary."""
-    return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")

@@ -28,12 +28,11 @@ async def open_link(
 
 
 async def run_link(link: Link) -> None:
-    """Returns when the connection is over; the endpoint's coroutine has to live that long."""
+    """Hand over what comes, until the connection is over, or at once where it lives on without the caller."""
     if isinstance(link, AsgiLink):
         await link.run()
     elif isinstance(link, DirectProtocol):
         link.begin()
-        await link.finished
 
 
 async def refuse(scope: Event, send: Send, status: int, body: bytes, content_type: str = "application/json") -> None:

@@ -7,6 +7,7 @@ settled, with 1000 only if NATS accepted everything.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from urllib.parse import parse_qs
 
 import orjson
@@ -16,6 +17,7 @@ from wsgw.frames import Message
 from wsgw.gateway import Gateway, gateway_of
 from wsgw.link import Link
 from wsgw.publication import Encoded, Publication
+from wsgw.publisher import Publisher
 from wsgw.sender import Sender
 from wsgw.session import Session
 from wsgw.transports.asgi import Event, Receive, Send
@@ -48,7 +50,8 @@ class WebSocketSession:
         self._must_receive = must_receive
         self._session = Session(gateway, WIRE, self._refused, Sender(gateway.metrics, gateway.totals, TRANSPORT))
         self._link: Link | None = None
-        self._unsettled = 0
+        self._publisher: Publisher | None = None
+        self._unsettled = 0  # calls of publish whose outcome is not known yet
         self._closing: int | None = None  # the client's code, once it began the closing handshake
         self._refusal: GatewayError | None = None
         self._ended = False
@@ -79,9 +82,15 @@ class WebSocketSession:
 
     # -- Receiver
 
-    def message_received(self, message: Message) -> None:
+    def messages_received(self, messages: Sequence[Message]) -> None:
         self._unsettled += 1
-        self._gateway.publish(self._name, message.data, TRANSPORT, self._settled)
+        try:
+            publisher = self._publisher or self._gateway.publisher(self._name, TRANSPORT)
+        except GatewayError as error:
+            self._settled(error)
+            return
+        self._publisher = publisher
+        publisher.publish([message.data for message in messages], self._settled)
         broker = self._gateway.broker
         if broker.congested and self._link is not None:
             self._link.pause_reading()
@@ -163,5 +172,7 @@ class WebSocketEndpoint:
             await run_link(link)
         except OSError:
             log.debug("websocket %s: the client went before the connection was open", name)
-        finally:
-            session.lost(1006)  # for what ended before there was a link; else a repetition, which is harmless
+            session.lost(1006)
+        except BaseException:
+            session.lost(1006)
+            raise

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from wsgw.errors import SLOW_CONSUMER
@@ -218,13 +218,13 @@ class Connection:
 class WebSocketEnd:
     """A session's WebSocket, or the one that probes: implements ``Receiver``."""
 
-    __slots__ = ("_connection", "_early", "_paused", "link")
+    __slots__ = ("_connection", "_paused", "link", "on_lost")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._early: list[Message] = []  # what came before the link was there
         self._paused = False
         self.link: Link | None = None
+        self.on_lost: Callable[[WebSocketEnd], None] | None = None
 
     def opened(self, link: Link) -> None:
         """The WebSocket is accepted; ``link`` is this object's."""
@@ -235,9 +235,6 @@ class WebSocketEnd:
             return
         if self._connection.engine.state is State.WEBSOCKET:
             self.take_over()
-        early, self._early = self._early, []
-        for message in early:
-            self.message_received(message)
 
     def write(self, packet: Message) -> None:
         """Write a packet past the session's queue."""
@@ -261,11 +258,10 @@ class WebSocketEnd:
 
     # -- Receiver
 
-    def message_received(self, message: Message) -> None:
-        if self.link is None:
-            self._early.append(message)
-        elif self._connection.uses(self):
-            self._connection.engine.websocket_received(message)
+    def messages_received(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            if self._connection.uses(self):
+                self._connection.engine.websocket_received(message)
 
     def close_received(self, code: int, reason: str) -> None:
         assert self.link is not None
@@ -285,6 +281,8 @@ class WebSocketEnd:
     def lost(self, code: int) -> None:
         if self._connection.uses(self):
             self._connection.websocket_lost(code)
+        if self.on_lost is not None:
+            self.on_lost(self)
 
     def _is_active(self) -> bool:
         return self._connection.uses(self) and self._connection.engine.state is State.WEBSOCKET

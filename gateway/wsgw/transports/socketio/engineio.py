@@ -62,7 +62,8 @@ class EngineIOServer:
         self._totals = totals
         self._connections: dict[str, Connection] = {}
         self._draining = False
-        self._active = 0  # requests and WebSockets
+        self._active = 0  # requests and handshakes
+        self._websockets: set[WebSocketEnd] = set()
         self._all_gone: asyncio.Event | None = None
 
     def __len__(self) -> int:
@@ -179,6 +180,8 @@ class EngineIOServer:
             return
         try:
             link = await open_link(scope, receive, send, websocket, self._options.max_packet_bytes())
+            self._websockets.add(websocket)
+            websocket.on_lost = self._websocket_lost
             websocket.opened(link)
         except BaseException:
             websocket.lost(1006)
@@ -245,6 +248,11 @@ class EngineIOServer:
         self._connections.pop(connection.sid, None)
         self._check_all_gone()
 
+    def _websocket_lost(self, websocket: WebSocketEnd) -> None:
+        self._websockets.discard(websocket)
+        self._check_all_gone()
+
     def _check_all_gone(self) -> None:
-        if self._all_gone is not None and not self._active and not self._connections:
+        busy = self._active or self._websockets or self._connections
+        if self._all_gone is not None and not busy:
             self._all_gone.set()
