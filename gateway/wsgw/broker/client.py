@@ -24,8 +24,9 @@ Deliver = Callable[[str, bytes], None]
 class DirectClient(Client):
     """See the module."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_close: Callable[[], None] = lambda: None) -> None:
         super().__init__()
+        self._on_close = on_close
         self._direct: dict[int, Deliver] = {}
 
     async def listen(self, subject: str, deliver: Deliver) -> Subscription:
@@ -50,6 +51,10 @@ class DirectClient(Client):
         assert kicks is not None, "not connected yet"
         if kicks.empty():
             kicks.put_nowait(asyncio.get_running_loop().create_future())
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        self._on_close()  # now: the rest may wait for a server that does not read, and fail
+        await super()._close(status, do_cbs)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         deliver = self._direct.get(sid)
