@@ -185,6 +185,7 @@ class PatternBridge(Bridge):
         self._overlap = None
 
     async def _subscribe_missing(self) -> None:
+        await self._drop_orphans()  # a name that comes back must not have two subscriptions
         missing = [
             self._subscribe_concrete(name, interest)
             for name, interest in self._interests.items()
@@ -246,6 +247,9 @@ class PatternBridge(Bridge):
             if interest.idle_since is not None and now - interest.idle_since >= LINGER_SECONDS:
                 del self._interests[name]
                 await self._unsubscribe(interest)
+        await self._drop_orphans()
+
+    async def _drop_orphans(self) -> None:
         while self._orphans:
             await self._broker.unsubscribe(self._orphans.pop())
 

@@ -9,6 +9,7 @@ tests/unit/test_pins.py.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
@@ -19,8 +20,9 @@ from wsgw.broker.parser import Deliver, DirectParser
 class DirectClient(Client):
     """See the module."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_close: Callable[[], None] = lambda: None) -> None:
         super().__init__()
+        self._on_close = on_close
         self._ps: DirectParser = DirectParser(self)
 
     async def listen(self, subject: str, deliver: Deliver) -> Subscription:
@@ -45,3 +47,7 @@ class DirectClient(Client):
         assert kicks is not None, "not connected yet"
         if kicks.empty():
             kicks.put_nowait(asyncio.get_running_loop().create_future())
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        self._on_close()  # now: the rest may wait for a server that does not read, and fail
+        await super()._close(status, do_cbs)

@@ -36,7 +36,7 @@ class Connection:
 
     def __init__(self, on_settled: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._client = DirectClient()
+        self._client = DirectClient(self._closed)
         self._on_settled = on_settled
         self._lines: list[bytes] = []  # this tick's publishes, as NATS' protocol has them
         self._scheduled = False
@@ -63,10 +63,8 @@ class Connection:
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0,
                     connect_timeout=timeout_seconds,  # type: ignore[arg-type]  # nats-py takes any number
-                    ping_interval=int(FENCE_INTERVAL_SECONDS),
-                    max_outstanding_pings=2,
+                    ping_interval=24 * 3600,  # fences tell more
                     error_cb=self._error,
-                    closed_cb=self._closed,
                     pending_size=-1,  # no limit of its own: it would wait where ``close`` cannot end it
                 ),
                 timeout_seconds + 1,
@@ -263,7 +261,7 @@ class Connection:
             if subscription.subject.lower() == subject.lower():
                 subscription.end(GatewayError(FORBIDDEN, f"NATS refuses {subscription.subject!r}: {said}"))
 
-    async def _closed(self) -> None:
+    def _closed(self) -> None:
         self._lose(self._last_error or str(self._client.last_error or "") or "the connection was closed")
 
     def _lose(self, reason: str) -> None:
