@@ -6,20 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.datastructures import URLPath
-from starlette.routing import BaseRoute, Match, NoMatchFound, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from wsgw import __version__
 from wsgw.gateway import Gateway, gateway_of
 from wsgw.metrics import Metrics
 from wsgw.settings import Settings
-from wsgw.transports import http
+from wsgw.transports import http, websocket
 from wsgw.transports.channels_namespace import ChannelsNamespace
 from wsgw.transports.socketio import Options, SocketIOServer
-from wsgw.transports.websocket import WebSocketEndpoint
 
-SOCKETIO_PATH = "/socket.io/"
+SOCKETIO_PATH = "/socket.io"
+WEBSOCKET_PATH = "/ws/"
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -41,29 +39,27 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             await gateway.stop(settings.drain_seconds)
 
-    app = FastAPI(title="wsgw", version=__version__, lifespan=lifespan, openapi_url=None)
+    app = _Application(title="wsgw", version=__version__, lifespan=lifespan, openapi_url=None)
     app.include_router(http.router)
-    # plain ASGI callables: a FastAPI WebSocket route costs twice the CPU per connect
-    app.router.routes += [WebSocketRoute("/ws/{channel:path}", WebSocketEndpoint()), SocketIORoute()]
     return app
 
 
-class SocketIORoute(BaseRoute):
-    """``/socket.io/`` (and ``/socket.io``, as the reference server) for HTTP of every method and for WebSocket."""
+class _Application(FastAPI):
+    """FastAPI for HTTP; WebSockets go straight to their endpoint, for routing costs more than accepting does."""
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] in ("http", "websocket"):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("websocket", "http"):
             path = scope["path"].removeprefix(scope.get("root_path", ""))
-            if path in (SOCKETIO_PATH, SOCKETIO_PATH.rstrip("/")):
-                return Match.FULL, {}
-        return Match.NONE, {}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gateway_of(scope)  # says what is wrong when the lifespan has not run
-        await scope["app"].state.socketio(scope, receive, send)
-
-    def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
-        raise NoMatchFound(name, path_params)
+            if path.startswith(SOCKETIO_PATH) and path.rstrip("/") == SOCKETIO_PATH:
+                scope["app"] = self
+                gateway_of(scope)  # says what is wrong when the lifespan has not run
+                await self.state.socketio(scope, receive, send)
+                return
+            if scope["type"] == "websocket" and path.startswith(WEBSOCKET_PATH):
+                scope["app"] = self
+                await websocket.endpoint(scope, receive, send, path[len(WEBSOCKET_PATH) :])
+                return
+        await super().__call__(scope, receive, send)
 
 
 def _socketio(gateway: Gateway) -> SocketIOServer:

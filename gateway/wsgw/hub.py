@@ -26,6 +26,7 @@ class _Group:
     __slots__ = (
         "_bytes",
         "_deliveries",
+        "_flushing",
         "_hub",
         "_latency",
         "_members",
@@ -40,6 +41,7 @@ class _Group:
         metrics = hub.metrics
         self._hub = hub
         self._members: dict[Sender, None] = {}
+        self._flushing = False
         self._deliveries = metrics.deliveries.labels(channel.name, wire.transport)
         self._bytes = metrics.delivered_bytes.labels(channel.name)
         self._latency = metrics.delivery_latency_seconds.labels(channel.name)
@@ -66,12 +68,14 @@ class _Group:
         self.pending, self.size = [], 0
         batch = Batch(self.channel, items)
         written = 0
+        self._flushing = True
         for sender in self._members:
             try:
                 if sender.offer(batch):
                     written += 1
             except Exception:  # one client's fault is not another's
                 log.exception("channel %s: writing to a client failed", self.channel.name)
+        self._flushing = False
         if written:
             self._deliveries.inc(written * len(items))
             self._bytes.inc(written * size)
@@ -79,11 +83,17 @@ class _Group:
 
     def join(self, sender: Sender) -> None:
         self.flush()  # what came before the subscription is not for it
-        self._members = {**self._members, sender: None}  # a new dict: flush may be iterating over the old one
+        self._own_members()[sender] = None
 
     def leave(self, sender: Sender) -> None:
         self.flush()
-        self._members = {member: None for member in self._members if member is not sender}
+        del self._own_members()[sender]
+
+    def _own_members(self) -> dict[Sender, None]:
+        """The members, to be changed: a copy while ``flush`` iterates over them."""
+        if self._flushing:
+            self._members = dict(self._members)
+        return self._members
 
     def __len__(self) -> int:
         return len(self._members)

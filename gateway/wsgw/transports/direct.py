@@ -48,10 +48,25 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._library_only = False  # frames came before the receiver: the library may stand in the middle of one
         self._frames: ClientFrames | None = None
 
+    def accept(self, subprotocol: str | None) -> None:
+        """What ``send`` does for ``websocket.accept``, at once; raises OSError when the client has gone."""
+        if self.transport.is_closing() or self.disconnected:
+            raise ClientDisconnected
+        headers = self.response.headers
+        del headers["Date"]
+        for name, value in self.default_headers:
+            headers[name.decode("latin-1")] = value.decode("latin-1")
+        if subprotocol is not None:
+            headers["Sec-WebSocket-Protocol"] = subprotocol
+        self.handshake_complete = True
+        self.conn.send_response(self.response)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.start_keepalive()
+
     def attach(self, receiver: Receiver, max_message_bytes: int) -> DirectProtocol:
         """Take the accepted connection over for ``receiver``, which hears nothing before ``begin``.
 
-        To be called without an await after the ASGI accept. Messages over ``max_message_bytes`` close with 1009.
+        To be called without an await after ``accept``. Messages over ``max_message_bytes`` close with 1009.
         """
         self._receiver = receiver
         if not self.disconnected and not self.transport.is_closing():

@@ -20,10 +20,11 @@ async def open_link(
     Raises OSError when the client has gone. Nothing else runs between the accept and the return; the caller may write
     to the link at once, and must ``await run_link(link)`` next: the receiver hears nothing before.
     """
-    await send({"type": "websocket.accept", "subprotocol": subprotocol})
     protocol = scope.get("extensions", {}).get(EXTENSION)
     if isinstance(protocol, DirectProtocol):
+        protocol.accept(subprotocol)
         return protocol.attach(receiver, max_message_bytes)
+    await send({"type": "websocket.accept", "subprotocol": subprotocol})
     return AsgiLink(receive, send, receiver, max_message_bytes)
 
 

@@ -149,30 +149,27 @@ class WebSocketSession:
         self._close(error.kind, error.message)
 
 
-class WebSocketEndpoint:
-    """The plain ASGI callable behind ``/ws/{channel}`` (a class, for Starlette's router wraps functions)."""
-
-    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
-        gateway = gateway_of(scope)
-        await receive()  # websocket.connect
-        try:
-            gateway.admit()
-        except GatewayError as error:
-            gateway.metrics.rejected.labels(error.kind.name).inc()
-            await refuse(scope, send, error.kind.http_status, orjson.dumps(error.as_json()))
-            return
-        name = scope["path_params"]["channel"]
-        query = parse_qs(scope["query_string"])
-        session = WebSocketSession(gateway, name, must_receive=query.get(b"receive") == [b"1"])
-        try:
-            await session.subscribe()
-            link = await open_link(scope, receive, send, session, gateway.broker.max_payload_bytes)
-            session.attach(link)
-            log.debug("websocket %s: connected", name)
-            await run_link(link)
-        except OSError:
-            log.debug("websocket %s: the client went before the connection was open", name)
-            session.lost(1006)
-        except BaseException:
-            session.lost(1006)
-            raise
+async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> None:
+    """Serve one WebSocket on the channel ``name``; ``scope["app"]`` is the gateway's application."""
+    gateway = gateway_of(scope)
+    await receive()  # websocket.connect
+    try:
+        gateway.admit()
+    except GatewayError as error:
+        gateway.metrics.rejected.labels(error.kind.name).inc()
+        await refuse(scope, send, error.kind.http_status, orjson.dumps(error.as_json()))
+        return
+    query = parse_qs(scope["query_string"])
+    session = WebSocketSession(gateway, name, must_receive=query.get(b"receive") == [b"1"])
+    try:
+        await session.subscribe()
+        link = await open_link(scope, receive, send, session, gateway.broker.max_payload_bytes)
+        session.attach(link)
+        log.debug("websocket %s: connected", name)
+        await run_link(link)
+    except OSError:
+        log.debug("websocket %s: the client went before the connection was open", name)
+        session.lost(1006)
+    except BaseException:
+        session.lost(1006)
+        raise
