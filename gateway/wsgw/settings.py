@@ -270,7 +270,8 @@ def _has(source: object, key: tuple[str | int, ...]) -> bool:
 
 
 def _dotted(key: tuple[str | int, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
+    parts = [f".{part}" if isinstance(part, str) and part.isidentifier() else f"[{part!r}]" for part in key]
+    return "".join(parts).lstrip(".")
 
 
 def _problem(where: Callable[[tuple[str | int, ...]], str], loc: tuple[str | int, ...], kind: str, message: str) -> str:
