@@ -1,89 +1,55 @@
-"""A WebSocket client without manners: it reads only when told to, and sends the bytes it is given."""
+"""A WebSocket client of a gateway process that does what no library does: see raw_websocket."""
 
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 
-from websockets.frames import Close, Frame, Opcode
-from websockets.streams import StreamReader as FrameReader
+from websockets.frames import Close, Opcode
 from websockets.utils import apply_mask
 
 from helpers.gateway import GatewayProcess
-from helpers.waiting import DEADLINE_SECONDS
+from helpers.raw_websocket import RawWebSocket
 
 _MASK = bytes.fromhex("37fa213d")
 
 
-class RawWebSocket:
-    """Open it with ``RawWebSocket.open``."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._frames = FrameReader()
+class RawClient(RawWebSocket):
+    """Open it with ``RawClient.open``."""
 
     @classmethod
-    async def open(cls, gateway: GatewayProcess, path: str) -> RawWebSocket:
+    async def open(cls, gateway: GatewayProcess, path: str) -> RawClient:
         """After the opening handshake on ``path``."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port, limit=4096)
-        writer.write(
-            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {b64encode(bytes(16)).decode()}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101 "), head
-        return cls(reader, writer)
+        client = cls(gateway.port, path)
+        await client.connect()
+        response = await client.shake_hands()
+        assert response.status_code == 101, response
+        return client
 
     async def say_connect(self) -> None:
         """Become a Socket.IO client: on return its CONNECT is accepted."""
-        await self.send(frame(Opcode.TEXT, b"40"))
+        await self.send_bytes(frame(Opcode.TEXT, b"40"))
         for start in (b"0{", b"40{"):
-            received = await self.receive()
-            assert received is not None
-            assert bytes(received.data).startswith(start)
+            assert bytes((await self.receive()).data).startswith(start)
 
-    async def send(self, *parts: bytes) -> None:
+    async def send_parts(self, *parts: bytes) -> None:
         """Send bytes, each part by itself as far as the system lets it."""
         for part in parts:
-            self._writer.write(part)
-            await self._writer.drain()
+            await self.send_bytes(part)
             await asyncio.sleep(0)
-
-    async def receive(self) -> Frame | None:
-        """The next frame, None at the end of the connection."""
-        parsing: Generator[None, None, Frame] = Frame.parse(self._frames.read_exact, mask=False, max_size=None)
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while True:
-                try:
-                    next(parsing)
-                except StopIteration as done:
-                    frame: Frame = done.value
-                    return frame
-                data = await self._reader.read(65536)
-                if not data:
-                    return None
-                self._frames.feed_data(data)
 
     async def closed(self) -> int:
         """The code the gateway closes with, whatever comes before it; 1006 when it just ends."""
         try:
-            while (frame := await self.receive()) is not None:
-                if frame.opcode is Opcode.CLOSE:
-                    return Close.parse(bytes(frame.data)).code
+            while (received := await self.receive()).opcode is not Opcode.CLOSE:
+                pass
         except ConnectionError:
-            pass
-        return 1006
-
-    def abort(self) -> None:
-        """Drop the connection."""
-        self._writer.transport.abort()
+            return 1006
+        return Close.parse(bytes(received.data)).code
 
 
 #: A fixture that opens such clients, at a gateway and a path, and drops them in the end.
-OpenRaw = Callable[[GatewayProcess, str], Awaitable[RawWebSocket]]
+OpenRaw = Callable[[GatewayProcess, str], Awaitable[RawClient]]
 
 
 def frame(opcode: int, data: bytes = b"", *, fin: bool = True, reserved: int = 0, masked: bool = True) -> bytes:
