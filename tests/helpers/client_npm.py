@@ -44,9 +44,10 @@ class NpmClient:
         self._sent.append(await self.emit(channel, payload))
 
     async def confirm(self) -> list[str]:
-        sent, self._sent = self._sent, []
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            return [code for ack in sent if (code := error_of(await ack)) is not None]
+        acks, self._sent = self._sent, []
+        await eventually(lambda: not self.connected or all(ack.done() for ack in acks), "an ack of every message")
+        assert self.connected, "the gateway closed the connection"
+        return [code for ack in acks if (code := error_of(ack.result())) is not None]
 
     async def request(self, channel: str, payload: str | bytes) -> str | bytes:
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -157,17 +158,18 @@ class NpmTransport:
         self._modules = modules
         self._drivers: list[Driver] = []
         self._shared: Driver | None = None
+        self._starting = asyncio.Lock()
 
     async def open(
         self, gateway: GatewayProcess, *channels: str, everything: bool = False, alone: bool = False
     ) -> NpmClient:
-        if alone or self._shared is None:
-            driver = await Driver.start(self._modules)
-            self._drivers.append(driver)
+        async with self._starting:
+            driver = None if alone else self._shared
+            if driver is None:
+                driver = await Driver.start(self._modules)
+                self._drivers.append(driver)
             if not alone:
                 self._shared = driver
-        else:
-            driver = self._shared
         query = {} if everything else {"channels": ",".join(channels)}
         return await driver.open(gateway.url, self._transports, query)
 

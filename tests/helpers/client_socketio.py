@@ -12,7 +12,7 @@ import socketio
 
 from helpers.client import Refused
 from helpers.gateway import GatewayProcess
-from helpers.waiting import DEADLINE_SECONDS
+from helpers.waiting import DEADLINE_SECONDS, eventually
 
 _TRANSPORTS = {"websocket": ["websocket"], "polling": ["polling"], "upgrade": ["polling", "websocket"]}
 _quiet = logging.getLogger("socketio.tests")
@@ -43,11 +43,13 @@ class SocketIOClient:
 
     @property
     def connected(self) -> bool:
-        return bool(self.sio.connected)
+        connected: bool = self.sio.connected
+        return connected
 
     @property
     def upgraded(self) -> bool:
-        return self.sio.transport() == "websocket"
+        transport: str = self.sio.transport()
+        return transport == "websocket"
 
     async def join(self, gateway: GatewayProcess, channels: tuple[str, ...] | None, transports: list[str]) -> None:
         """Connect; raises Refused."""
@@ -70,8 +72,9 @@ class SocketIOClient:
 
     async def confirm(self) -> list[str]:
         acks, self._acks = self._acks, []
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            return [code for ack in acks if (code := error_of(await ack)) is not None]
+        await eventually(lambda: not self.connected or all(ack.done() for ack in acks), "an ack of every message")
+        assert self.connected, "the gateway closed the connection"
+        return [code for ack in acks if (code := error_of(ack.result())) is not None]
 
     async def request(self, channel: str, payload: str | bytes) -> str | bytes:
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -86,7 +89,11 @@ class SocketIOClient:
     async def vanish(self) -> None:
         await self._connector.close()
         await self._http.close()
-        await self.sio.eio.wait()
+        # left alone they notice after half a minute
+        loops = [task for task in (self.sio.eio.read_loop_task, self.sio.eio.write_loop_task) if task is not None]
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
 
     def _event(self, event: str, *arguments: Any) -> None:
         self.events.append((event, *arguments))

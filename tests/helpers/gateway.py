@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,12 @@ class GatewayProcess(Program):
         status = 200 if wanted else 503
         await eventually(lambda: self.readiness()[0] == status, f"/readyz answers {status}")
 
+    async def post(self, path: str, payload: bytes) -> tuple[int, str]:
+        """POST ``payload``; the answer's status, and the error's name or an empty string."""
+        async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE_SECONDS) as http:
+            answer = await http.post(self.url + path, content=payload)
+        return answer.status_code, "" if answer.is_success else answer.json()["error"]["code"]
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have ``labels``."""
         text = httpx.get(f"{self.url}/metrics", trust_env=False).text
@@ -87,3 +93,7 @@ class GatewayProcess(Program):
         code = await self.ended(deadline_seconds)
         assert code == 0, self.output
         assert self.messages[-1] == "Shutdown process successfully finished", self.output
+
+
+#: A fixture that starts gateways, from NATS URLs and channels, and ends them.
+StartGateway = Callable[..., GatewayProcess]

@@ -25,7 +25,7 @@ class Peer:
         async def error(_: Exception) -> None:
             """What tests do to the server must not print."""
 
-        return cls(await nats.connect(url, error_cb=error, **options))  # type: ignore[arg-type]
+        return cls(await nats.connect(url, error_cb=error, **options))
 
     async def close(self) -> None:
         """Disconnect."""

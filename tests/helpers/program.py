@@ -24,7 +24,7 @@ def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 class Program:
-    """Started by the constructor; ``name`` is an installed command or a path. Its output goes to a file in ``folder``."""
+    """Started by the constructor, in ``folder``; ``name`` is an installed command or a path."""
 
     def __init__(
         self, folder: Path, name: str | Path, *arguments: str | Path, environment: Mapping[str, str] | None = None

@@ -6,17 +6,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+
 from helpers.client import Transport
 from helpers.client_npm import NpmTransport
 from helpers.client_socketio import SocketIOTransport
 from helpers.client_websocket import WebSocketTransport
-from helpers.gateway import GatewayProcess
-from helpers.nats_server import NatsServer
-from helpers.node import node_modules
+from helpers.gateway import GatewayProcess, StartGateway
+from helpers.nats_server import NatsServer, StartNats
+from helpers.node import SOCKET_IO_CLIENT, modules
 from helpers.peer import Peer
-
-StartNats = Callable[..., NatsServer]
-StartGateway = Callable[..., GatewayProcess]
+from helpers.raw import OpenRaw, RawClient
 
 #: The channels of the shared gateway.
 CHANNELS: list[dict[str, Any]] = [
@@ -28,18 +27,19 @@ CHANNELS: list[dict[str, Any]] = [
     {"name": "prices", "direction": "both", "subject": "market.quotes.eu"},
     {"name": "chat.*", "direction": "both"},
     {"name": "deep.>", "direction": "inbound", "subject": "very.deep.>"},
+    {"name": "greetings", "direction": "inbound"},
     {"name": "sum", "direction": "request", "subject": "math.sum", "timeout": "2s"},
     {"name": "silent", "direction": "request", "timeout": "300ms"},
 ]
 
-_TRANSPORTS = {
+_TRANSPORTS: dict[str, Callable[[], Transport]] = {
     "websocket": WebSocketTransport,
     "sio-websocket": lambda: SocketIOTransport("websocket"),
     "sio-polling": lambda: SocketIOTransport("polling"),
     "sio-upgrade": lambda: SocketIOTransport("upgrade"),
-    "npm-websocket": lambda: NpmTransport("websocket", node_modules("socket.io-client@4")),
-    "npm-polling": lambda: NpmTransport("polling", node_modules("socket.io-client@4")),
-    "npm-upgrade": lambda: NpmTransport("upgrade", node_modules("socket.io-client@4")),
+    "npm-websocket": lambda: NpmTransport("websocket", modules(SOCKET_IO_CLIENT)),
+    "npm-polling": lambda: NpmTransport("polling", modules(SOCKET_IO_CLIENT)),
+    "npm-upgrade": lambda: NpmTransport("upgrade", modules(SOCKET_IO_CLIENT)),
 }
 
 
@@ -66,7 +66,7 @@ def gateway(nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(params=list(_TRANSPORTS))
 async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
     """Each library and transport in turn."""
-    transport: Transport = _TRANSPORTS[request.param]()
+    transport = _TRANSPORTS[request.param]()
     yield transport
     await transport.close()
 
@@ -78,6 +78,36 @@ async def peer(nats_server: NatsServer, gateway: GatewayProcess) -> AsyncIterato
     peer = await Peer.connect(nats_server.url)
     yield peer
     await peer.close()
+
+
+@pytest.fixture
+async def websocket() -> AsyncIterator[WebSocketTransport]:
+    """Opens plain WebSocket clients."""
+    transport = WebSocketTransport()
+    yield transport
+    await transport.close()
+
+
+@pytest.fixture
+async def socketio() -> AsyncIterator[SocketIOTransport]:
+    """Opens Socket.IO clients over WebSocket."""
+    transport = SocketIOTransport("websocket")
+    yield transport
+    await transport.close()
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[OpenRaw]:
+    """Opens WebSockets without manners."""
+    opened: list[RawClient] = []
+
+    async def open_raw(gateway: GatewayProcess, path: str) -> RawClient:
+        opened.append(await RawClient.open(gateway, path))
+        return opened[-1]
+
+    yield open_raw
+    for client in opened:
+        client.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -46,3 +47,15 @@ def _no_task_is_left(request: pytest.FixtureRequest) -> None:
     """Set up before a test's other fixtures, so looked at after they are gone."""
     if inspect.iscoroutinefunction(request.function):
         request.getfixturevalue("_tasks")
+
+
+@pytest.fixture
+def restore_logging() -> Iterator[None]:
+    """Leave logging as it was, for what sets a program's log up."""
+    names = ["", "wsgw", "uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "nats", "asyncio"]
+    before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
+    handlers = logging.getLogger().handlers[:]
+    yield
+    logging.getLogger().handlers[:] = handlers
+    for logger, level in before:
+        logger.setLevel(level)

@@ -10,6 +10,7 @@ import nats
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from nats.aio.msg import Msg
 
 from helpers.nats_server import NatsServer
 from wsgw.channels import (
@@ -57,8 +58,8 @@ def subjects_of(draw: st.DrawFn, pattern: str) -> str:
 
 
 def reference(pattern: str, subject: str) -> bool:
-    expression = ".".join({"*": "[^.]+", ">": ".+"}.get(part, re.escape(part)) for part in pattern.split("."))
-    return re.fullmatch(expression.replace(".", r"\.", 0), subject) is not None
+    parts = [{"*": "[^.]+", ">": ".+"}.get(part, re.escape(part)) for part in pattern.split(".")]
+    return re.fullmatch(r"\.".join(parts), subject) is not None
 
 
 def refused(call: object, kind: Kind) -> str:
@@ -146,13 +147,13 @@ async def delivered(url: str, wanted: list[str], subjects: list[str]) -> set[tup
     payload = client.new_inbox().encode()
     for pattern in wanted:
 
-        async def received(message: nats.aio.msg.Msg, pattern: str = pattern) -> None:
+        async def received(message: Msg, pattern: str = pattern) -> None:
             if message.data == payload:
                 found.add((pattern, message.subject))
 
         await client.subscribe(pattern, cb=received)
 
-    async def last(message: nats.aio.msg.Msg) -> None:
+    async def last(message: Msg) -> None:
         done.set()
 
     inbox = client.new_inbox()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wsgw.metrics import TABLE
 
 FILES = sorted((Path(__file__).parents[2] / "grafana" / "dashboards").glob("*.json"))

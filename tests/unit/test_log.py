@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from wsgw import __version__
 from wsgw.log import LEVELS, JsonFormatter, PlainFormatter, level_name, setup, timestamp
+
+pytestmark = pytest.mark.usefixtures("restore_logging")
 
 AT = 1772961366.373  # 2026-03-08T09:16:06.373Z
 
@@ -19,18 +20,6 @@ def record(level: int, text: str) -> logging.LogRecord:
     made = logging.LogRecord("wsgw.x", level, "", 0, text, None, None)
     made.created = AT
     return made
-
-
-@pytest.fixture(autouse=True)
-def _loggers() -> Iterator[None]:
-    """Leave logging as it was."""
-    names = ["", "wsgw", "uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "nats", "asyncio"]
-    before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
-    handlers = logging.getLogger().handlers[:]
-    yield
-    logging.getLogger().handlers[:] = handlers
-    for logger, level in before:
-        logger.setLevel(level)
 
 
 def test_plain() -> None:
@@ -52,14 +41,14 @@ def test_colour_only_where_asked_for() -> None:
 
 def test_exceptions_are_told() -> None:
     try:
-        raise ValueError("why")
+        int("why")
     except ValueError as error:
         made = record(logging.ERROR, "it failed")
         made.exc_info = (ValueError, error, error.__traceback__)
     plain = PlainFormatter("x").format(made)
     assert "it failed\nTraceback" in plain
-    assert plain.endswith("ValueError: why")
-    assert json.loads(JsonFormatter("x").format(made))["message"].endswith("ValueError: why")
+    assert plain.endswith("literal for int() with base 10: 'why'")
+    assert json.loads(JsonFormatter("x").format(made))["message"].endswith("literal for int() with base 10: 'why'")
 
 
 def test_levels() -> None:

@@ -77,7 +77,7 @@ class Connection:
         except (OSError, nats.errors.Error, GatewayError, ValueError) as error:
             await self.close()
             reason = self._last_error or str(error) or type(error).__name__
-            if isinstance(error, ConnectionError):  # the server's reason can be lost with the connection
+            if "onnection reset" in reason:  # the server's reason was lost with the connection
                 reason += " (NATS may have refused the credentials)"
             raise OSError(reason) from None
         except asyncio.CancelledError:

@@ -92,7 +92,7 @@ class ChannelsHandler:
         try:
             payload = _payload(args)
             if name in (SUBSCRIBE, UNSUBSCRIBE):
-                self._control(name, payload.decode(), ack)
+                self._control(name, payload.decode(errors="replace"), ack)
             elif any(channel.direction is Direction.REQUEST for channel in self._gateway.channels.candidates(name)):
                 self._start(self._request(name, payload, ack))
             else:

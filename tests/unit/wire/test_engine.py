@@ -2,64 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from helpers.engine_port import PROBE, TIMING, UPGRADE, Recorder, text
 from wsgw.frames import Message
 from wsgw.wire.engine import Engine, State, Timing
 from wsgw.wire.engineio import BAD_REQUEST, CLOSE_PACKET, NOOP_PACKET, PING_PACKET, UNKNOWN_SID, Refused
-
-TIMING = Timing(ping_interval=25.0, ping_timeout=20.0, probe_timeout=10.0, linger=5.0)
-
-
-def text(data: str) -> Message:
-    return Message(True, data.encode())
-
-
-PROBE, UPGRADE = text("2probe"), text("5")
-
-
-class Recorder:
-    """A port that writes down what it is asked for."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-        self.on_message: Callable[[], None] = lambda: None
-
-    def message_received(self, data: str | bytes) -> None:
-        self.calls.append(("message", data))
-        self.on_message()
-
-    def send(self, packet: Message) -> None:
-        self.calls.append(("send", packet))
-
-    def answer_poll(self, packet: Message | None) -> None:
-        self.calls.append(("answer", packet))
-
-    def reply_to_probe(self) -> None:
-        self.calls.append(("reply",))
-
-    def switch(self) -> None:
-        self.calls.append(("switch",))
-
-    def drop_probe(self, code: int) -> None:
-        self.calls.append(("drop", code))
-
-    def closed(self, code: int) -> None:
-        self.calls.append(("closed", code))
-
-    def gone(self, code: int) -> None:
-        self.calls.append(("gone", code))
-
-    def take(self) -> list[tuple[Any, ...]]:
-        calls, self.calls = self.calls, []
-        return calls
 
 
 @pytest.fixture
@@ -349,80 +300,3 @@ class TestClose:
         polling.post_started(100.0)
         polling.post_received(b"4a\x1e4b\x1eabc")
         assert port.take()[:2] == [("message", "a"), ("closed", 4010)]
-
-
-class Machine(RuleBasedStateMachine):
-    """Whatever comes in whatever order: closed once, gone once and last, one answer for each poll in flight."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.port = Recorder()
-        self.now = 0.0
-        self.engine = Engine(self.port, TIMING, websocket=False, now=0.0)
-        self.websocket = False
-
-    def attempt(self, call: Callable[[], object]) -> None:
-        with contextlib.suppress(Refused):
-            call()
-
-    @rule()
-    def poll(self) -> None:
-        self.attempt(lambda: self.engine.poll(self.now))
-
-    @rule(empty=st.booleans())
-    def answer(self, empty: bool) -> None:
-        if self.engine.polled:
-            self.engine.poll_answered(empty=empty)
-
-    @rule()
-    def lose_poll(self) -> None:
-        self.engine.poll_lost()
-
-    @rule()
-    def post_started(self) -> None:
-        self.attempt(lambda: self.engine.post_started(self.now))
-
-    @rule(body=st.sampled_from([b"4a", b"3", b"1", b"x", b"4a\x1e4b"]))
-    def post(self, body: bytes) -> None:
-        self.attempt(lambda: self.engine.post_received(body))
-
-    @rule()
-    def open(self) -> None:
-        self.websocket = self.engine.websocket_opened(self.now) or self.websocket
-
-    @rule(data=st.sampled_from(["2probe", "5", "4a", "3", "1", "x"]))
-    def receive(self, data: str) -> None:
-        if self.websocket:
-            self.engine.websocket_received(text(data))
-
-    @rule()
-    def lose(self) -> None:
-        if self.websocket:
-            self.websocket = False
-            self.engine.websocket_lost(1006)
-
-    @rule(seconds=st.sampled_from([0.0, 1.0, 5.0, 20.0]))
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        self.engine.tick(self.now)
-
-    @rule()
-    def close(self) -> None:
-        self.engine.close(1001, self.now)
-
-    @invariant()
-    def calls_make_sense(self) -> None:
-        names = [call[0] for call in self.port.calls]
-        assert names.count("closed") <= 1
-        assert names.count("switch") <= 1
-        assert (names[-1:] == ["gone"]) is (self.engine.state is State.GONE) is ("gone" in names)
-        assert self.engine.state in (State.GONE, State.LINGERING) or "closed" not in names
-        assert "closed" not in names or "message" not in names[names.index("closed") :]
-        if self.engine.state is State.GONE:
-            assert not self.engine.polled
-        else:
-            assert self.engine.deadline < self.now + 46
-
-
-TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)

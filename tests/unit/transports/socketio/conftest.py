@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 
@@ -130,3 +131,9 @@ async def board(request: pytest.FixtureRequest) -> AsyncIterator[Board]:
     """A live endpoint with the default timing."""
     async with Board().serving(request.param) as board:
         yield board
+
+
+@pytest.fixture
+async def http(board: Board) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=board.url, timeout=30) as client:
+        yield client

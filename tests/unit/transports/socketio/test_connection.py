@@ -13,10 +13,10 @@ from wsgw.link import Receiver
 from wsgw.metrics import Metrics
 from wsgw.outbox import OutboxTotals, Overflow
 from wsgw.publication import Batch, Encoded
+from wsgw.sender import Sender
 from wsgw.sockets import Request
 from wsgw.transports.socketio import Connection, EngineIOServer, Options
 from wsgw.transports.socketio.connection import WebSocketEnd
-from wsgw.transports.socketio.sender import PollableSender
 
 from .conftest import until
 
@@ -219,12 +219,12 @@ async def test_an_upgrade_to_a_link_that_is_full_already() -> None:
 
 
 async def test_a_client_that_takes_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: PollableSender, item: Encoded) -> None:
+    def full(self: Sender, item: Encoded) -> None:
         raise Overflow
 
     endpoint = Endpoint(ping_interval_seconds=PING_INTERVAL_SECONDS)
     endpoint.open(websocket=False)
-    monkeypatch.setattr(PollableSender, "send", full)
+    monkeypatch.setattr(Sender, "send", full)
     await until(lambda: endpoint.services[0].code == 4008)
 
 

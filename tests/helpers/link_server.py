@@ -1,0 +1,133 @@
+"""An ASGI server whose every WebSocket becomes a ``Link`` with a receiver that writes down what it hears."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from helpers.waiting import eventually
+from wsgw.frames import Message
+from wsgw.link import Link
+from wsgw.publication import Encoded
+from wsgw.server import listen
+from wsgw.transports.asgi import Event, Receive, Send
+from wsgw.transports.direct import DirectProtocol
+from wsgw.transports.links import open_link, run_link
+
+
+class Recorder:
+    """A ``Receiver``: ``events`` are what it heard, in order. It answers a close unless ``answers`` is false."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+        self.messages: list[Message] = []
+        self.link: Link
+        self.answers = True
+        self.on_message: Callable[[Message], None] = lambda message: None
+
+    def message_received(self, message: Message) -> None:
+        self.events.append(("message", *message))
+        self.messages.append(message)
+        self.on_message(message)
+
+    def close_received(self, code: int, reason: str) -> None:
+        self.events.append(("close", code, reason))
+        if self.answers:
+            self.link.close(code)
+
+    def writing_paused(self) -> None:
+        self.events.append(("paused",))
+
+    def writing_resumed(self) -> None:
+        self.events.append(("resumed",))
+
+    def lost(self, code: int) -> None:
+        self.events.append(("lost", code))
+
+    def names(self) -> list[str]:
+        return [event[0] for event in self.events]
+
+    async def until(self, name: str) -> tuple[Any, ...]:
+        """The first event of that name, once it is there."""
+        await eventually(lambda: name in self.names(), f"{name} in {self.events[-5:]}")
+        return next(event for event in self.events if event[0] == name)
+
+    def write(self, *data: bytes | str) -> None:
+        """Write one item with a message for each."""
+        self.link.write(Encoded(*[Message(isinstance(one, str), _bytes(one)) for one in data]))
+
+
+def _bytes(data: bytes | str) -> bytes:
+    return data.encode() if isinstance(data, str) else data
+
+
+class Application:
+    """The ASGI callable. ``receivers`` are those of the connections so far; ``opened`` is called for each new one."""
+
+    def __init__(self) -> None:
+        self.receivers: list[Recorder] = []
+        self.max_message_bytes = 1024 * 1024
+        self.may_accept = asyncio.Event()
+        self.may_accept.set()
+        self.asked = asyncio.Event()
+        self.opened: Callable[[Recorder], None] = lambda recorder: None
+        self.failures: list[BaseException] = []
+
+    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
+        await receive()
+        self.asked.set()
+        await self.may_accept.wait()
+        recorder = Recorder()
+        try:
+            recorder.link = await open_link(scope, receive, send, recorder, self.max_message_bytes)
+        except OSError as error:
+            self.failures.append(error)
+            return
+        self.opened(recorder)
+        self.receivers.append(recorder)
+        await run_link(recorder.link)
+
+    async def receiver(self, number: int = 0) -> Recorder:
+        """That of connection ``number``, once it is there."""
+        await eventually(lambda: len(self.receivers) > number, "a connection")
+        return self.receivers[number]
+
+
+class _Uvicorn(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class LinkServer:
+    """uvicorn with ``application`` on a free ``port``: on our protocol class (``direct``) or its own."""
+
+    def __init__(self, application: Any, *, direct: bool, **options: Any) -> None:
+        self._listener = listen("127.0.0.1", 0)
+        self.port: int = self._listener.getsockname()[1]
+        config = uvicorn.Config(
+            application,
+            ws=DirectProtocol if direct else "websockets-sansio",
+            ws_per_message_deflate=False,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            **{"lifespan": "off", **options},
+        )
+        self.uvicorn = _Uvicorn(config)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self.uvicorn.serve([self._listener]))
+        await eventually(lambda: self.uvicorn.started, "the server has started")
+
+    async def stop(self) -> None:
+        """Stop; harmless when it has stopped."""
+        self.uvicorn.should_exit = True
+        if self._task is not None:
+            await self._task
+        self._listener.close()

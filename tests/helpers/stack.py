@@ -1,0 +1,75 @@
+"""The parts between NATS and sessions, put together for a test: broker, hub, and bridges that it stops at the end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from wsgw.bridge import Bridge
+from wsgw.broker.broker import Broker
+from wsgw.channels import Channel
+from wsgw.frames import Message
+from wsgw.hub import Hub
+from wsgw.metrics import Metrics
+from wsgw.outbox import OutboxTotals
+from wsgw.publication import Batch, Encoded, Publication
+from wsgw.sender import Sender
+
+
+class PlainWire:
+    """A payload is one message."""
+
+    transport = "websocket"
+
+    def encode(self, name: str, publication: Publication) -> Encoded:
+        return Encoded(Message(False, publication.payload))
+
+
+class Listener(Sender):
+    """Collects the payloads it is offered."""
+
+    __slots__ = ("payloads",)
+
+    def __init__(self) -> None:
+        super().__init__(Metrics(), OutboxTotals(), "websocket")
+        self.payloads: list[bytes] = []
+
+    def offer(self, batch: Batch) -> bool:
+        self.payloads += [item.messages[0].data for item in batch.items]
+        return True
+
+
+class Stack:
+    """Needs a running loop. ``connect`` it, ``start`` bridges, ``stop`` it."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.metrics = Metrics()
+        self.hub = Hub(self.metrics, loop.call_soon, loop.time)
+        self.wire = PlainWire()
+        self.broker = Broker([], self.metrics)
+        self._bridges: list[Bridge] = []
+
+    async def connect(self, url: str, *, wait: bool = True) -> None:
+        """Connect to ``url``; with ``wait`` it returns when that is done."""
+        self.broker = Broker([url], self.metrics)
+        await self.broker.start()
+        if wait:
+            async with asyncio.timeout(30):
+                await self.broker.wait_connected()
+
+    def start(self, bridge: Bridge) -> None:
+        """Start ``bridge``, and stop it at the end."""
+        bridge.start()
+        self._bridges.append(bridge)
+
+    def listen(self, channel: Channel, name: str) -> list[bytes]:
+        """The payloads that the hub delivers under ``name``: a list that grows."""
+        listener = Listener()
+        self.hub.subscribe(channel, name, self.wire, listener)
+        return listener.payloads
+
+    async def stop(self) -> None:
+        """Stop everything."""
+        for bridge in self._bridges:
+            await bridge.stop()
+        await self.broker.stop(0.1)

@@ -1,0 +1,307 @@
+"""The broker against servers that come, go, refuse and stall."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from uuid import uuid4
+
+import pytest
+
+from helpers.nats_server import NatsServer
+from helpers.peer import Peer
+from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
+from wsgw.broker import broker as module
+from wsgw.broker import connection
+from wsgw.broker.broker import Broker, NatsUnreachable, masked
+from wsgw.broker.subscription import Credentials
+from wsgw.errors import (
+    FORBIDDEN,
+    NATS_UNAVAILABLE,
+    OVERLOADED,
+    TOO_LARGE,
+    UNCONFIRMED,
+    GatewayError,
+    Kind,
+)
+from wsgw.metrics import Metrics
+from wsgw.publication import Publication
+
+
+class Brokers:
+    """Makes brokers and stops them at the end."""
+
+    def __init__(self) -> None:
+        self.made: list[Broker] = []
+
+    def __call__(self, *servers: str, credentials: Credentials | None = None) -> tuple[Broker, Metrics]:
+        metrics = Metrics()
+        self.made.append(Broker(servers, metrics, credentials))
+        return self.made[-1], metrics
+
+
+@pytest.fixture
+async def make_broker() -> AsyncIterator[Brokers]:
+    brokers = Brokers()
+    async with asyncio.timeout(60):
+        yield brokers
+        for broker in brokers.made:
+            await broker.stop(0.1)
+
+
+async def started(make_broker: Brokers, url: str, credentials: Credentials | None = None) -> tuple[Broker, Metrics]:
+    broker, metrics = make_broker(url, credentials=credentials)
+    await broker.start()
+    await asyncio.wait_for(broker.wait_connected(), DEADLINE_SECONDS)
+    return broker, metrics
+
+
+async def publish(broker: Broker, subject: str, payload: bytes = b"x") -> Kind | None:
+    told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
+    broker.publish(subject, payload, told.set_result)
+    error = await asyncio.wait_for(told, DEADLINE_SECONDS)
+    return None if error is None else error.kind
+
+
+async def test_without_nats_everything_is_refused_at_once(
+    make_broker: Brokers, start_server: Callable[..., NatsServer]
+) -> None:
+    server = start_server()
+    server.stop()
+    broker, metrics = make_broker(server.url)
+    await broker.start()
+    assert not broker.connected
+    assert not broker.congested
+    assert broker.max_payload_bytes == 1024 * 1024
+    assert await publish(broker, "a") is NATS_UNAVAILABLE
+    refusals: list[object] = [
+        broker.subscribe("a", lambda publication: None),
+        broker.barrier(),
+        broker.request("a", b"", 1),
+    ]
+    for refusal in refusals:
+        with pytest.raises(GatewayError) as caught:
+            await refusal  # type: ignore[misc]
+        assert caught.value.kind is NATS_UNAVAILABLE
+    assert metrics.value("wsgw_nats_connected") == 0
+
+
+async def test_it_waits_for_nats(
+    make_broker: Brokers, start_server: Callable[..., NatsServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server()
+    server.stop()
+    broker, metrics = make_broker(server.url)
+    await broker.start()
+    await eventually(lambda: "waiting for NATS" in caplog.text, "a word about the wait")
+    server.start()
+    await asyncio.wait_for(broker.wait_connected(), DEADLINE_SECONDS)
+    assert await publish(broker, "a") is None
+    assert metrics.value("wsgw_nats_connected") == 1
+    assert metrics.value("wsgw_nats_reconnects_total") == 0
+    assert caplog.text.count("waiting for NATS") == 1
+
+
+async def test_it_connects_again(make_broker: Brokers, start_server: Callable[..., NatsServer]) -> None:
+    server = start_server()
+    broker, metrics = await started(make_broker, server.url)
+    got: list[Publication] = []
+    subscription = await broker.subscribe("a", got.append)
+    server.stop()
+    error = await asyncio.wait_for(asyncio.shield(subscription.ended), DEADLINE_SECONDS)
+    assert error.kind is NATS_UNAVAILABLE
+    await eventually(lambda: not broker.connected, "the loss is noticed")
+    assert metrics.value("wsgw_nats_connected") == 0
+    assert await publish(broker, "a") is NATS_UNAVAILABLE
+    await broker.unsubscribe(subscription)
+    server.start()
+    await asyncio.wait_for(broker.wait_connected(), DEADLINE_SECONDS)
+    assert metrics.value("wsgw_nats_reconnects_total") == 1
+    await broker.unsubscribe(subscription)
+    await broker.subscribe("a", got.append)
+    assert await publish(broker, "a") is None
+    await arrived(got, 1)
+
+
+async def test_the_next_server_is_tried(
+    make_broker: Brokers, nats: NatsServer, start_server: Callable[..., NatsServer]
+) -> None:
+    dead = start_server()
+    dead.stop()
+    broker, _ = make_broker(dead.url, nats.url)
+    await broker.start(wait=False)
+    assert await publish(broker, "a") is None
+
+
+async def test_no_waiting_when_not_wanted(make_broker: Brokers, start_server: Callable[..., NatsServer]) -> None:
+    dead = start_server()
+    dead.stop()
+    broker, _ = make_broker(dead.url.replace("//", "//user:secret@"))
+    with pytest.raises(NatsUnreachable) as caught:
+        await broker.start(wait=False)
+    assert f"user:***@127.0.0.1:{dead.port}" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+async def test_credentials(make_broker: Brokers, users: NatsServer, start_server: Callable[..., NatsServer]) -> None:
+    broker, _ = await started(make_broker, users.url, Credentials("limited", "secret"))
+    assert broker.max_payload_bytes == 2048
+    assert await publish(broker, "ok.x") is None
+    assert await publish(broker, "no") is FORBIDDEN
+    assert await publish(broker, "ok.x", bytes(2049)) is TOO_LARGE
+    token = start_server("authorization {token: sesame}")
+    by_token, _ = await started(make_broker, token.url, Credentials(token="sesame"))
+    assert await publish(by_token, "a") is None
+
+
+async def test_messages_both_ways(make_broker: Brokers, nats: NatsServer, peer: Peer) -> None:
+    broker, _ = await started(make_broker, nats.url)
+    name = uuid4().hex
+    got: list[Publication] = []
+    subscription = await broker.subscribe(f"{name}.in", got.append)
+    outgoing = await peer.listen(f"{name}.out")
+    await peer.publish(f"{name}.in", b"1", b"2")
+    await arrived(got, 2)
+    assert await publish(broker, f"{name}.out", b"3") is None
+    await arrived(outgoing, 1)
+    await peer.answer(f"{name}.ask", lambda payload: payload + b"!")
+    assert await broker.request(f"{name}.ask", b"4", 5) == b"4!"
+    await broker.unsubscribe(subscription)
+    await broker.barrier()
+
+
+async def test_congestion(make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_IN_FLIGHT_MESSAGES", 10)
+    broker, metrics = await started(make_broker, nats.url)
+    told: list[GatewayError | None] = []
+    cleared: list[bool] = []
+    for number in range(25):
+        broker.publish("a", b"x", told.append)
+        assert broker.congested == (number >= 10)
+    assert [error.kind for error in told if error is not None] == [OVERLOADED] * 4
+    assert metrics.value("wsgw_publishes_in_flight") == 21
+    broker.when_clear(lambda: cleared.append(broker.congested))
+    await broker.barrier()
+    await eventually(lambda: cleared, "the word that it is clear")
+    assert cleared == [False]
+    assert told.count(None) == 21
+    assert metrics.value("wsgw_publishes_in_flight") == 0
+
+
+async def test_congestion_by_bytes(make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_IN_FLIGHT_BYTES", 100)
+    broker, _ = await started(make_broker, nats.url)
+    told: list[GatewayError | None] = []
+    for size in (100, 1, 100, 0):
+        broker.publish("a", bytes(size), told.append)
+    assert broker.congested
+    assert [error.kind for error in told if error is not None] == [OVERLOADED]
+    await broker.barrier()
+    assert not broker.congested
+
+
+async def test_congestion_ends_with_the_connection(
+    make_broker: Brokers, start_server: Callable[..., NatsServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_IN_FLIGHT_MESSAGES", 1)
+    server = start_server()
+    broker, _ = await started(make_broker, server.url)
+    server.freeze()
+    told: list[GatewayError | None] = []
+    for _ in range(3):
+        broker.publish("a", b"x", told.append)
+    cleared: list[bool] = []
+    broker.when_clear(lambda: cleared.append(True))
+    assert broker.congested
+    server.stop()
+    await eventually(lambda: cleared, "readers are let go")
+    assert {error.kind for error in told if error is not None} <= {UNCONFIRMED, NATS_UNAVAILABLE}
+    assert len(told) == 3
+
+
+async def test_requests_are_bounded(
+    make_broker: Brokers, nats: NatsServer, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_REQUESTS", 1)
+    broker, _ = await started(make_broker, nats.url)
+    name = uuid4().hex
+    got = await peer.listen(name)
+    asking = asyncio.ensure_future(broker.request(name, b"", 60))
+    await arrived(got, 1)
+    with pytest.raises(GatewayError) as caught:
+        await broker.request(name, b"", 60)
+    assert caught.value.kind is OVERLOADED
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await peer.answer(f"{name}.2", lambda payload: payload)
+    assert await broker.request(f"{name}.2", b"x", 5) == b"x"
+
+
+async def test_a_stop_waits_for_what_is_in_flight(make_broker: Brokers, nats: NatsServer, peer: Peer) -> None:
+    broker, metrics = await started(make_broker, nats.url)
+    name = uuid4().hex
+    got = await peer.listen(name)
+    told: list[GatewayError | None] = []
+    for _ in range(1000):
+        broker.publish(name, b"x", told.append)
+    await broker.stop(DEADLINE_SECONDS)
+    assert told == [None] * 1000
+    await arrived(got, 1000)
+    assert not broker.connected
+    assert metrics.value("wsgw_nats_connected") == 0
+    assert await publish(broker, name) is NATS_UNAVAILABLE
+    await broker.stop(1)
+
+
+async def test_a_stop_is_bounded(
+    make_broker: Brokers, start_server: Callable[..., NatsServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server()
+    broker, _ = await started(make_broker, server.url)
+    server.freeze()
+    told: list[GatewayError | None] = []
+    broker.publish("a", b"x", told.append)
+    async with asyncio.timeout(10):
+        await broker.stop(0.1)
+    assert [error.kind for error in told if error is not None] == [UNCONFIRMED]
+    assert "not everything in flight was confirmed" in caplog.text
+
+
+async def test_a_stop_while_connecting(make_broker: Brokers, start_server: Callable[..., NatsServer]) -> None:
+    server = start_server()
+    server.freeze()
+    broker, _ = make_broker(server.url)
+    await broker.start()
+    await asyncio.sleep(0.05)  # the connection is being made; at no moment may the stop leave anything behind
+    async with asyncio.timeout(10):
+        await broker.stop(0.1)
+
+
+async def test_a_stop_while_a_lost_connection_is_being_closed(
+    make_broker: Brokers, start_server: Callable[..., NatsServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "FENCE_INTERVAL_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "FENCE_TIMEOUT_SECONDS", 0.3)
+    server = start_server()
+    broker, _ = await started(make_broker, server.url)
+    server.freeze()
+    told: list[GatewayError | None] = []
+    for _ in range(30):
+        broker.publish("a", bytes(256 * 1024), told.append)
+    await eventually(lambda: not broker.connected, "the loss is noticed")
+    async with asyncio.timeout(10):
+        await broker.stop(0.1)
+    assert len(told) == 30
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("nats://host:4222", "nats://host:4222"),
+        ("nats://user:pass@host:4222", "nats://user:***@host:4222"),
+        ("tls://token@host", "tls://***@host"),
+        ("nats://us%40er:p%40ss@[::1]:4222", "nats://us%40er:***@[::1]:4222"),
+    ],
+)
+def test_masked(url: str, shown: str) -> None:
+    assert masked(url) == shown

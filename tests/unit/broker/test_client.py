@@ -1,0 +1,101 @@
+"""nats-py's client with the short cuts, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from helpers.nats_server import NatsServer
+from helpers.peer import Peer
+from helpers.waiting import arrived, eventually
+from wsgw.broker.client import DirectClient
+
+
+@pytest.fixture
+async def client(nats: NatsServer) -> AsyncIterator[DirectClient]:
+    made = DirectClient()
+    await made.connect(nats.url)
+    yield made
+    await made.close()
+
+
+async def fence(client: DirectClient) -> None:
+    """Returns when NATS has processed what was sent before; ``flush`` does not prove that."""
+    returned: list[bytes] = []
+    inbox = client.new_inbox()
+    await client.listen(inbox, lambda subject, payload: returned.append(payload))
+    client.write(f"PUB {inbox} 0\r\n\r\n".encode())
+    await arrived(returned, 1)
+
+
+async def test_listen_and_write(client: DirectClient) -> None:
+    name = uuid4().hex
+    got: list[tuple[str, bytes]] = []
+    await client.listen(f"{name}.*", lambda subject, payload: got.append((subject, payload)))
+    client.write(f"PUB {name}.1 2\r\nhi\r\nPUB {name}.2 0\r\n\r\n".encode())
+    client.write(f"PUB {name}.é 1\r\n".encode() + b"\xff\r\n")
+    await arrived(got, 3)
+    assert got == [(f"{name}.1", b"hi"), (f"{name}.2", b""), (f"{name}.é", b"\xff")]
+
+
+async def test_written_lines_keep_their_order_with_the_librarys(client: DirectClient) -> None:
+    name = uuid4().hex
+    got: list[bytes] = []
+    await client.listen(name, lambda subject, payload: got.append(payload))
+    for number in range(200):
+        if number % 2:
+            await client.publish(name, b"%d" % number)
+        else:
+            payload = b"%d" % number
+            client.write(b"PUB %b %d\r\n%b\r\n" % (name.encode(), len(payload), payload))
+    await arrived(got, 200)
+    assert got == [b"%d" % number for number in range(200)]
+
+
+async def test_unlisten(client: DirectClient, peer: Peer) -> None:
+    name = uuid4().hex
+    first: list[bytes] = []
+    second: list[bytes] = []
+    ended = await client.listen(name, lambda subject, payload: first.append(payload))
+    await client.listen(name, lambda subject, payload: second.append(payload))
+    await client.unlisten(ended)
+    await fence(client)
+    await peer.publish(name, b"x")
+    await arrived(second, 1)
+    assert first == []
+    assert client._direct.keys() == client._subs.keys()
+
+
+async def test_headers_and_replies_do_not_disturb(client: DirectClient, peer: Peer) -> None:
+    name = uuid4().hex
+    got: list[bytes] = []
+    await client.listen(name, lambda subject, payload: got.append(payload))
+    await fence(client)
+    await peer.nats.publish(name, b"x", reply="some.where", headers={"A": "b"})
+    await arrived(got, 1)
+    assert got == [b"x"]
+
+
+async def test_the_librarys_own_subscriptions_go_on(client: DirectClient, peer: Peer) -> None:
+    name = uuid4().hex
+    await peer.answer(name, lambda payload: payload * 2)
+    assert (await client.request(name, b"ab", timeout=5)).data == b"abab"
+
+
+async def test_a_failing_callback_ends_nothing(
+    client: DirectClient, peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = uuid4().hex
+    got: list[bytes] = []
+
+    def deliver(subject: str, payload: bytes) -> None:
+        got.append(payload)
+        raise ZeroDivisionError
+
+    await client.listen(name, deliver)
+    await fence(client)
+    await peer.publish(name, b"1", b"2")
+    await arrived(got, 2)
+    await eventually(lambda: caplog.text.count("handling a message") == 2, "both failures in the log")

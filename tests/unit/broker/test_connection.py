@@ -1,0 +1,398 @@
+"""One connection to a real nats-server: what it proves, what it refuses, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from uuid import uuid4
+
+import pytest
+
+from helpers.nats_server import NatsServer
+from helpers.peer import Peer
+from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
+from wsgw.broker import connection as module
+from wsgw.broker.connection import Connection
+from wsgw.broker.subscription import Credentials, Subscription
+from wsgw.errors import (
+    FORBIDDEN,
+    NATS_UNAVAILABLE,
+    NO_RESPONDERS,
+    TIMEOUT,
+    TOO_LARGE,
+    UNCONFIRMED,
+    GatewayError,
+    Kind,
+)
+from wsgw.publication import Publication
+
+pytestmark = pytest.mark.usefixtures("_bounded")
+
+
+@pytest.fixture
+async def _bounded() -> AsyncIterator[None]:
+    async with asyncio.timeout(60):
+        yield
+
+
+class Opened:
+    """Opens connections, writes down what they tell, and closes them at the end."""
+
+    def __init__(self) -> None:
+        self.connections: list[Connection] = []
+        self.settled = 0
+
+    def _settled(self) -> None:
+        self.settled += 1
+
+    async def __call__(self, url: str, credentials: Credentials | None = None) -> Connection:
+        connection = Connection(self._settled)
+        await connection.open(url, credentials or Credentials(), "test", 5)
+        self.connections.append(connection)
+        return connection
+
+
+@pytest.fixture
+async def open_connection() -> AsyncIterator[Opened]:
+    opened = Opened()
+    yield opened
+    for connection in opened.connections:
+        await connection.close()
+
+
+@pytest.fixture
+async def connection(nats: NatsServer, open_connection: Opened) -> Connection:
+    return await open_connection(nats.url)
+
+
+@pytest.fixture
+async def limited(users: NatsServer, open_connection: Opened) -> Connection:
+    return await open_connection(users.url, Credentials("limited", "secret"))
+
+
+def subject() -> str:
+    """One that no other test uses."""
+    return f"t.{uuid4().hex}"
+
+
+async def publish(connection: Connection, subject: str, payload: bytes = b"x") -> GatewayError | None:
+    told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
+    connection.publish(subject, payload, told.set_result)
+    return await asyncio.wait_for(told, DEADLINE_SECONDS)
+
+
+async def subscribe(connection: Connection, subject: str) -> tuple[Subscription, list[bytes]]:
+    payloads: list[bytes] = []
+    subscription = Subscription(subject, lambda publication: payloads.append(publication.payload))
+    await connection.subscribe(subscription)
+    return subscription, payloads
+
+
+def note(told: list[int], number: int, error: GatewayError | None) -> None:
+    if error is None:
+        told.append(number)
+
+
+def kind(error: GatewayError | None) -> Kind | None:
+    return None if error is None else error.kind
+
+
+class TestOpen:
+    async def test_nobody_is_there(self, start_server: Callable[..., NatsServer], open_connection: Opened) -> None:
+        server = start_server()
+        server.stop()
+        with pytest.raises(OSError, match=r"(?i)refused|connect call failed|no servers"):
+            await open_connection(server.url)
+
+    async def test_wrong_password(self, users: NatsServer, open_connection: Opened) -> None:
+        with pytest.raises(OSError, match=r"(?i)authorization violation|refused the credentials"):
+            await open_connection(users.url, Credentials("all", "wrong"))
+
+    async def test_credentials_of_the_url_come_first(self, users: NatsServer, open_connection: Opened) -> None:
+        connection = await open_connection(
+            users.url.replace("//", "//all:secret@"), Credentials("limited", "wrong", "token")
+        )
+        assert await publish(connection, "anywhere") is None
+
+    async def test_tls_is_not_given_up(self, nats: NatsServer, open_connection: Opened) -> None:
+        with pytest.raises(OSError, match="TLS"):
+            await open_connection(nats.url.replace("nats://", "tls://"))
+
+    async def test_a_server_that_says_nothing(self, start_server: Callable[..., NatsServer]) -> None:
+        server = start_server()
+        server.freeze()
+        connection = Connection(lambda: None)
+        with pytest.raises(OSError, match=r"\w"):
+            await connection.open(server.url, Credentials(), "test", 0.2)
+
+    async def test_cancelled(self, start_server: Callable[..., NatsServer]) -> None:
+        server = start_server()
+        server.freeze()
+        connection = Connection(lambda: None)
+        opening = asyncio.ensure_future(connection.open(server.url, Credentials(), "test", 30))
+        await asyncio.sleep(0.05)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    async def test_limits(self, nats: NatsServer, limited: Connection, connection: Connection) -> None:
+        assert limited.max_payload_bytes == 2048
+        assert connection.max_payload_bytes == 1024 * 1024
+        assert connection.discovered() == []
+
+
+class TestPublish:
+    async def test_in_order_and_confirmed(self, connection: Connection, peer: Peer, open_connection: Opened) -> None:
+        name = subject()
+        got = await peer.listen(name)
+        told: list[int] = []
+        for number in range(1000):
+            connection.publish(name, b"%d" % number, partial(note, told, number))
+        assert connection.in_flight == (1000, sum(len(b"%d" % number) for number in range(1000)))
+        await connection.barrier()
+        assert told == list(range(1000))
+        assert connection.in_flight == (0, 0)
+        assert open_connection.settled > 0
+        await arrived(got, 1000)
+        assert got == [b"%d" % number for number in range(1000)]
+
+    async def test_an_outcome_means_that_nats_has_it(self, connection: Connection, peer: Peer) -> None:
+        name = subject()
+        got = await peer.listen(name)
+        for number in range(50):
+            assert await publish(connection, name, b"%d" % number) is None
+            await peer.fence()
+            assert len(got) == number + 1
+
+    async def test_sizes(self, limited: Connection) -> None:
+        assert await publish(limited, "ok.x", b"") is None
+        assert await publish(limited, "ok.x", b"x" * 2048) is None
+        assert kind(await publish(limited, "ok.x", b"x" * 2049)) is TOO_LARGE
+        assert limited.in_flight == (0, 0)
+
+    async def test_refused_ones_are_told_apart(self, limited: Connection) -> None:
+        told: list[Kind | None] = []
+        names = ["ok.1", "Denied.x", "ok.2", "denied.Y", "ok.3"]
+        for name in names:
+            limited.publish(name, b"", lambda error: told.append(kind(error)))
+        await limited.barrier()
+        assert told == [None, FORBIDDEN, None, FORBIDDEN, None]
+        assert await publish(limited, "ok.1") is None
+
+    async def test_a_barrier_covers_what_was_published_before_it(self, connection: Connection) -> None:
+        """Also while NATS has not taken the ones of the tick before."""
+        told: list[int] = []
+        for _ in range(20):
+            connection.publish(subject(), bytes(1024 * 1024), partial(note, told, 0))
+        await asyncio.sleep(0)
+        for _ in range(20):
+            connection.publish(subject(), bytes(1024 * 1024), partial(note, told, 1))
+        await connection.barrier()
+        assert told == [0] * 20 + [1] * 20
+
+
+class TestSubscribe:
+    async def test_delivers(self, connection: Connection, peer: Peer) -> None:
+        name = subject()
+        before = asyncio.get_running_loop().time()
+        got: list[Publication] = []
+        await connection.subscribe(Subscription(name, got.append))
+        await peer.publish(name, b"", b"\xff", "é")
+        await arrived(got, 3)
+        assert [publication.payload for publication in got] == [b"", b"\xff", "é".encode()]
+        assert {publication.subject for publication in got} == {name}
+        assert before <= got[0].received_at <= asyncio.get_running_loop().time()
+
+    async def test_in_effect_on_return(self, connection: Connection, peer: Peer) -> None:
+        for _ in range(50):
+            name = subject()
+            _, got = await subscribe(connection, name)
+            await peer.publish(name, b"x")
+            await arrived(got, 1)
+
+    async def test_refused(self, limited: Connection) -> None:
+        with pytest.raises(GatewayError, match=r"Secret\.x") as caught:
+            await subscribe(limited, "Secret.x")
+        assert caught.value.kind is FORBIDDEN
+        _, got = await subscribe(limited, "ok.a")
+        assert await publish(limited, "ok.a") is None
+        await arrived(got, 1)
+
+    async def test_unsubscribed(self, connection: Connection, peer: Peer) -> None:
+        name = subject()
+        subscription, got = await subscribe(connection, name)
+        await connection.unsubscribe(subscription)
+        await connection.unsubscribe(subscription)
+        await connection.barrier()
+        await peer.publish(name, b"x")
+        await peer.fence()
+        await connection.barrier()
+        assert got == []
+        assert not subscription.ended.done()
+
+    @pytest.mark.parametrize("everything", [">", "*.*.*"])
+    async def test_own_fences_are_not_publications(self, connection: Connection, peer: Peer, everything: str) -> None:
+        marker = uuid4().hex.encode()
+        names: list[str] = []
+        await connection.subscribe(Subscription(everything, lambda p: names.append(p.subject)))
+        for _ in range(5):
+            await publish(connection, "a.b.c", marker)
+        await arrived(names, 5)
+        assert not [name for name in names if name.startswith(connection._inbox)]
+
+    async def test_a_burst_is_not_dropped(self, connection: Connection, peer: Peer) -> None:
+        name = subject()
+        _, got = await subscribe(connection, name)
+        payloads = [b"%d" % number + bytes(1000) for number in range(20_000)]
+        await peer.publish(name, *payloads)
+        await arrived(got, 20_000)
+        assert got == payloads
+
+    async def test_the_order_across_subscriptions_is_that_of_nats(self, connection: Connection, peer: Peer) -> None:
+        name = subject()
+        got: list[str] = []
+        for pattern in (f"{name}.*", f"{name}.b", f"{name}.a"):
+            await connection.subscribe(Subscription(pattern, lambda publication: got.append(publication.subject)))
+        sent = [f"{name}.{'ab'[number % 2]}" for number in range(500)]
+        for one in sent:
+            await peer.publish(one, b"")
+        await arrived(got, 1000)
+        assert got == [one for one in sent for _ in range(2)]
+
+    async def test_a_failing_callback_ends_nothing(
+        self, connection: Connection, peer: Peer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        name = subject()
+
+        def fail(publication: Publication) -> None:
+            raise ZeroDivisionError
+
+        await connection.subscribe(Subscription(name, fail))
+        await peer.publish(name, b"x")
+        await eventually(lambda: "ZeroDivisionError" in caplog.text, "the failure in the log")
+        assert await publish(connection, name) is None
+
+    async def test_a_permission_taken_back(
+        self, start_server: Callable[..., NatsServer], open_connection: Opened
+    ) -> None:
+        rule = "authorization {{users = [{{user: u, password: p, permissions: {{subscribe: {{allow: [{}]}}}}}}]}}"
+        server = start_server(rule.format('"a", "b", "_INBOX.>"'))
+        connection = await open_connection(server.url, Credentials("u", "p"))
+        subscription, _ = await subscribe(connection, "a")
+        await subscribe(connection, "b")
+        server.reload(rule.format('"b", "_INBOX.>"'))
+        error = await asyncio.wait_for(asyncio.shield(subscription.ended), DEADLINE_SECONDS)
+        assert error.kind in (FORBIDDEN, NATS_UNAVAILABLE)  # the server may as well end the connection
+
+
+class TestRequest:
+    async def test_reply(self, connection: Connection, peer: Peer) -> None:
+        name = subject()
+        await peer.answer(name, lambda payload: payload[::-1])
+        assert await connection.request(name, b"abc\xff", 5) == b"\xffcba"
+        asked = [b"%d" % number for number in range(10, 110)]
+        replies = await asyncio.gather(*[connection.request(name, payload, 5) for payload in asked])
+        assert replies == [payload[::-1] for payload in asked]
+        assert connection._asking == {}
+
+    async def test_no_responders(self, connection: Connection) -> None:
+        with pytest.raises(GatewayError) as caught:
+            await connection.request(subject(), b"", 5)
+        assert caught.value.kind is NO_RESPONDERS
+
+    async def test_timeout(self, connection: Connection, peer: Peer) -> None:
+        name = subject()
+        await peer.listen(name)
+        with pytest.raises(GatewayError, match=r"within 0\.05 s") as caught:
+            await connection.request(name, b"", 0.05)
+        assert caught.value.kind is TIMEOUT
+
+    async def test_forbidden_at_once(self, limited: Connection) -> None:
+        with pytest.raises(GatewayError, match=r"Denied\.x") as caught:
+            await limited.request("Denied.x", b"", 60)
+        assert caught.value.kind is FORBIDDEN
+
+    async def test_lost(self, start_server: Callable[..., NatsServer], open_connection: Opened) -> None:
+        server = start_server()
+        connection = await open_connection(server.url)
+        listener = await Peer.connect(server.url)
+        got = await listener.listen("q")
+        asking = asyncio.ensure_future(connection.request("q", b"", 60))
+        await arrived(got, 1)
+        await listener.close()
+        server.stop()
+        with pytest.raises(GatewayError) as caught:
+            await asking
+        assert caught.value.kind in (UNCONFIRMED, NATS_UNAVAILABLE)
+
+    async def test_cancelled(self, connection: Connection, peer: Peer) -> None:
+        name = subject()
+        got = await peer.listen(name)
+        asking = asyncio.ensure_future(connection.request(name, b"", 60))
+        await arrived(got, 1)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert connection._asking == {}
+
+
+class TestLoss:
+    async def test_the_server_is_killed(self, start_server: Callable[..., NatsServer], open_connection: Opened) -> None:
+        server = start_server()
+        connection = await open_connection(server.url)
+        subscription, _ = await subscribe(connection, "a")
+        server.stop()
+        assert await asyncio.wait_for(asyncio.shield(connection.lost), DEADLINE_SECONDS)
+        assert kind(await publish(connection, "a")) is NATS_UNAVAILABLE
+        with pytest.raises(GatewayError):
+            await connection.barrier()
+        assert subscription.ended.result().kind is NATS_UNAVAILABLE
+        with pytest.raises(GatewayError) as caught:
+            await subscribe(connection, "b")
+        assert caught.value.kind is NATS_UNAVAILABLE
+        with pytest.raises(GatewayError):
+            await connection.request("a", b"", 1)
+
+    @pytest.mark.parametrize("idle", [True, False])
+    async def test_the_server_answers_no_more(
+        self,
+        start_server: Callable[..., NatsServer],
+        open_connection: Opened,
+        monkeypatch: pytest.MonkeyPatch,
+        idle: bool,
+    ) -> None:
+        monkeypatch.setattr(module, "FENCE_TIMEOUT_SECONDS", 0.2)
+        server = start_server()
+        connection = await open_connection(server.url)
+        server.freeze()
+        if not idle:
+            assert kind(await publish(connection, "a")) is UNCONFIRMED
+        await asyncio.wait_for(asyncio.shield(connection.lost), DEADLINE_SECONDS)
+        await asyncio.wait_for(connection.close(), 5)
+
+    async def test_closing_with_full_buffers(
+        self, start_server: Callable[..., NatsServer], open_connection: Opened
+    ) -> None:
+        server = start_server()
+        connection = await open_connection(server.url)
+        server.freeze()
+        told: list[Kind | None] = []
+        for _ in range(40):
+            connection.publish("a", bytes(1024 * 1024), lambda error: told.append(kind(error)))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(connection.close(), 10)
+        assert len(told) == 40
+        assert set(told) <= {UNCONFIRMED, NATS_UNAVAILABLE}
+
+    async def test_closing_fails_what_is_pending(self, connection: Connection) -> None:
+        told: list[Kind | None] = []
+        connection.publish("a", b"", lambda error: told.append(kind(error)))
+        barrier = connection.barrier()
+        await connection.close("enough")
+        assert told == [UNCONFIRMED]
+        with pytest.raises(GatewayError):
+            await barrier
+        assert connection.lost.result() == "enough"
+        assert connection.in_flight == (0, 0)
+        await connection.close()

@@ -1,0 +1,180 @@
+"""Which publish is proven by which fence, against a model of a server that handles lines in order."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from wsgw.broker.fences import Fences
+from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, UNCONFIRMED, GatewayError
+
+LOST = GatewayError(UNCONFIRMED, "lost")
+
+
+class Told:
+    """Collects what publishes are told, in order."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[str, GatewayError | None]] = []
+
+
+def add(fences: Fences, told: Told, name: str, subject: str = "a", size: int = 1) -> None:
+    fences.add(subject, size, lambda error: told.all.append((name, error)))
+
+
+def test_a_fence_settles_what_was_added_before_it() -> None:
+    fences, told = Fences(), Told()
+    add(fences, told, "1")
+    add(fences, told, "2")
+    number = fences.seal(5.0)
+    add(fences, told, "3")
+    assert (fences.messages, fences.bytes, fences.oldest_sent_at()) == (3, 3, 5.0)
+    fences.returned(number)
+    assert told.all == [("1", None), ("2", None)]
+    assert (fences.messages, fences.bytes, fences.oldest_sent_at()) == (1, 1, None)
+
+
+def test_a_fence_settles_those_before_it() -> None:
+    fences, told = Fences(), Told()
+    add(fences, told, "1")
+    first = fences.seal(1.0)
+    add(fences, told, "2")
+    second = fences.seal(2.0)
+    assert second > first
+    assert fences.oldest_sent_at() == 1.0
+    fences.returned(second)
+    assert [name for name, _ in told.all] == ["1", "2"]
+    fences.returned(first)
+    fences.returned(999)
+    fences.returned(0)
+    assert len(told.all) == 2
+
+
+def test_a_refusal_is_for_the_subject_whatever_its_case() -> None:
+    fences, told = Fences(), Told()
+    add(fences, told, "1", "Orders.New")
+    add(fences, told, "2", "other")
+    number = fences.seal(0.0)
+    add(fences, told, "3", "Orders.New")
+    fences.denied("orders.new", "said so")
+    fences.returned(number)
+    fences.returned(fences.seal(0.0))
+    by_name = dict(told.all)
+    assert by_name["2"] is None
+    for name in ("1", "3"):
+        error = by_name[name]
+        assert error is not None
+        assert error.kind is FORBIDDEN
+        assert error.message == "NATS refuses 'Orders.New': said so"
+
+
+def test_a_refusal_does_not_stay() -> None:
+    fences, told = Fences(), Told()
+    fences.denied("a", "no")
+    fences.returned(fences.seal(0.0))
+    add(fences, told, "1")
+    fences.returned(fences.seal(0.0))
+    assert told.all == [("1", None)]
+
+
+def test_a_loss_fails_everything_once() -> None:
+    fences, told = Fences(), Told()
+    add(fences, told, "1")
+    number = fences.seal(0.0)
+    add(fences, told, "2")
+    fences.fail(LOST)
+    assert told.all == [("1", LOST), ("2", LOST)]
+    fences.returned(number)
+    fences.fail(LOST)
+    assert len(told.all) == 2
+    assert (fences.messages, fences.bytes, fences.oldest_sent_at()) == (0, 0, None)
+
+
+def test_outcomes_may_publish_again() -> None:
+    fences = Fences()
+    done: list[str] = []
+
+    def first(_: GatewayError | None) -> None:
+        done.append("first")
+        fences.add("a", 1, lambda _: done.append("second"))
+
+    fences.add("a", 1, first)
+    fences.returned(fences.seal(0.0))
+    assert (done, fences.messages) == (["first"], 1)
+    fences.fail(GatewayError(NATS_UNAVAILABLE, "gone"))
+    assert (done, fences.messages) == (["first", "second"], 0)
+
+
+class Server(RuleBasedStateMachine):
+    """Handles publishes and fences in order, refuses some subjects, and may go away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fences = Fences()
+        self.lines: list[tuple[str, str | int]] = []  # on their way to the server
+        self.back: list[tuple[str, str | int]] = []  # on their way from it
+        self.sizes: dict[str, int] = {}
+        self.subjects: dict[str, str] = {}
+        self.outcomes: dict[str, GatewayError | None] = {}
+        self.settled: list[str] = []
+        self.known = 0
+
+    @rule(subject=st.sampled_from(["ok", "Denied"]), size=st.integers(0, 9))
+    def publish(self, subject: str, size: int) -> None:
+        name = str(self.known)
+        self.known += 1
+        self.sizes[name], self.subjects[name] = size, subject
+
+        def outcome(error: GatewayError | None) -> None:
+            assert name not in self.outcomes, "told twice"
+            self.outcomes[name] = error
+            self.settled.append(name)
+
+        self.fences.add(subject, size, outcome)
+        self.lines.append(("pub", subject))
+
+    @rule()
+    def seal(self) -> None:
+        self.lines.append(("fence", self.fences.seal(0.0)))
+
+    @precondition(lambda self: self.lines)
+    @rule()
+    def serve(self) -> None:
+        what, value = self.lines.pop(0)
+        if what == "fence":
+            self.back.append((what, value))
+        elif value == "Denied":
+            self.back.append(("denied", str(value).lower()))
+
+    @precondition(lambda self: self.back)
+    @rule()
+    def hear(self) -> None:
+        what, value = self.back.pop(0)
+        if what == "fence":
+            self.fences.returned(int(value))
+        else:
+            self.fences.denied(str(value), "no")
+
+    @rule()
+    def lose(self) -> None:
+        self.lines.clear()
+        self.back.clear()
+        self.fences.fail(LOST)
+        assert len(self.outcomes) == self.known
+
+    @invariant()
+    def in_order_and_counted(self) -> None:
+        assert self.settled == sorted(self.settled, key=int)
+        open_ = [name for name in self.sizes if name not in self.outcomes]
+        assert (self.fences.messages, self.fences.bytes) == (len(open_), sum(self.sizes[name] for name in open_))
+
+    @invariant()
+    def nobody_is_told_a_lie(self) -> None:
+        for name, error in self.outcomes.items():
+            if self.subjects[name] == "ok":
+                assert error is None or error is LOST
+            else:
+                assert error is not None
+
+
+TestServer = Server.TestCase
