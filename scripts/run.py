@@ -70,9 +70,7 @@ def start_nats(port: int) -> subprocess.Popen[bytes]:
     store.mkdir(parents=True, exist_ok=True)
     with (ROOT / ".data" / "nats-server.log").open("wb") as out:
         command = [str(BIN / "nats-server"), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(store)]
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-    wait_until_listening(port, process, "nats-server (its log: .data/nats-server.log)")
-    return process
+        return subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
 
 
 def stop(process: subprocess.Popen[bytes] | None, seconds: float) -> int:
@@ -106,7 +104,9 @@ def main() -> int:
         signal.signal(number, interrupt)
     nats = gateway = None
     try:
-        nats = start_nats(nats_port) if own_nats else None
+        if own_nats:
+            nats = start_nats(nats_port)
+            wait_until_listening(nats_port, nats, "nats-server (its log: .data/nats-server.log)")
         command = [str(BIN / "wsgw"), "server", "-c", str(ROOT / "wsgw.yml"), "-p", str(port), "-n", servers]
         gateway = subprocess.Popen(command, start_new_session=True)
         wait_until_listening(port, gateway, "the gateway")
@@ -130,12 +130,15 @@ Ctrl-C stops everything.
         code = gateway.wait()
         print(f"the gateway ended with exit code {code}", file=sys.stderr)
     except KeyboardInterrupt:
+        code = 0
+    finally:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        code = 0
-    code = stop(gateway, STOP_SECONDS) or code
-    stop(nats, 0.4)
-    return code
+        stopped = stop(gateway, STOP_SECONDS)
+        stop(nats, 0.4)
+    if stopped == -signal.SIGTERM:  # it had not come up yet
+        stopped = 0
+    return stopped or code
 
 
 if __name__ == "__main__":

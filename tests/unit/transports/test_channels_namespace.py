@@ -222,7 +222,6 @@ async def test_errors_are_acks(client: Client, packet: str, code: str) -> None:
     assert client.ended == []
 
 
-@pytest.mark.xfail(strict=True, reason="bugs.md 11: UnicodeDecodeError instead of bad_request")
 @pytest.mark.parametrize("event", ["wsgw:subscribe", "wsgw:unsubscribe"])
 async def test_a_channel_name_that_is_not_text(client: Client, event: str) -> None:
     packet = f'51-7["{event}",{{"_placeholder":true,"num":0}}]'

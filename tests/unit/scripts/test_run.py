@@ -1,0 +1,127 @@
+"""``make run``'s script, as it is: it starts both servers, tells what to try, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from helpers.nats_server import NatsServer
+from helpers.ports import free_port, is_free
+from helpers.program import clean_environment
+from helpers.waiting import DEADLINE_SECONDS, eventually
+
+ROOT = Path(__file__).parents[3]
+
+
+class Run:
+    """The script in a repository of its own, so that its data is its own too."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "scripts").mkdir()
+        shutil.copy(ROOT / "scripts" / "run.py", folder / "scripts")
+        shutil.copy(ROOT / "wsgw.yml", folder)
+        self._folder = folder
+        self.port, self.nats_port = free_port(), free_port()
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self, **environment: str) -> None:
+        ports = {"PORT": str(self.port), "NATS_PORT": str(self.nats_port)}
+        with (self._folder / "out.txt").open("wb") as out:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                self._folder / "scripts" / "run.py",
+                env=clean_environment({**ports, **environment}),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        return (self._folder / "out.txt").read_text()
+
+    async def ended(self) -> int:
+        assert self.process is not None
+        return await asyncio.wait_for(self.process.wait(), DEADLINE_SECONDS)
+
+    async def ready(self) -> None:
+        assert self.process is not None
+        process = self.process
+        await eventually(lambda: "Ctrl-C" in self.output or process.returncode is not None, "it tells what to try")
+        assert "Ctrl-C" in self.output, self.output
+
+    async def nothing_is_left(self) -> None:
+        await eventually(lambda: is_free(self.port) and is_free(self.nats_port), "both ports are free again", 5)
+
+
+@pytest.fixture
+async def run(tmp_path: Path) -> AsyncIterator[Run]:
+    made = Run(tmp_path)
+    yield made
+    if made.process is not None and made.process.returncode is None:
+        made.process.send_signal(signal.SIGTERM)
+        await made.ended()
+
+
+def is_ready(port: int) -> bool:
+    return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_both_servers_and_a_quick_end(run: Run, number: signal.Signals) -> None:
+    await run.start()
+    await run.ready()
+    for part in (f"http://localhost:{run.port}", f"nats://127.0.0.1:{run.nats_port}", "wsgw consumer", "wsgw producer"):
+        assert part in run.output
+    await eventually(lambda: is_ready(run.port), "ready")
+    assert run.process is not None
+    began = time.monotonic()
+    os.kill(run.process.pid, number)
+    assert await run.ended() == 0
+    assert time.monotonic() - began < 6  # 3 s is promised; a busy machine gets more here
+    assert "Shutdown process successfully finished" in run.output
+    assert "Traceback" not in run.output
+    await run.nothing_is_left()
+
+
+async def test_a_nats_that_runs_already(run: Run, nats: NatsServer) -> None:
+    await run.start(NATS_SERVERS=nats.url, NATS_PORT="1")
+    await run.ready()
+    assert nats.url in run.output
+    assert "started here" not in run.output
+    await eventually(lambda: is_ready(run.port), "ready")
+
+
+async def test_busy_ports(run: Run, nats: NatsServer) -> None:
+    await run.start(PORT=str(nats.port))
+    assert await run.ended() == 1
+    assert f"port {nats.port} for the gateway cannot be had" in run.output
+    assert "make run PORT=" in run.output
+    await run.start(NATS_PORT=str(nats.port))
+    assert await run.ended() == 1
+    assert f"port {nats.port} for NATS cannot be had" in run.output
+    assert f"NATS_SERVERS=nats://127.0.0.1:{nats.port}" in run.output
+
+
+@pytest.mark.parametrize("value", ["x", "0", "65536", "-1"])
+async def test_no_port(run: Run, value: str) -> None:
+    await run.start(PORT=value)
+    assert await run.ended() == 1
+    assert f"PORT={value} is not a port" in run.output
+
+
+async def test_a_gateway_that_does_not_start_takes_nats_along(run: Run) -> None:
+    await run.start(WSGW_LOG_FORMAT="xml")
+    assert await run.ended() == 1
+    assert "'xml' is not one of" in run.output
+    await run.nothing_is_left()

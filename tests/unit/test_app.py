@@ -1,0 +1,103 @@
+"""The application: mounted, under any server, and used wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.routing import NoMatchFound
+
+from helpers.link_server import LinkServer
+from helpers.nats_server import NatsServer
+from helpers.raw_websocket import RawWebSocket, text
+from helpers.running import CHANNELS, running
+from helpers.waiting import eventually
+from wsgw.app import SocketIORoute, create_app
+from wsgw.configfile import ConfigFile
+from wsgw.settings import Settings, load
+
+
+def settings(nats: NatsServer) -> Settings:
+    return load({"nats": {"servers": [nats.url]}}, {}, ConfigFile("test", {"channels": CHANNELS}))
+
+
+async def test_every_surface(nats: NatsServer) -> None:
+    async with running(nats.url) as served:
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert (await served.http.get(path)).status_code == 200
+        for path in ("/socket.io/", "/socket.io"):
+            answer = await served.http.get(path, params={"EIO": "4", "transport": "polling"})
+            assert answer.status_code == 200
+            assert answer.text.startswith('0{"sid":')
+        assert (await served.http.get("/socket.iox")).status_code == 404
+        assert (await served.http.request("OPTIONS", "/socket.io/")).status_code != 405
+        client = await served.websocket("/ws/BOTH")
+        await eventually(lambda: served.value("wsgw_subscriptions", channel="BOTH") == 1, "subscribed")
+        await client.send(text("x"))
+        assert await client.receive() == text("x")
+        other = await served.websocket("/nothing")
+        assert other.response is not None
+        assert other.response.status_code == 403
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_mounted(nats: NatsServer, direct: bool) -> None:
+    inner = create_app(settings(nats))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with inner.router.lifespan_context(inner):
+            yield
+
+    outer = FastAPI(lifespan=lifespan)
+    outer.mount("/gateway", inner)
+    server = LinkServer(outer, direct=direct, lifespan="on")
+    await server.start()
+    client = RawWebSocket(server.port, "/gateway/ws/BOTH")
+    base = f"http://127.0.0.1:{server.port}/gateway"
+    async with httpx.AsyncClient(base_url=base, trust_env=False) as http:
+        await eventually(lambda: inner.state.gateway.readiness().ready, "ready")
+        assert (await http.get("/readyz")).status_code == 200
+        answer = await http.get("/socket.io/", params={"EIO": "4", "transport": "polling"})
+        assert answer.text.startswith('0{"sid":')
+        await client.connect()
+        await client.shake_hands()
+        await client.send(text("x"))
+        assert await client.receive() == text("x")
+    client.close()
+    await inner.state.gateway.drain(1)
+    await server.stop()
+
+
+async def test_mounted_without_the_lifespan_it_says_what_is_missing(nats: NatsServer) -> None:
+    app = create_app(settings(nats))
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+        for path in ("/readyz", "/socket.io/"):
+            with pytest.raises(RuntimeError, match="lifespan_context"):
+                await http.get(path)
+
+
+async def test_two_in_one_process(nats: NatsServer) -> None:
+    async with running(nats.url) as one, running(nats.url) as two:
+        await one.http.post("/publish/OUT", content=b"x")
+        assert one.value("wsgw_published_messages_total", channel="OUT", transport="http") == 1
+        assert two.value("wsgw_published_messages_total", channel="OUT", transport="http") == 0
+
+
+async def test_it_can_be_started_again(nats: NatsServer) -> None:
+    app = create_app(settings(nats))
+    gateways = []
+    for _ in range(2):
+        async with app.router.lifespan_context(app):
+            gateways.append(app.state.gateway)
+            await eventually(lambda: app.state.gateway.readiness().ready, "ready")
+    assert gateways[0] is not gateways[1]
+
+
+def test_the_route_has_no_name() -> None:
+    with pytest.raises(NoMatchFound):
+        SocketIORoute().url_path_for("socketio")
