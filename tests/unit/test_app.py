@@ -8,14 +8,13 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from fastapi import FastAPI
-from starlette.routing import NoMatchFound
 
 from helpers.link_server import LinkServer
 from helpers.nats_server import NatsServer
 from helpers.raw_websocket import RawWebSocket, text
 from helpers.running import CHANNELS, running
 from helpers.waiting import eventually
-from wsgw.app import SocketIORoute, create_app
+from wsgw.app import create_app
 from wsgw.configfile import ConfigFile
 from wsgw.settings import Settings, load
 
@@ -96,8 +95,3 @@ async def test_it_can_be_started_again(nats: NatsServer) -> None:
             gateways.append(app.state.gateway)
             await eventually(lambda: app.state.gateway.readiness().ready, "ready")
     assert gateways[0] is not gateways[1]
-
-
-def test_the_route_has_no_name() -> None:
-    with pytest.raises(NoMatchFound):
-        SocketIORoute().url_path_for("socketio")

@@ -20,13 +20,13 @@ from wsgw.channels import (
     ChannelTable,
     Direction,
     channel_problem,
-    check_size,
     is_pattern,
     matches,
     publishable,
     requestable,
     subject_problem,
     subscribable,
+    too_large,
 )
 from wsgw.errors import TOO_LARGE, UNKNOWN_CHANNEL, WRONG_DIRECTION, GatewayError, Kind
 
@@ -293,7 +293,7 @@ class TestTable:
         assert len(list(self.TABLE)) == 7
 
 
-def test_check_size() -> None:
-    check_size(b"", 0)
-    check_size(b"xx", 2)
-    assert "3 bytes" in refused(lambda: check_size(b"xxx", 2), TOO_LARGE)
+def test_too_large() -> None:
+    error = too_large(3, 2)
+    assert error.kind is TOO_LARGE
+    assert error.message == "the payload has 3 bytes, NATS takes at most 2"

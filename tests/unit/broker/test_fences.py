@@ -19,7 +19,7 @@ class Told:
 
 
 def add(fences: Fences, told: Told, name: str, subject: str = "a", size: int = 1) -> None:
-    fences.add(subject, size, lambda error: told.all.append((name, error)))
+    fences.add(subject, 1, size, lambda error: told.all.append((name, error)))
 
 
 def test_a_fence_settles_what_was_added_before_it() -> None:
@@ -96,9 +96,9 @@ def test_outcomes_may_publish_again() -> None:
 
     def first(_: GatewayError | None) -> None:
         done.append("first")
-        fences.add("a", 1, lambda _: done.append("second"))
+        fences.add("a", 1, 1, lambda _: done.append("second"))
 
-    fences.add("a", 1, first)
+    fences.add("a", 1, 1, first)
     fences.returned(fences.seal(0.0))
     assert (done, fences.messages) == (["first"], 1)
     fences.fail(GatewayError(NATS_UNAVAILABLE, "gone"))
@@ -130,7 +130,7 @@ class Server(RuleBasedStateMachine):
             self.outcomes[name] = error
             self.settled.append(name)
 
-        self.fences.add(subject, size, outcome)
+        self.fences.add(subject, 1, size, outcome)
         self.lines.append(("pub", subject))
 
     @rule()

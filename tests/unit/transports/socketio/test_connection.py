@@ -159,7 +159,7 @@ async def test_messages_before_the_link_wait_for_it() -> None:
     connection = endpoint.open(websocket=True)
     connection.send(Message(True, b"0{}"))
     end = connection.use(WebSocketEnd(connection))
-    end.message_received(Message(True, b"4early"))
+    end.messages_received([Message(True, b"4early")])
     assert endpoint.services[0].messages == []
     link = FakeLink(end)
     end.opened(link)
@@ -196,7 +196,7 @@ async def test_a_full_link_is_written_to_again_when_it_takes_more() -> None:
     assert link.written[-1] == b"last"
     assert link.ended == 1001
     end.writing_resumed()
-    end.message_received(Message(True, b"4late"))
+    end.messages_received([Message(True, b"4late")])
     end.close_received(1001, "")
     assert endpoint.services[0].messages == []
 
@@ -207,9 +207,9 @@ async def test_an_upgrade_to_a_link_that_is_full_already() -> None:
     end = connection.websocket_opened()
     link = FakeLink(end, full_after=1)
     end.opened(link)
-    end.message_received(Message(True, b"2probe"))
+    end.messages_received([Message(True, b"2probe")])
     connection.send(Message(True, b"4x"))
-    end.message_received(Message(True, b"5"))
+    end.messages_received([Message(True, b"5")])
     connection.send(Message(True, b"4y"))
     assert link.written == [b"3probe", b"4x"]
     end.writing_resumed()
@@ -236,11 +236,11 @@ async def test_one_timer_is_kept_while_nothing_is_due_earlier() -> None:
     end.opened(link)
     timer = connection._timer
     for _ in range(10):
-        end.message_received(Message(True, b"4x"))
-        end.message_received(Message(True, b"3"))
+        end.messages_received([Message(True, b"4x")])
+        end.messages_received([Message(True, b"3")])
     assert connection._timer is timer
     for count in (1, 2, 3):
         await until(lambda: link.written.count(b"2") == count)  # noqa: B023  # awaited in the loop
-        end.message_received(Message(True, b"3"))
+        end.messages_received([Message(True, b"3")])
     connection.fail(1000)
     assert connection._timer is None
