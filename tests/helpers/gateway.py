@@ -93,6 +93,7 @@ class GatewayProcess(Program):
         code = await self.ended(deadline_seconds)
         assert code == 0, self.output
         assert self.messages[-1] == "Shutdown process successfully finished", self.output
+        assert "Traceback" not in self.output, self.output[-5000:]
 
 
 #: A fixture that starts gateways, from NATS URLs and channels, and ends them.

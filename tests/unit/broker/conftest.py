@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from helpers.connection import Opened
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
+from wsgw.broker.connection import Connection
+from wsgw.broker.subscription import Credentials
 
 #: "limited" may publish to ok.>, requests.> and its inbox, and listen to ok.> and its inbox.
 USERS = """
@@ -36,3 +40,27 @@ async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
     made = await Peer.connect(nats.url)
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def _bounded() -> AsyncIterator[None]:
+    async with asyncio.timeout(60):
+        yield
+
+
+@pytest.fixture
+async def open_connection() -> AsyncIterator[Opened]:
+    opened = Opened()
+    yield opened
+    for connection in opened.connections:
+        await connection.close()
+
+
+@pytest.fixture
+async def connection(nats: NatsServer, open_connection: Opened) -> Connection:
+    return await open_connection(nats.url)
+
+
+@pytest.fixture
+async def limited(users: NatsServer, open_connection: Opened) -> Connection:
+    return await open_connection(users.url, Credentials("limited", "secret"))

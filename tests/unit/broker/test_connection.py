@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from uuid import uuid4
 
 import pytest
 
+from helpers.connection import Opened, kind, note, publish, subject, subscribe
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
-from wsgw.broker import connection as module
 from wsgw.broker.connection import Connection
 from wsgw.broker.subscription import Credentials, Subscription
 from wsgw.errors import (
@@ -28,74 +28,6 @@ from wsgw.errors import (
 from wsgw.publication import Publication
 
 pytestmark = pytest.mark.usefixtures("_bounded")
-
-
-@pytest.fixture
-async def _bounded() -> AsyncIterator[None]:
-    async with asyncio.timeout(60):
-        yield
-
-
-class Opened:
-    """Opens connections, writes down what they tell, and closes them at the end."""
-
-    def __init__(self) -> None:
-        self.connections: list[Connection] = []
-        self.settled = 0
-
-    def _settled(self) -> None:
-        self.settled += 1
-
-    async def __call__(self, url: str, credentials: Credentials | None = None) -> Connection:
-        connection = Connection(self._settled)
-        await connection.open(url, credentials or Credentials(), "test", 5)
-        self.connections.append(connection)
-        return connection
-
-
-@pytest.fixture
-async def open_connection() -> AsyncIterator[Opened]:
-    opened = Opened()
-    yield opened
-    for connection in opened.connections:
-        await connection.close()
-
-
-@pytest.fixture
-async def connection(nats: NatsServer, open_connection: Opened) -> Connection:
-    return await open_connection(nats.url)
-
-
-@pytest.fixture
-async def limited(users: NatsServer, open_connection: Opened) -> Connection:
-    return await open_connection(users.url, Credentials("limited", "secret"))
-
-
-def subject() -> str:
-    """One that no other test uses."""
-    return f"t.{uuid4().hex}"
-
-
-async def publish(connection: Connection, subject: str, payload: bytes = b"x") -> GatewayError | None:
-    told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
-    connection.publish(subject, payload, told.set_result)
-    return await asyncio.wait_for(told, DEADLINE_SECONDS)
-
-
-async def subscribe(connection: Connection, subject: str) -> tuple[Subscription, list[bytes]]:
-    payloads: list[bytes] = []
-    subscription = Subscription(subject, lambda publication: payloads.append(publication.payload))
-    await connection.subscribe(subscription)
-    return subscription, payloads
-
-
-def note(told: list[int], number: int, error: GatewayError | None) -> None:
-    if error is None:
-        told.append(number)
-
-
-def kind(error: GatewayError | None) -> Kind | None:
-    return None if error is None else error.kind
 
 
 class TestOpen:
@@ -335,64 +267,3 @@ class TestRequest:
         with pytest.raises(asyncio.CancelledError):
             await asking
         assert connection._asking == {}
-
-
-class TestLoss:
-    async def test_the_server_is_killed(self, start_server: Callable[..., NatsServer], open_connection: Opened) -> None:
-        server = start_server()
-        connection = await open_connection(server.url)
-        subscription, _ = await subscribe(connection, "a")
-        server.stop()
-        assert await asyncio.wait_for(asyncio.shield(connection.lost), DEADLINE_SECONDS)
-        assert kind(await publish(connection, "a")) is NATS_UNAVAILABLE
-        with pytest.raises(GatewayError):
-            await connection.barrier()
-        assert subscription.ended.result().kind is NATS_UNAVAILABLE
-        with pytest.raises(GatewayError) as caught:
-            await subscribe(connection, "b")
-        assert caught.value.kind is NATS_UNAVAILABLE
-        with pytest.raises(GatewayError):
-            await connection.request("a", b"", 1)
-
-    @pytest.mark.parametrize("idle", [True, False])
-    async def test_the_server_answers_no_more(
-        self,
-        start_server: Callable[..., NatsServer],
-        open_connection: Opened,
-        monkeypatch: pytest.MonkeyPatch,
-        idle: bool,
-    ) -> None:
-        monkeypatch.setattr(module, "FENCE_TIMEOUT_SECONDS", 0.2)
-        server = start_server()
-        connection = await open_connection(server.url)
-        server.freeze()
-        if not idle:
-            assert kind(await publish(connection, "a")) is UNCONFIRMED
-        await asyncio.wait_for(asyncio.shield(connection.lost), DEADLINE_SECONDS)
-        await asyncio.wait_for(connection.close(), 5)
-
-    async def test_closing_with_full_buffers(
-        self, start_server: Callable[..., NatsServer], open_connection: Opened
-    ) -> None:
-        server = start_server()
-        connection = await open_connection(server.url)
-        server.freeze()
-        told: list[Kind | None] = []
-        for _ in range(40):
-            connection.publish("a", bytes(1024 * 1024), lambda error: told.append(kind(error)))
-        await asyncio.sleep(0)
-        await asyncio.wait_for(connection.close(), 10)
-        assert len(told) == 40
-        assert set(told) <= {UNCONFIRMED, NATS_UNAVAILABLE}
-
-    async def test_closing_fails_what_is_pending(self, connection: Connection) -> None:
-        told: list[Kind | None] = []
-        connection.publish("a", b"", lambda error: told.append(kind(error)))
-        barrier = connection.barrier()
-        await connection.close("enough")
-        assert told == [UNCONFIRMED]
-        with pytest.raises(GatewayError):
-            await barrier
-        assert connection.lost.result() == "enough"
-        assert connection.in_flight == (0, 0)
-        await connection.close()

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
@@ -33,9 +33,12 @@ class TestClosingHandshake:
         await client.end()
         assert await receiver.until("lost") == ("lost", code)
 
-    async def test_a_ping_before_the_close_is_answered(self, direct: Served) -> None:
+    @pytest.mark.parametrize(
+        "at_once", [False, pytest.param(True, marks=pytest.mark.xfail(strict=True, reason="bugs.md 13: pong is lost"))]
+    )
+    async def test_a_ping_before_the_close_is_answered(self, direct: Served, at_once: bool) -> None:
         client, receiver = await direct.open()
-        receiver.answers = False
+        receiver.answers = at_once
         await client.send(ping(b"p"), close(1000))
         assert await client.receive() == pong(b"p")
         receiver.link.close(1000)
@@ -231,7 +234,6 @@ async def heard(direct: bool, sends: list[bytes]) -> tuple[list[Any], list[tuple
         receiver = await application.receiver()
         for data in sends:
             await client.send_bytes(data)
-        await client.send(close(1000))
         got = []
         while True:
             frame = await client.receive()
@@ -246,10 +248,12 @@ async def heard(direct: bool, sends: list[bytes]) -> tuple[list[Any], list[tuple
         await server.stop()
 
 
+@pytest.mark.xfail(strict=True, reason="bugs.md 13: a pong is lost when ping and close come in one piece")
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scripts, st.booleans())
+@example([Frame(Opcode.PING, b"")], True)
 def test_both_ways_hear_the_same(script: list[Frame], in_one_piece: bool) -> None:
-    sends = valid(script)
+    sends = [*valid(script), serialized([close(1000)])]
     if in_one_piece:
         sends = [b"".join(sends)]
     fast, slow = asyncio.run(heard(True, sends)), asyncio.run(heard(False, sends))

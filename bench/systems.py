@@ -1,0 +1,214 @@
+"""The systems that are compared, each as good as its users would write it; see ``peers/``."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.processes import START_SECONDS, BenchError, Server, free_port, output
+from bench.wires import Centrifugo, Nats, SocketIO, Wire
+
+HERE = Path(__file__).parent
+BIN = Path(sys.executable).parent
+NATS_SERVER = BIN / "nats-server"
+NODE_MODULES = HERE / ".node"
+#: No pings while bytes are counted (the one that comes early is expected), nothing dropped.
+_NATS_CONFIGURATION = 'ping_interval: "10m"\n'
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a row asks of a server: inbound channels, and the outbox of each in messages and bytes."""
+
+    channels: tuple[str, ...] = ("IN",)
+    outbox: tuple[int, int] | None = None
+
+
+class NatsServer(Server):
+    """A nats-server: ``nats_port`` is its NATS listener, ``port`` its WebSocket listener."""
+
+    def __init__(self, folder: Path) -> None:
+        self.nats_port, port = free_port(), free_port()
+        text = _NATS_CONFIGURATION + f'websocket {{ host: "127.0.0.1", port: {port}, no_tls: true }}\n'
+        configuration = folder / f"nats-{port}.conf"
+        configuration.write_text(text)
+        command: list[str | Path] = [NATS_SERVER, "-c", configuration, "-a", "127.0.0.1", "-p", str(self.nats_port)]
+        super().__init__("nats-server", command, port, folder)
+        self.wait_listening()
+
+    @property
+    def url(self) -> str:
+        """For NATS clients."""
+        return f"nats://127.0.0.1:{self.nats_port}"
+
+
+@dataclass(frozen=True)
+class System:
+    """``start(setting, nats, folder)`` returns a server that delivers; ``missing()`` says why it cannot, or nothing.
+
+    ``batches`` tells whether messages that wait are written together: rounds are larger then.
+    """
+
+    name: str
+    title: str
+    wire: Wire
+    start: Callable[[Setting, NatsServer, Path], Server]
+    missing: Callable[[], str]
+    version: Callable[[], str]
+    batches: bool
+
+
+def _start_nats(setting: Setting, nats: NatsServer, folder: Path) -> Server:
+    return nats  # the one that is fed is itself the system
+
+
+def _start_wsgw(setting: Setting, nats: NatsServer, folder: Path) -> Server:
+    port = free_port()
+    channels: list[dict[str, Any]] = [{"name": name, "direction": "inbound"} for name in setting.channels]
+    if setting.outbox is not None:
+        for channel in channels:
+            channel["outbox"] = {"messages": setting.outbox[0], "bytes": setting.outbox[1]}
+    channels.append({"name": "OUT", "direction": "outbound"})
+    file = folder / f"wsgw-{port}.yml"
+    file.write_text(json.dumps({"channels": channels}))  # JSON is YAML
+    command: list[str | Path] = [BIN / "wsgw", "server", "-c", file, "-p", str(port), "-n", nats.url, "-l", "warn"]
+    server = Server("wsgw", command, port, folder)
+    server.wait_listening()
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(f"http://127.0.0.1:{port}/readyz"):
+        if time.monotonic() > deadline:
+            raise BenchError(f"wsgw is not ready: {server.tail()}")
+        time.sleep(0.05)
+    return server
+
+
+def _answers(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError:
+        return False
+
+
+def _start_bridge(command: list[str | Path], setting: Setting, nats: NatsServer, folder: Path) -> Server:
+    port = free_port()
+    server = Server(
+        Path(command[-1]).stem,
+        command,
+        port,
+        folder,
+        BRIDGE_PORT=str(port),
+        BRIDGE_NATS=nats.url,
+        BRIDGE_CHANNELS=",".join(setting.channels),
+        BRIDGE_MODULES=str(NODE_MODULES),
+    )
+    server.wait_listening()
+    return server
+
+
+def _start_fastapi(setting: Setting, nats: NatsServer, folder: Path) -> Server:
+    return _start_bridge([sys.executable, HERE / "peers" / "fastapi_bridge.py"], setting, nats, folder)
+
+
+def _start_python_socketio(setting: Setting, nats: NatsServer, folder: Path) -> Server:
+    return _start_bridge([sys.executable, HERE / "peers" / "socketio_bridge.py"], setting, nats, folder)
+
+
+def _start_node(setting: Setting, nats: NatsServer, folder: Path) -> Server:
+    return _start_bridge(["node", HERE / "peers" / "node" / "bridge.cjs"], setting, nats, folder)
+
+
+def _start_centrifugo(setting: Setting, nats: NatsServer, folder: Path) -> Server:
+    port = free_port()
+    configuration = json.loads((HERE / "peers" / "centrifugo.json").read_text())
+    configuration["http_server"]["port"] = str(port)
+    configuration["broker"]["nats"]["url"] = nats.url
+    file = folder / f"centrifugo-{port}.json"
+    file.write_text(json.dumps(configuration))
+    server = Server("centrifugo", [os.environ["CENTRIFUGO"], "-c", file], port, folder)
+    server.wait_listening()
+    return server
+
+
+def _there() -> str:
+    return ""
+
+
+def _no_node() -> str:
+    """Installs the packages into an ignored folder when they are not there."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        return "there is no node and npm on this machine"
+    package = HERE / "peers" / "node" / "package.json"
+    copy = NODE_MODULES / "package.json"
+    if copy.exists() and copy.read_text() == package.read_text() and (NODE_MODULES / "node_modules" / "nats").exists():
+        return ""
+    NODE_MODULES.mkdir(exist_ok=True)
+    shutil.copy(package, copy)
+    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]
+    try:
+        result = subprocess.run(command, cwd=NODE_MODULES, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        return "npm install took more than two minutes"
+    return "" if result.returncode == 0 else f"npm install failed: {result.stderr.strip()[-200:]}"
+
+
+def _no_centrifugo() -> str:
+    path = os.environ.get("CENTRIFUGO", "")
+    if not path:
+        return "CENTRIFUGO does not name a binary of Centrifugo 6"
+    return "" if os.access(path, os.X_OK) else f"CENTRIFUGO={path} cannot be run"
+
+
+def _distributions(*names: str) -> Callable[[], str]:
+    return lambda: ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+def _node_version() -> str:
+    def installed(name: str) -> str:
+        return str(json.loads((NODE_MODULES / "node_modules" / name / "package.json").read_text())["version"])
+
+    return f"node {output(['node', '--version'])}, socket.io {installed('socket.io')}, nats {installed('nats')}"
+
+
+_PYTHON = ("uvicorn", "uvloop", "nats-py")
+_wsgw_version = _distributions("wsgw", *_PYTHON, "websockets")
+
+SYSTEMS = (
+    System("wsgw", "wsgw", Wire(), _start_wsgw, _there, _wsgw_version, True),
+    System("wsgw-sio", "wsgw, Socket.IO", SocketIO(), _start_wsgw, _there, _wsgw_version, True),
+    System(
+        "nats", "nats-server WebSocket", Nats(), _start_nats, _there, lambda: output([NATS_SERVER, "--version"]), True
+    ),
+    System(
+        "centrifugo",
+        "Centrifugo",
+        Centrifugo(),
+        _start_centrifugo,
+        _no_centrifugo,
+        lambda: output([os.environ["CENTRIFUGO"], "version"]),
+        True,
+    ),
+    System("fastapi", "FastAPI bridge", Wire(), _start_fastapi, _there, _distributions("fastapi", *_PYTHON), False),
+    System("node", "Node socket.io", SocketIO(), _start_node, _no_node, _node_version, False),
+    System(
+        "pysio",
+        "python-socketio",
+        SocketIO(),
+        _start_python_socketio,
+        _there,
+        _distributions("python-socketio", "python-engineio", *_PYTHON),
+        False,
+    ),
+)

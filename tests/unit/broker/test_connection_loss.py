@@ -1,0 +1,83 @@
+"""How a connection to NATS ends: killed, silent, full, or closed by us."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from helpers.connection import Opened, kind, publish, subscribe
+from helpers.nats_server import NatsServer
+from helpers.waiting import DEADLINE_SECONDS
+from wsgw.broker import connection as module
+from wsgw.broker.connection import Connection
+from wsgw.errors import (
+    NATS_UNAVAILABLE,
+    UNCONFIRMED,
+    GatewayError,
+    Kind,
+)
+
+pytestmark = pytest.mark.usefixtures("_bounded")
+
+
+class TestLoss:
+    async def test_the_server_is_killed(self, start_server: Callable[..., NatsServer], open_connection: Opened) -> None:
+        server = start_server()
+        connection = await open_connection(server.url)
+        subscription, _ = await subscribe(connection, "a")
+        server.stop()
+        assert await asyncio.wait_for(asyncio.shield(connection.lost), DEADLINE_SECONDS)
+        assert kind(await publish(connection, "a")) is NATS_UNAVAILABLE
+        with pytest.raises(GatewayError):
+            await connection.barrier()
+        assert subscription.ended.result().kind is NATS_UNAVAILABLE
+        with pytest.raises(GatewayError) as caught:
+            await subscribe(connection, "b")
+        assert caught.value.kind is NATS_UNAVAILABLE
+        with pytest.raises(GatewayError):
+            await connection.request("a", b"", 1)
+
+    @pytest.mark.parametrize("idle", [True, False])
+    async def test_the_server_answers_no_more(
+        self,
+        start_server: Callable[..., NatsServer],
+        open_connection: Opened,
+        monkeypatch: pytest.MonkeyPatch,
+        idle: bool,
+    ) -> None:
+        monkeypatch.setattr(module, "FENCE_TIMEOUT_SECONDS", 0.2)
+        server = start_server()
+        connection = await open_connection(server.url)
+        server.freeze()
+        if not idle:
+            assert kind(await publish(connection, "a")) is UNCONFIRMED
+        await asyncio.wait_for(asyncio.shield(connection.lost), DEADLINE_SECONDS)
+        await asyncio.wait_for(connection.close(), 5)
+
+    async def test_closing_with_full_buffers(
+        self, start_server: Callable[..., NatsServer], open_connection: Opened
+    ) -> None:
+        server = start_server()
+        connection = await open_connection(server.url)
+        server.freeze()
+        told: list[Kind | None] = []
+        for _ in range(40):
+            connection.publish("a", bytes(1024 * 1024), lambda error: told.append(kind(error)))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(connection.close(), 10)
+        assert len(told) == 40
+        assert set(told) <= {UNCONFIRMED, NATS_UNAVAILABLE}
+
+    async def test_closing_fails_what_is_pending(self, connection: Connection) -> None:
+        told: list[Kind | None] = []
+        connection.publish("a", b"", lambda error: told.append(kind(error)))
+        barrier = connection.barrier()
+        await connection.close("enough")
+        assert told == [UNCONFIRMED]
+        with pytest.raises(GatewayError):
+            await barrier
+        assert connection.lost.result() == "enough"
+        assert connection.in_flight == (0, 0)
+        await connection.close()
