@@ -35,7 +35,7 @@ def subject() -> str:
 
 async def publish(connection: Connection, subject: str, payload: bytes = b"x") -> GatewayError | None:
     told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
-    connection.publish(subject, payload, told.set_result)
+    connection.publish(subject, [payload], told.set_result)
     return await asyncio.wait_for(told, DEADLINE_SECONDS)
 
 

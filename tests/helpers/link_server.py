@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,10 +29,11 @@ class Recorder:
         self.answers = True
         self.on_message: Callable[[Message], None] = lambda message: None
 
-    def message_received(self, message: Message) -> None:
-        self.events.append(("message", *message))
-        self.messages.append(message)
-        self.on_message(message)
+    def messages_received(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            self.events.append(("message", *message))
+            self.messages.append(message)
+            self.on_message(message)
 
     def close_received(self, code: int, reason: str) -> None:
         self.events.append(("close", code, reason))

@@ -27,6 +27,7 @@ from wsgw.publication import Batch, Encoded
 from wsgw.wire.clientframes import ClientFrames
 
 EXTENSION = "wsgw.direct"
+LINGER_SECONDS = 0.5
 
 
 class DirectProtocol(WebSocketsSansIOProtocol):
@@ -45,6 +46,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._reading_paused = False
         self._code = 1006
         self._ended = False
+        self._failed = False  # by the client's fault: what still comes is read, but not looked at
         self._library_only = False  # frames came before the receiver: the library may stand in the middle of one
         self._frames: ClientFrames | None = None
 
@@ -134,7 +136,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self.transport.abort()
 
     def pause_reading(self) -> None:
-        if not self._reading_paused and not self.transport.is_closing():
+        if not self._reading_paused and not self.close_sent and not self.transport.is_closing():
             self._reading_paused = True
             self.transport.pause_reading()
 
@@ -154,6 +156,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         if self._receiver is None:
             self._library_only = self.handshake_initiated
             super().data_received(data)
+            return
+        if self._failed or self.conn.close_rcvd is not None:
             return
         if self._frames is None:
             self._feed_library(data)
@@ -242,17 +246,18 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         writes: Iterable[bytes] = conn.data_to_send()
         if conn.close_rcvd is not None and conn.parser_exc is None and not self.close_sent:
             writes = list(writes)[:-2]  # without the library's echo of the close and its end of stream
+        if conn.parser_exc is None and self.writable.is_set():
+            # pongs, before the answer to a close ends the connection; a client that does not read gets none
+            self.transport.write(b"".join(writes))
         for event in events:
             if isinstance(event, Frame):
                 self._frame_received(event)
-        if conn.parser_exc is not None:
-            assert conn.close_sent is not None
-            self._fail(conn.close_sent.code)
+        if conn.parser_exc is None:
+            return conn.close_rcvd is None
+        assert conn.close_sent is not None
+        self._fail(conn.close_sent.code)
         self.transport.write(b"".join(writes))
-        if conn.parser_exc is not None:
-            self.transport.close()
-            return False
-        return conn.close_rcvd is None
+        return False
 
     def _frame_received(self, frame: Frame) -> None:
         if self.close_sent and frame.opcode is not Opcode.CLOSE:
@@ -298,12 +303,22 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._receiver.close_received(self.conn.close_rcvd.code, self.conn.close_rcvd.reason)
 
     def _fail(self, code: int) -> None:
-        """The connection ends without a closing handshake of ours; bounded in time whatever the client reads."""
+        """The connection ends without a closing handshake of ours; bounded in time whatever the client reads.
+
+        What the client still sends is read for a while: closing with bytes unread resets the connection, and the
+        close frame with the reason would be lost.
+        """
         self._writes = False
         self.close_sent = True
+        self._failed = True
         self._code = code
+        self.resume_reading()
         if self.close_timer is None:
-            self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_SECONDS, self.transport.abort)
+            self.close_timer = self.loop.call_later(LINGER_SECONDS, self._end_linger)
+
+    def _end_linger(self) -> None:
+        self.transport.close()
+        self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_SECONDS, self.transport.abort)
 
     def _lose(self) -> None:
         self._writes = False

@@ -117,6 +117,8 @@ class WebSocketSession:
     # -- Drainable
 
     def drain(self) -> None:
+        if self._closing is not None:
+            return  # it is answered when what the client published is settled
         self._session.sender.finish()
         self._close(DRAINING, "the gateway is stopping")
 

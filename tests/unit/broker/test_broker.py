@@ -58,7 +58,7 @@ async def started(make_broker: Brokers, url: str, credentials: Credentials | Non
 
 async def publish(broker: Broker, subject: str, payload: bytes = b"x") -> Kind | None:
     told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
-    broker.publish(subject, payload, told.set_result)
+    broker.publish(subject, [payload], told.set_result)
     error = await asyncio.wait_for(told, DEADLINE_SECONDS)
     return None if error is None else error.kind
 
@@ -176,7 +176,7 @@ async def test_congestion(make_broker: Brokers, nats: NatsServer, monkeypatch: p
     told: list[GatewayError | None] = []
     cleared: list[bool] = []
     for number in range(25):
-        broker.publish("a", b"x", told.append)
+        broker.publish("a", [b"x"], told.append)
         assert broker.congested == (number >= 10)
     assert [error.kind for error in told if error is not None] == [OVERLOADED] * 4
     assert metrics.value("wsgw_publishes_in_flight") == 21
@@ -193,7 +193,7 @@ async def test_congestion_by_bytes(make_broker: Brokers, nats: NatsServer, monke
     broker, _ = await started(make_broker, nats.url)
     told: list[GatewayError | None] = []
     for size in (100, 1, 100, 0):
-        broker.publish("a", bytes(size), told.append)
+        broker.publish("a", [bytes(size)], told.append)
     assert broker.congested
     assert [error.kind for error in told if error is not None] == [OVERLOADED]
     await broker.barrier()
@@ -209,7 +209,7 @@ async def test_congestion_ends_with_the_connection(
     server.freeze()
     told: list[GatewayError | None] = []
     for _ in range(3):
-        broker.publish("a", b"x", told.append)
+        broker.publish("a", [b"x"], told.append)
     cleared: list[bool] = []
     broker.when_clear(lambda: cleared.append(True))
     assert broker.congested
@@ -243,7 +243,7 @@ async def test_a_stop_waits_for_what_is_in_flight(make_broker: Brokers, nats: Na
     got = await peer.listen(name)
     told: list[GatewayError | None] = []
     for _ in range(1000):
-        broker.publish(name, b"x", told.append)
+        broker.publish(name, [b"x"], told.append)
     await broker.stop(DEADLINE_SECONDS)
     assert told == [None] * 1000
     await arrived(got, 1000)
@@ -260,7 +260,7 @@ async def test_a_stop_is_bounded(
     broker, _ = await started(make_broker, server.url)
     server.freeze()
     told: list[GatewayError | None] = []
-    broker.publish("a", b"x", told.append)
+    broker.publish("a", [b"x"], told.append)
     async with asyncio.timeout(10):
         await broker.stop(0.1)
     assert [error.kind for error in told if error is not None] == [UNCONFIRMED]
@@ -287,7 +287,7 @@ async def test_a_stop_while_a_lost_connection_is_being_closed(
     server.freeze()
     told: list[GatewayError | None] = []
     for _ in range(30):
-        broker.publish("a", bytes(256 * 1024), told.append)
+        broker.publish("a", [bytes(256 * 1024)], told.append)
     await eventually(lambda: not broker.connected, "the loss is noticed")
     async with asyncio.timeout(10):
         await broker.stop(0.1)

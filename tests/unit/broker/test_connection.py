@@ -80,7 +80,7 @@ class TestPublish:
         got = await peer.listen(name)
         told: list[int] = []
         for number in range(1000):
-            connection.publish(name, b"%d" % number, partial(note, told, number))
+            connection.publish(name, [b"%d" % number], partial(note, told, number))
         assert connection.in_flight == (1000, sum(len(b"%d" % number) for number in range(1000)))
         await connection.barrier()
         assert told == list(range(1000))
@@ -107,7 +107,7 @@ class TestPublish:
         told: list[Kind | None] = []
         names = ["ok.1", "Denied.x", "ok.2", "denied.Y", "ok.3"]
         for name in names:
-            limited.publish(name, b"", lambda error: told.append(kind(error)))
+            limited.publish(name, [b""], lambda error: told.append(kind(error)))
         await limited.barrier()
         assert told == [None, FORBIDDEN, None, FORBIDDEN, None]
         assert await publish(limited, "ok.1") is None
@@ -116,10 +116,10 @@ class TestPublish:
         """Also while NATS has not taken the ones of the tick before."""
         told: list[int] = []
         for _ in range(20):
-            connection.publish(subject(), bytes(1024 * 1024), partial(note, told, 0))
+            connection.publish(subject(), [bytes(1024 * 1024)], partial(note, told, 0))
         await asyncio.sleep(0)
         for _ in range(20):
-            connection.publish(subject(), bytes(1024 * 1024), partial(note, told, 1))
+            connection.publish(subject(), [bytes(1024 * 1024)], partial(note, told, 1))
         await connection.barrier()
         assert told == [0] * 20 + [1] * 20
 

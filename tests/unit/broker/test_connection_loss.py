@@ -64,7 +64,7 @@ class TestLoss:
         server.freeze()
         told: list[Kind | None] = []
         for _ in range(40):
-            connection.publish("a", bytes(1024 * 1024), lambda error: told.append(kind(error)))
+            connection.publish("a", [bytes(1024 * 1024)], lambda error: told.append(kind(error)))
         await asyncio.sleep(0)
         await asyncio.wait_for(connection.close(), 10)
         assert len(told) == 40
@@ -72,7 +72,7 @@ class TestLoss:
 
     async def test_closing_fails_what_is_pending(self, connection: Connection) -> None:
         told: list[Kind | None] = []
-        connection.publish("a", b"", lambda error: told.append(kind(error)))
+        connection.publish("a", [b""], lambda error: told.append(kind(error)))
         barrier = connection.barrier()
         await connection.close("enough")
         assert told == [UNCONFIRMED]
