@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-CODE := gateway/wsgw tests scripts
+CODE := gateway/wsgw tests scripts bench
 
-.PHONY: help run test lint format clean up down
+.PHONY: help run test bench fuzz lint format clean up down
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -14,6 +14,12 @@ run: $(VENV)/.installed ## Run a NATS server and the gateway here, until Ctrl-C.
 
 test: $(VENV)/.installed ## Run all tests. ARGS= goes to pytest.
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.installed ## Compare with NATS' own WebSocket and others. QUICK=1, ROWS=, SYSTEMS=, ROUNDS=, OUT=, CENTRIFUGO= a binary.
+	@$(BIN)/python -m bench.run
+
+fuzz: $(VENV)/.installed ## The long run of the frame splitter against the library. STREAMS= byte streams.
+	WSGW_FUZZ_STREAMS=$(or $(STREAMS),1000000) $(BIN)/python -m pytest --timeout 7200 tests/unit/wire/test_clientframes.py
 
 lint: $(VENV)/.installed ## Check style and types.
 	$(BIN)/ruff check $(CODE)
@@ -32,7 +38,7 @@ down: ## Stop the appliance; its data stays (docker compose down -v removes it).
 	docker compose down
 
 clean: ## Remove what make and the tests made.
-	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .data .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/.quick bench/.node
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: gateway/pyproject.toml

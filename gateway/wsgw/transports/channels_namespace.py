@@ -67,6 +67,7 @@ class ChannelsHandler:
         self._socket = socket
         self._session = Session(gateway, SOCKETIO_WIRE, self._refused, socket.sender)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turn: asyncio.Lock | None = None
         self._joining: dict[str, GatewayError | None] = {}  # and why NATS refuses it, once it does
 
     async def subscribe(self, names: list[str]) -> None:
@@ -98,7 +99,6 @@ class ChannelsHandler:
             else:
                 self._gateway.publish(name, payload, SOCKETIO_WIRE.transport, lambda error: _answer(ack, error))
         except GatewayError as error:
-            self._gateway.metrics.rejected.labels(error.kind.name).inc()
             _answer(ack, error)
 
     def disconnected(self, code: int) -> None:
@@ -126,13 +126,16 @@ class ChannelsHandler:
             raise GatewayError(BAD_REQUEST, f"this client is not subscribed to {channel!r}")
 
     async def _subscribe_later(self, name: str, ack: Ack | None) -> None:
-        try:
-            await self.subscribe([name])
-        except GatewayError as error:
-            _answer(ack, error)
-        else:
-            self._session.listen()
-            _answer(ack, None)
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        async with self._turn:  # one after the other: the same name may be asked for twice
+            try:
+                await self.subscribe([name])
+            except GatewayError as error:
+                _answer(ack, error)
+            else:
+                self._session.listen()
+                _answer(ack, None)
 
     async def _request(self, name: str, payload: bytes, ack: Ack | None) -> None:
         try:

@@ -266,7 +266,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self.curr_msg_data_type = "text" if frame.opcode is Opcode.TEXT else "bytes"
             self.frames = [bytes(frame.data)]
         elif frame.opcode is Opcode.CONT:
-            self.frames.append(bytes(frame.data))
+            if frame.data:  # any number of empty fragments would cost memory
+                self.frames.append(bytes(frame.data))
         elif frame.opcode is Opcode.PONG:
             self.handle_pong(frame)
             return

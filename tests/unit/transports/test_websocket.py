@@ -15,6 +15,7 @@ from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
 from wsgw.broker import broker, connection
 from wsgw.publication import Publication
+from wsgw.transports import websocket
 from wsgw.transports.websocket import WIRE
 
 
@@ -259,3 +260,29 @@ async def test_the_client_goes_while_its_subscription_is_made(
         await eventually(lambda: bridges._interests["chat.1"].sessions == [], "it has left")
         assert served.value("wsgw_connections", transport="websocket") == 0
         assert served.value("wsgw_subscriptions", channel="chat.*") == 0
+
+
+@pytest.mark.parametrize("limit", ["MAX_UNSETTLED_MESSAGES", "MAX_UNSETTLED_BYTES"])
+async def test_a_client_with_much_out_is_not_read_from(
+    start_server: Callable[..., NatsServer], monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    size, count, most = 16 * 1024, 1200, 64
+    monkeypatch.setattr(websocket, limit, most if "MESSAGES" in limit else most * size)
+    server = start_server()
+    async with running(server.url) as served:
+        peer = await Peer.connect(server.url)
+        client = await served.websocket("/ws/OUT")
+        received = await peer.listen("OUT")
+        server.freeze()
+        frames = [text(f"{number:05}".ljust(size)) for number in range(count)]
+        sending = asyncio.create_task(client.send(*frames, close(1000)))
+        await eventually(lambda: served.value("wsgw_publishes_in_flight") > most, "the limit")
+        held = served.value("wsgw_publishes_in_flight")
+        assert held <= most + 256 * 1024 // size + 1  # one read goes over it
+        assert not sending.done()
+        server.thaw()
+        await sending
+        assert await client.receive_close() == (1000, "")
+        await arrived(received, count)
+        assert [int(payload[:5]) for payload in received] == list(range(count))
+        await peer.close()
