@@ -13,9 +13,11 @@ import sys
 import time
 from pathlib import Path
 
+from wsgw.broker.broker import masked
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-STOP_SECONDS = 2.5
+STOP_SECONDS = 2.8
 
 
 def fail(message: str) -> None:
@@ -111,17 +113,18 @@ def main() -> int:
         gateway = subprocess.Popen(command, start_new_session=True)
         wait_until_listening(port, gateway, "the gateway")
         path = os.path.relpath(BIN)
+        shown = [masked(url if "://" in url else f"nats://{url}") for url in servers.replace(" ", "").split(",")]
         print(
             f"""
   Socket.IO   http://localhost:{port}         channels IN (NATS to clients) and OUT (clients to NATS)
   WebSocket   ws://localhost:{port}/ws/IN
-  NATS        {servers}{"   (started here, data in .data/)" if own_nats else ""}
+  NATS        {", ".join(shown)}{"   (started here, data in .data/)" if own_nats else ""}
   Metrics     http://localhost:{port}/metrics
 
 Now try, in two other terminals:
 
   {path}/wsgw consumer -u http://localhost:{port} -t IN
-  {path}/wsgw producer -u {servers} -t IN -m '{{"notes":"Some text..."}}'
+  {path}/wsgw producer -u {shown[0]} -t IN -m '{{"notes":"Some text..."}}'
 
 Ctrl-C stops everything.
 """,

@@ -24,7 +24,7 @@ Refusal = Callable[[GatewayError], None]
 
 
 class BridgeState(StrEnum):
-    """``starting`` while NATS is away, ``failed`` when NATS refuses the subject."""
+    """``starting`` while NATS is away, ``failed`` when NATS refuses the subject or something unforeseen happened."""
 
     STARTING = "starting"
     SUBSCRIBED = "subscribed"
@@ -32,7 +32,7 @@ class BridgeState(StrEnum):
 
 
 class Bridge:
-    """Subscribes to the channel's subject, for ever: again after a loss, with back-off after a refusal."""
+    """Subscribes to the channel's subject, for ever: again after a loss, with back-off after a refusal or a fault."""
 
     def __init__(self, channel: Channel, broker: Broker, hub: Hub) -> None:
         self.channel = channel
@@ -45,6 +45,7 @@ class Bridge:
         self._gaps = hub.metrics.gaps.labels(channel.name)
         self._task: asyncio.Task[None] | None = None
         self._delay = BACKOFF_SECONDS[0]
+        self._was_subscribed = False
 
     def start(self) -> None:
         """Begin; needs a running loop."""
@@ -66,21 +67,25 @@ class Bridge:
     # -- inside
 
     async def _run(self) -> None:
-        lost = False
         while True:
-            await self._broker.wait_connected()
             try:
-                subscription = await self._subscribe(self.channel.subject, self._deliver)
-            except GatewayError as error:
-                await self._failed(error)
-                continue
-            if lost:
-                self._gaps.inc()
-            self._subscribed()
-            reason = await asyncio.shield(subscription.ended)
-            await self._broker.unsubscribe(subscription)
-            lost = True
-            await self._failed(reason)
+                error = await self._serve()
+            except Exception as fault:  # whatever it is, it must not end the bridge
+                error = fault
+            await self._failed(error)
+
+    async def _serve(self) -> Exception:
+        """Subscribe once there is a connection; returns, or raises, why that is over: a GatewayError or a fault."""
+        await self._broker.wait_connected()
+        subscription = await self._subscribe(self.channel.subject, self._deliver)
+        if self._was_subscribed:
+            self._gaps.inc()
+        self._was_subscribed = True
+        self._reset_delay()
+        self._subscribed()
+        error = await asyncio.shield(subscription.ended)
+        await self._broker.unsubscribe(subscription)
+        return error
 
     async def _subscribe(self, subject: str, deliver: Callable[[Publication], None]) -> Subscription:
         return await self._broker.subscribe(subject, deliver)
@@ -93,22 +98,29 @@ class Bridge:
         received, self._received = self._received, 0
         self._hub.metrics.nats_messages.labels(self.channel.name).inc(received)
 
-    def _subscribed(self) -> None:
+    def _reset_delay(self) -> None:
         self._delay = BACKOFF_SECONDS[0]
+
+    def _subscribed(self) -> None:
         if self.state is not BridgeState.SUBSCRIBED:
             log.debug("bridge %s: subscribed to %s", self.channel.name, self.channel.subject)
         self.state, self.reason = BridgeState.SUBSCRIBED, ""
 
-    async def _failed(self, error: GatewayError) -> None:
+    async def _failed(self, error: Exception) -> None:
         """Note why, and wait before the next try."""
-        if error.kind is NATS_UNAVAILABLE:
+        if isinstance(error, GatewayError) and error.kind is NATS_UNAVAILABLE:
             self.state, self.reason = BridgeState.STARTING, "waiting for NATS"
         else:
             self._note_failure(error)
         await asyncio.sleep(self._delay * random.uniform(0.5, 1.0))
         self._delay = min(self._delay * 2, BACKOFF_SECONDS[1])
 
-    def _note_failure(self, error: GatewayError) -> None:
-        if (self.state, self.reason) != (BridgeState.FAILED, error.message):
-            self.state, self.reason = BridgeState.FAILED, error.message
-            log.error("bridge %s failed, subject %s: %s", self.channel.name, self.channel.subject, error.message)
+    def _note_failure(self, error: Exception) -> None:
+        trace: Exception | None = error
+        reason = f"a fault: {error!r}"
+        if isinstance(error, GatewayError):
+            reason, trace = error.message, None
+        if (self.state, self.reason) != (BridgeState.FAILED, reason):
+            self.state, self.reason = BridgeState.FAILED, reason
+            about = self.channel.name, self.channel.subject, reason
+            log.error("bridge %s failed, subject %s: %s", *about, exc_info=trace)

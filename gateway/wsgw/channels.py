@@ -112,29 +112,35 @@ def subject_problem(subject: str, *, wildcards: bool) -> str | None:
     return None
 
 
-def channel_problem(channel: Channel) -> str | None:
-    """Why ``channel`` cannot be configured, or None."""
+def channel_problem(channel: Channel) -> tuple[str, str] | None:
+    """Why ``channel`` cannot be configured: the key (name or subject) to change and the reason; None when it can."""
     for what, value in (("name", channel.name), ("subject", channel.subject)):
         problem = subject_problem(value, wildcards=True)
         if problem:
-            return f"{what} {value!r} {problem}"
+            return what, f"{what} {value!r} {problem}"
     if channel.name in RESERVED_EVENTS:
-        return f"name {channel.name!r} is a reserved Socket.IO event"
+        return "name", f"name {channel.name!r} is a reserved Socket.IO event"
     if channel.name.startswith(RESERVED_PREFIX):
-        return f"name {channel.name!r} begins with {RESERVED_PREFIX!r}, which is kept for the gateway's own events"
+        reason = f"begins with {RESERVED_PREFIX!r}, which is kept for the gateway's own events"
+        return "name", f"name {channel.name!r} {reason}"
+    problem = _subject_refusal(channel)
+    return None if problem is None else ("subject", f"subject {channel.subject!r} {problem}")
+
+
+def _subject_refusal(channel: Channel) -> str | None:
     if channel.is_pattern and _wildcards(channel.name) != _wildcards(channel.subject):
-        return f"subject {channel.subject!r} needs the same wildcards in the same order as the name {channel.name!r}"
+        return f"needs the same wildcards in the same order as the name {channel.name!r}"
     if channel.accepts or channel.direction is Direction.REQUEST:
         first = channel.subject.split(".")[0]
         if first in ("*", ">"):
             return (
-                f"subject {channel.subject!r} begins with a wildcard: clients could publish to NATS' own subjects "
+                "begins with a wildcard: clients could publish to NATS' own subjects "
                 "($SYS, $JS, _INBOX); begin it with a fixed token"
             )
         if first.startswith("$") or first == "_INBOX":
-            return f"subject {channel.subject!r} is one of NATS' own; clients may not publish to it"
+            return "is one of NATS' own; clients may not publish to it"
         if not channel.is_pattern and is_pattern(channel.subject):
-            return f"subject {channel.subject!r} has wildcards, but a message needs one subject to go to"
+            return "has wildcards, but a message needs one subject to go to"
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from wsgw.errors import ConfigError
-from wsgw.yaml12 import CoreLoader, load
+from wsgw.yaml12 import CoreLoader
 
 #: A place in the file: keys and list indices from the top.
 Key = tuple[str | int, ...]
@@ -45,11 +45,7 @@ def read(path: str) -> ConfigFile:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"not UTF-8 text: {error.reason}"
         raise ConfigError(f"{path}: {reason}") from None
-    try:
-        values = load(text)
-        root = yaml.compose(text, CoreLoader)
-    except ValueError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from None
+    root, values = _parsed(path, text)
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -63,6 +59,22 @@ def read(path: str) -> ConfigFile:
     if any(key in values for key in _ORIGINAL_KEYS) and "channels" not in values:
         _translate(file)
     return file
+
+
+def _parsed(path: str, text: str) -> tuple[yaml.Node | None, object]:
+    try:
+        loader = CoreLoader(text)
+        root = loader.get_single_node()
+        return root, None if root is None else loader.construct_document(root)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = path if mark is None else f"{path}:{mark.line + 1}"
+        reason = " ".join(part for part in (error.context, error.problem) if part)
+    except RecursionError:
+        place, reason = path, "nested too deeply"
+    except (yaml.YAMLError, ValueError) as error:
+        place, reason = path, " ".join(str(error).replace(' in "<unicode string>",', " at").split())
+    raise ConfigError(f"{place}: not YAML: {reason}")
 
 
 def _note_lines(node: yaml.Node, key: Key, lines: dict[Key, int]) -> None:

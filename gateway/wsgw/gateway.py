@@ -19,11 +19,15 @@ from wsgw.errors import (
     FORBIDDEN,
     KINDS,
     NATS_UNAVAILABLE,
+    NO_RESPONDERS,
     OVERLOADED,
+    TIMEOUT,
     TOO_LARGE,
     UNCONFIRMED,
+    UNKNOWN_CHANNEL,
     WRONG_DIRECTION,
     GatewayError,
+    Kind,
 )
 from wsgw.hub import Hub
 from wsgw.metrics import Metrics
@@ -39,7 +43,16 @@ T = TypeVar("T")
 LAG_INTERVAL_SECONDS = 0.25
 #: Resolved names that are kept; more (of pattern channels) are resolved anew.
 MAX_PUBLISHERS = 4096
-_PUBLISH_ERRORS = (FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, TOO_LARGE, UNCONFIRMED, WRONG_DIRECTION)
+#: What a disconnection from a NATS that does not answer takes, beside the wait for confirmations.
+BROKER_CLOSE_SECONDS = 1.0
+_SENDING = (WRONG_DIRECTION, FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, TOO_LARGE, UNCONFIRMED)
+#: Why what clients send to a channel can fail.
+_PUBLISH_ERRORS: dict[Direction, tuple[Kind, ...]] = {
+    Direction.INBOUND: (WRONG_DIRECTION,),
+    Direction.OUTBOUND: _SENDING,
+    Direction.BOTH: _SENDING,
+    Direction.REQUEST: (*_SENDING, NO_RESPONDERS, TIMEOUT),
+}
 
 
 class Drainable(Protocol):
@@ -79,6 +92,7 @@ class Gateway:
         self._clients_gone = asyncio.Event()
         self._lag_task: asyncio.Task[None] | None = None
         self.draining = False
+        self._drain_until = 0.0
         self._stopped: asyncio.Future[None] = loop.create_future()
         self._clock = loop.time
         self._make_series()
@@ -93,9 +107,15 @@ class Gateway:
         self._lag_task = asyncio.get_running_loop().create_task(self._measure_lag())
 
     def begin_drain(self) -> None:
-        """Take no new clients, and hand the last publications to those there are."""
-        self.draining = True
+        """Take no new clients, and hand the last publications to those there are: ``drain_seconds`` begin to run."""
+        if not self.draining:
+            self.draining = True
+            self._drain_until = self._clock() + self.settings.drain_seconds
         self.hub.flush()
+
+    def seconds_left(self, share: float = 1.0) -> float:
+        """What is left of the first ``share`` (up to 1) of the ``drain_seconds`` that ``begin_drain`` started."""
+        return max(0.0, self._drain_until - (1 - share) * self.settings.drain_seconds - self._clock())
 
     async def drain(self, timeout_seconds: float) -> None:
         """Close every client with 1001, and drop those that are not gone after ``timeout_seconds``."""
@@ -117,14 +137,19 @@ class Gateway:
             self._stopped.set_result(None)
 
     async def stop(self, timeout_seconds: float) -> None:
-        """End bridges and the connection to NATS, after what clients published is confirmed."""
+        """End bridges and the connection to NATS, after what clients published is confirmed.
+
+        That takes at most ``timeout_seconds``, and not more than what is left of ``drain_seconds``; where NATS does
+        not answer and little is left, up to BROKER_CLOSE_SECONDS more.
+        """
         log.info("nats: Shutting down")
-        self.draining = True
+        self.begin_drain()
         if self._lag_task is not None:
             self._lag_task.cancel()
         for bridge in self._bridges.values():
             await bridge.stop()
-        await self.broker.stop(timeout_seconds)
+        left = min(timeout_seconds, self.seconds_left())
+        await self.broker.stop(max(left - BROKER_CLOSE_SECONDS, left / 2))
 
     def readiness(self) -> Readiness:
         """What ``/readyz`` tells."""
@@ -248,9 +273,11 @@ class Gateway:
                     metrics.published_messages.labels(channel.name, transport)
             if channel.direction is Direction.REQUEST:
                 metrics.request_seconds.labels(channel.name)
-            if channel.direction is not Direction.INBOUND:
-                for kind in _PUBLISH_ERRORS:
-                    metrics.publish_errors.labels(channel.name, kind.name)
+            for kind in _PUBLISH_ERRORS[channel.direction]:
+                metrics.publish_errors.labels(channel.name, kind.name)
+            if channel.is_pattern and channel.direction is not Direction.INBOUND:  # sending to the pattern itself
+                metrics.publish_errors.labels(channel.name, UNKNOWN_CHANNEL.name)
+        metrics.publish_errors.labels("", UNKNOWN_CHANNEL.name)
 
     def _make_inbound_series(self, channel: Channel) -> None:
         metrics = self.metrics

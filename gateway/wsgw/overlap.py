@@ -1,14 +1,16 @@
 """Tells second copies apart while two NATS subscriptions bring the same publications.
 
 When a pattern's subscription replaces those of its concrete subjects, or they replace it, both are in effect for a
-while and a publication comes by both. The first copy is delivered, the second is not, so nothing is lost or doubled
-and each publisher's order is kept. Copies carry no identity: they are paired by name and payload, the youngest
-unpaired first. What came by the old subscription alone stays unpaired and is forgotten after ``window`` seconds;
-the caller keeps both subscriptions for longer than that. (Equal payloads can change places with others where one was
-published less than ``window`` before the change and the network parts two copies; each is still delivered once.)
+while and a publication comes by both. The first copy is delivered, the second is not, so nothing is lost or doubled.
+Each publisher's order is kept because copies come here in the order NATS wrote them (``broker.parser``), and both
+copies of a publication are written before any of that publisher's next; so it does not matter which copy is first, nor
+when the new subscription's first one comes.
 
-Until the new subscription is known to be in effect its copies are not delivered: NATS' client runs a task for each
-subscription, and the new one's first publication could overtake the old one's last.
+Copies carry no identity: they are paired by name and payload, the youngest unpaired first. What came by the old
+subscription alone stays unpaired and is forgotten after ``window`` seconds; the caller keeps both subscriptions for
+longer than that. NATS appends a new subscription to what it remembers of a subject just published to, so that the
+old copy is written first and an unpaired one is not taken for the twin of an equal publication. (Should NATS have
+forgotten the subject in between, and equal payloads go on all the time, one of them can be missed.)
 """
 
 from __future__ import annotations
@@ -24,53 +26,36 @@ class Source(Enum):
     CONCRETE = "concrete"
 
 
-class _Copy:
-    __slots__ = ("at", "delivered", "source")
-
-    def __init__(self, source: Source, at: float, delivered: bool) -> None:
-        self.source = source
-        self.at = at
-        self.delivered = delivered
-
-
 class Overlap:
-    """A change to ``new``; ``window`` is in seconds of the clock whose readings are passed in."""
+    """A change of ``names`` to ``new``; other names are served by ``new`` only.
 
-    def __init__(self, new: Source, window: float) -> None:
+    ``window`` is in seconds of the clock whose readings are passed in.
+    """
+
+    def __init__(self, new: Source, names: set[str], window: float) -> None:
         self._new = new
+        self._names = set(names)
         self._window = window
-        self._settled: set[str] = set()
-        self._all_settled = False
-        self._unpaired: dict[tuple[str, bytes], list[_Copy]] = {}
+        self._unpaired: dict[tuple[str, bytes], list[tuple[Source, float]]] = {}
         self._order: deque[tuple[float, tuple[str, bytes]]] = deque()
 
-    def settle(self, name: str) -> None:
-        """The new concrete subscription of ``name`` is in effect: its copies count from now on."""
-        self._settled.add(name)
-
-    def settle_all(self) -> None:
-        """The new pattern subscription is in effect, for every name."""
-        self._all_settled = True
-        # NATS writes the copy for a pattern before the one for a literal subject, so here every old copy has met its
-        # new one; those left had none, and could be taken for the twin of an equal publication to come. A new copy
-        # may be still without its old one.
-        for key, waiting in list(self._unpaired.items()):
-            waiting[:] = [copy for copy in waiting if copy.source is self._new]
-            if not waiting:
-                del self._unpaired[key]
+    def leave_out(self, name: str) -> None:
+        """``name`` is joined anew: what its old subscription brings is not for who joins."""
+        self._names.discard(name)
 
     def is_first(self, source: Source, name: str, payload: bytes, now: float) -> bool:
         """Whether this copy is the one to deliver."""
         self._forget(now)
+        if name not in self._names:
+            return source is self._new
         key = (name, payload)
         waiting = self._unpaired.setdefault(key, [])
-        if waiting and waiting[-1].source is not source:
-            twin = waiting.pop()
-            return not twin.delivered
-        deliver = source is not self._new or self._all_settled or name in self._settled
-        waiting.append(_Copy(source, now, deliver))
+        if waiting and waiting[-1][0] is not source:
+            waiting.pop()
+            return False
+        waiting.append((source, now))
         self._order.append((now, key))
-        return deliver
+        return True
 
     def _forget(self, now: float) -> None:
         while self._order and now - self._order[0][0] > self._window:
@@ -78,7 +63,7 @@ class Overlap:
             waiting = self._unpaired.get(key)
             if waiting is None:
                 continue
-            while waiting and now - waiting[0].at > self._window:
+            while waiting and now - waiting[0][1] > self._window:
                 del waiting[0]
             if not waiting:
                 del self._unpaired[key]

@@ -24,7 +24,9 @@ from wsgw.transports.direct import DirectProtocol
 log = logging.getLogger("wsgw.server")
 
 BACKLOG = 2048
-GRACEFUL_SECONDS = 1
+#: How a stop's ``drain_seconds`` are used: clients go within the first share of it, what is left of HTTP requests is
+#: ended within the second, and the rest is NATS' to confirm what was published.
+CLIENTS_SHARE, REQUESTS_SHARE = 0.5, 0.75
 #: uvicorn's own limit; sessions set a smaller one from NATS' max_payload, whose own upper bound this is.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
@@ -36,10 +38,29 @@ class PortUnavailable(WsgwError):
 class GatewayServer(uvicorn.Server):
     """uvicorn's server with our stop: it owns no signals, and clients are closed before the sockets are."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._state = app.state
-        self._drain_seconds = drain_seconds
+        self._probe: asyncio.Task[None] | None = None
+
+    def request_stop(self) -> None:
+        """Stop, whatever is under way."""
+        if not self.should_exit:
+            log.info("App starts the shutdown process...")
+        self.should_exit = True
+        if self._probe is not None:
+            self._probe.cancel()
+
+    async def find_nats(self, settings: Settings) -> None:
+        """Returns when a NATS server is there, or a stop was requested; raises NatsUnreachable."""
+        self._probe = asyncio.get_running_loop().create_task(_probe(settings))
+        try:
+            await self._probe
+        except asyncio.CancelledError:
+            if not self.should_exit:
+                raise
+        finally:
+            self._probe = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -59,12 +80,13 @@ class GatewayServer(uvicorn.Server):
         log.info("wsServer: Shutting down wsServer adapter")
         gateway: Gateway = self._state.gateway
         gateway.begin_drain()
+        asyncio.get_running_loop().call_later(gateway.seconds_left(CLIENTS_SHARE), gateway.give_up)
         self._state.socketio.close_all(DRAINING.close_code)
-        await gateway.drain(self._drain_seconds)
-        await self._state.socketio.wait_gone(self._drain_seconds)  # polls that fetch the close
+        await gateway.drain(gateway.seconds_left(CLIENTS_SHARE))
+        await self._state.socketio.wait_gone(gateway.seconds_left(CLIENTS_SHARE))  # polls that fetch the close
         log.info("Shut down webServer")
         # what is left are HTTP requests: the base class waits for them, but not for long, then ends the lifespan
-        asyncio.get_running_loop().call_later(GRACEFUL_SECONDS / 2, gateway.give_up)
+        self.config.timeout_graceful_shutdown = gateway.seconds_left(REQUESTS_SHARE)  # type: ignore[assignment]
         await super().shutdown(sockets)
 
 
@@ -77,10 +99,7 @@ async def serve(settings: Settings, *, exit_if_no_nats: bool = False, reload: Ca
     log.info("nats: Start up")
     listener = listen(settings.host, settings.listen_port)
     try:
-        if exit_if_no_nats:
-            await _probe(settings)
         app = create_app(settings)
-        log.info("Start up webServer")
         config = uvicorn.Config(
             app,
             ws=DirectProtocol,
@@ -92,11 +111,15 @@ async def serve(settings: Settings, *, exit_if_no_nats: bool = False, reload: Ca
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=GRACEFUL_SECONDS,
             backlog=BACKLOG,
         )
-        server = GatewayServer(config, app, settings.drain_seconds)
+        server = GatewayServer(config, app)
         _own_signals(server, reload)
+        if exit_if_no_nats:
+            await server.find_nats(settings)
+            if server.should_exit:
+                return
+        log.info("Start up webServer")
         gc.freeze()  # what lives as long as the process is not looked at again
         await server.serve([listener])
     finally:
@@ -114,15 +137,9 @@ async def _probe(settings: Settings) -> None:
 
 def _own_signals(server: GatewayServer, reload: Callable[[], None] | None) -> None:
     loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        if not server.should_exit:
-            log.info("App starts the shutdown process...")
-        server.should_exit = True
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGHUP, reload or stop)
+        loop.add_signal_handler(number, server.request_stop)
+    loop.add_signal_handler(signal.SIGHUP, reload or server.request_stop)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from wsgw import configfile
@@ -110,11 +110,22 @@ class ChannelSettings(_Model):
     )
 
 
+def _one_of(known: Collection[str]) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in known:
+            raise ValueError(f"{value!r} is not one of {', '.join(known)}")
+        return value
+
+    return AfterValidator(check)
+
+
 class LogSettings(_Model):
     """What is logged, and how."""
 
-    level: str = Field(default="info", description=f"One of {', '.join(LEVELS)}. Payloads are logged at no level.")
-    format: str = Field(default="plainText", description=f"One of {', '.join(FORMATS)}.")
+    level: Annotated[str, _one_of(LEVELS)] = Field(
+        default="info", description=f"One of {', '.join(LEVELS)}. Payloads are logged at no level."
+    )
+    format: Annotated[str, _one_of(FORMATS)] = Field(default="plainText", description=f"One of {', '.join(FORMATS)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +171,9 @@ class Settings(BaseSettings):
     max_subjects: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Concrete subjects in use at a time, each pattern channel."
     )
-    drain_seconds: Seconds = Field(default=2.0, description="How long a stop may take at most.")
+    drain_seconds: Seconds = Field(
+        default=2.0, description="How long a stop may take at most; where NATS does not answer, up to a second more."
+    )
     log: LogSettings = Field(default=LogSettings(), description="Log level and format.")
 
     @property
@@ -187,50 +200,53 @@ def load(
 
     ``command_line`` has the nested keys of the file; its ``channels`` replace those of the file as a whole.
     """
-    sources: list[tuple[str, Mapping[str, Any]]] = [
+    named: list[tuple[str, Mapping[str, Any]]] = [
         ("command line", command_line or {}),
         ("environment", _environment(os.environ if environment is None else environment)),
     ]
+    sources = [source for _, source in named] + ([file.values] if file is not None else [])
 
     class Sourced(Settings):
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **__: PydanticBaseSettingsSource
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            given = [source for _, source in sources] + ([file.values] if file is not None else [])
-            return tuple(InitSettingsSource(settings_cls, dict(values)) for values in given)
+            return tuple(InitSettingsSource(settings_cls, dict(values)) for values in sources)
 
     def where(key: tuple[str | int, ...]) -> str:
-        for name, source in sources:
+        for name, source in named:
             if _has(source, key):
                 return name
         return file.where(key) if file is not None else "defaults"
 
+    settings, problems = None, []
     try:
         settings = Sourced()
     except ValidationError as error:
         problems = [_problem(where, item["loc"], item["type"], item["msg"]) for item in error.errors()]
-        raise ConfigError("\n".join(problems)) from None
-    problems = [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in _problems(settings)]
-    if problems:
+    channels = next((source["channels"] for source in sources if "channels" in source), None)
+    problems += [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in _channel_problems(channels)]
+    if settings is None or problems:
         raise ConfigError("\n".join(problems))
     return settings
 
 
-def _problems(settings: Settings) -> list[tuple[tuple[str | int, ...], str]]:
-    found: list[tuple[tuple[str | int, ...], str]] = []
-    for key, value, known in (("level", settings.log.level, LEVELS), ("format", settings.log.format, FORMATS)):
-        if value not in known:
-            found.append((("log", key), f"{value!r} is not one of {', '.join(known)}"))
+def _channel_problems(channels: object) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with those of ``channels``, as a source has them, that are good by themselves."""
     seen: set[str] = set()
-    for i, channel in enumerate(settings.channel_table()):
-        problem = channel_problem(channel)
-        if problem is None and channel.name in seen:
-            problem = f"channel {channel.name!r} is there twice; for both ways use direction: both"
-        seen.add(channel.name)
+    for i, values in enumerate(channels if isinstance(channels, list) else []):
+        try:
+            settings = ChannelSettings.model_validate(values)
+        except ValidationError:
+            continue  # told already
+        problem = channel_problem(_channel(settings, 1.0))
         if problem is not None:
-            found.append((("channels", i, "name"), problem))
-    return found
+            key, reason = problem
+            yield ("channels", i, "name" if settings.subject is None else key), reason
+        elif settings.name in seen:
+            reason = f"channel {settings.name!r} is there twice; for both ways use direction: both"
+            yield ("channels", i, "name"), reason
+        seen.add(settings.name)
 
 
 def _channel(settings: ChannelSettings, request_timeout: float) -> Channel:

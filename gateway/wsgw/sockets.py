@@ -87,6 +87,12 @@ class Port(Protocol):
     def fail(self, code: int) -> None:
         """End the connection at once."""
 
+    def hold(self) -> None:
+        """Take nothing more from the client until ``release``; repeated calls are harmless."""
+
+    def release(self) -> None:
+        """Undo ``hold``."""
+
 
 class Socket:
     """One client in one namespace.
@@ -131,6 +137,18 @@ class Socket:
         if self._sockets.has(self):
             self._sockets.port.close(code)
 
+    def hold(self) -> None:
+        """Hold the client back, in all namespaces, until every socket that did so calls ``release`` or is gone.
+
+        What it sent before may still come. A client on polling is held back for a bounded time only.
+        """
+        if self._sockets.has(self):
+            self._sockets.hold(self)
+
+    def release(self) -> None:
+        """Undo ``hold``."""
+        self._sockets.release(self)
+
     def acked(self, id: int, args: list[Argument]) -> Callable[[], None] | None:
         """The client answered the event ``id``: what to call, None where nothing waits for it."""
         ack = self._acks.pop(id, None)
@@ -155,6 +173,7 @@ class Sockets:
         self._decoder = Decoder(max_packet_bytes)
         # None: the server ended the socket, whose client may not know it yet
         self._sockets: dict[str, Socket | None] = {}
+        self._holding: set[Socket] = set()
         #: a client was accepted, in any namespace
         self.accepted = False
 
@@ -168,6 +187,18 @@ class Sockets:
             self.sender.send(item)
         except Overflow:
             self.port.fail(SLOW_CONSUMER.close_code)
+
+    def hold(self, socket: Socket) -> None:
+        """See ``Socket.hold``."""
+        self._holding.add(socket)
+        self.port.hold()
+
+    def release(self, socket: Socket) -> None:
+        """See ``Socket.release``."""
+        if socket in self._holding:
+            self._holding.remove(socket)
+            if not self._holding:
+                self.port.release()
 
     def message_received(self, data: str | bytes) -> None:
         """One Engine.IO message. What is no packet, or not one for now, ends the connection (1002)."""
@@ -242,6 +273,7 @@ class Sockets:
         self.port.connect(socket, auth)
 
     def _end(self, socket: Socket, code: int) -> None:
+        self.release(socket)
         handler, socket.handler = socket.handler, None
         if handler is not None:
             self._call(lambda: handler.disconnected(code))

@@ -75,7 +75,7 @@ BROKEN_FILES = {
         "listen: nowhere\nlog: {level: loud}\n",
         ["wsgw.yml:1: listen: 'nowhere' is not HOST:PORT"],
     ),
-    "no YAML": ("channels: [\n", ["wsgw.yml: not YAML: "]),
+    "no YAML": ("channels: [\n", ["wsgw.yml:2: not YAML: "]),
     "a list": ("- 1\n", ["wsgw.yml:1: "]),
     "a NATS URL of another kind": (
         "nats:\n  servers: [http://localhost:4222]\n",

@@ -43,7 +43,6 @@ async def test_clients_are_closed(gateway: GatewayProcess, transport: Transport,
     await eventually(lambda: not any(client.connected for client in clients), "the clients know")
 
 
-@pytest.mark.xfail(strict=True, reason="bug 8: a Traceback in the log when a Socket.IO WebSocket answers no close")
 async def test_close_codes(gateway: GatewayProcess, raw: OpenRaw) -> None:
     plain = await raw(gateway, "/ws/IN")
     socketio = await raw(gateway, "/socket.io/?EIO=4&transport=websocket")

@@ -13,7 +13,9 @@ from helpers.stack import Stack
 from helpers.waiting import arrived, eventually
 from wsgw import bridge as module
 from wsgw.bridge import Bridge, BridgeState
+from wsgw.broker.subscription import Subscription
 from wsgw.channels import Channel, Direction
+from wsgw.publication import Publication
 
 DENIED = 'authorization {users = [{user: u, password: p, permissions: {subscribe: {deny: ["secret.>"]}}}]}'
 GRANTED = 'authorization {users = [{user: u, password: p, permissions: {subscribe: {deny: ["other.>"]}}}]}'
@@ -109,6 +111,28 @@ async def test_a_permission_taken_back(stack: Stack, start_server: Callable[...,
     await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed")
     server.reload(DENIED)
     await eventually(lambda: made.state is BridgeState.FAILED, "failed")
+
+
+async def test_a_fault_does_not_end_it(
+    stack: Stack, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stack.connect(nats.url)
+    subscribe, tries = stack.broker.subscribe, 0
+
+    async def faulty(subject: str, deliver: Callable[[Publication], None]) -> Subscription:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise AssertionError("something new")
+        return await subscribe(subject, deliver)
+
+    monkeypatch.setattr(stack.broker, "subscribe", faulty)
+    made = bridge(stack, Channel("IN", Direction.INBOUND, "fault.x"))
+    await eventually(lambda: made.state is BridgeState.FAILED, "failed")
+    assert "something new" in made.reason
+    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "it goes on")
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert line.exc_info, "one line, with the traceback"
 
 
 async def test_nothing_to_wait_for(stack: Stack) -> None:

@@ -239,7 +239,9 @@ class TestChannelProblem:
         ],
     )
     def test_reasons(self, channel: Channel, reason: str) -> None:
-        assert reason in (channel_problem(channel) or "")
+        key, told = channel_problem(channel) or ("", "")
+        assert reason in told
+        assert told.startswith(f"{key} {getattr(channel, key)!r} ")
 
 
 class TestTable:

@@ -56,8 +56,9 @@ def test_an_empty_file_is_an_empty_configuration(tmp_path: Path, text: str) -> N
     [
         ("- a\n- b\n", ":1: a configuration is a mapping of keys to values, not a list"),
         ("word\n", ":1: a configuration is a mapping of keys to values, not a str"),
-        ("a: [1\n", ": not YAML: "),
-        ("a: 1\na: 2\n", "the key 'a' is there twice"),
+        ("a: [1\n", ":2: not YAML: while parsing a flow sequence expected ',' or ']', but got '<stream end>'"),
+        ("a: 1\na: 2\n", ":2: not YAML: the key 'a' is there twice"),
+        ("b: 1\na: \x00\n", ": not YAML: unacceptable character #x0000: special characters are not allowed at "),
         (b"a: \xff\n", ": not UTF-8 text: "),
         ("a: 1\n---\nb: 2\n", "not YAML"),
         ("a: &x [*x]\n", "a value contains itself"),

@@ -36,8 +36,9 @@ class Client:
         self.gateway.disconnected(self, "websocket", "1006")
 
 
-def made(url: str) -> Gateway:
-    return Gateway(load({"nats": {"servers": [url]}}, {}, ConfigFile("test", {"channels": CHANNELS})), Metrics())
+def made(url: str, **values: object) -> Gateway:
+    file = ConfigFile("test", {"channels": CHANNELS})
+    return Gateway(load({"nats": {"servers": [url]}, **values}, {}, file), Metrics())
 
 
 @pytest.fixture
@@ -103,6 +104,15 @@ async def test_series_are_there_from_the_start(gateway: Gateway) -> None:
     for transport in ("websocket", "socketio", "http"):
         assert f'wsgw_published_messages_total{{channel="OUT",transport="{transport}"}} 0.0' in text
     assert 'wsgw_nats_messages_total{channel="OUT"}' not in text
+    for channel, reasons in (
+        ("IN", ["wrong_direction"]),
+        ("OUT", ["forbidden", "nats_unavailable", "overloaded", "too_large", "unconfirmed", "wrong_direction"]),
+        ("SUM", ["no_responders", "timeout", "unconfirmed"]),
+        ("chat.*", ["unknown_channel"]),
+        ("", ["unknown_channel"]),
+    ):
+        for reason in reasons:
+            assert f'wsgw_publish_errors_total{{channel="{channel}",reason="{reason}"}} 0.0' in text
     for spec in TABLE:
         assert f"# HELP {spec.name}" in text
 
@@ -153,6 +163,30 @@ async def test_a_client_that_stays_is_dropped(gateway: Gateway) -> None:
     assert stubborn.calls == ["drain", "abort"]
     assert polite.calls == ["drain"]
     assert gateway.metrics.value("wsgw_closes_total", code="1006") == 1
+
+
+async def test_drain_seconds_run_once(nats: NatsServer) -> None:
+    gateway = made(nats.url, drain_seconds=600)
+    gateway.begin_drain()
+    assert 200 < gateway.seconds_left(0.5) <= 300
+    assert 500 < gateway.seconds_left() <= 600
+    assert gateway.seconds_left(0) == 0
+    left = gateway.seconds_left()
+    await eventually(lambda: gateway.seconds_left() < left, "time passes")
+    gateway.begin_drain()
+    assert gateway.seconds_left() < left
+
+
+async def test_a_stop_is_bounded_by_drain_seconds(start_server: Callable[..., NatsServer]) -> None:
+    server = start_server()
+    gateway = made(server.url, drain_seconds=0.5)
+    await gateway.start()
+    await eventually(lambda: gateway.readiness().ready, "ready")
+    server.freeze()
+    started = asyncio.get_running_loop().time()
+    await gateway.stop(60)
+    assert asyncio.get_running_loop().time() - started < 10
+    server.thaw()
 
 
 async def test_disconnected_counts_once(gateway: Gateway) -> None:

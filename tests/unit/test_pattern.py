@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -14,9 +15,11 @@ from helpers.stack import Stack
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
 from wsgw import bridge, pattern
 from wsgw.bridge import BridgeState
+from wsgw.broker.subscription import Subscription
 from wsgw.channels import Channel, Direction
 from wsgw.errors import FORBIDDEN, TOO_MANY_SUBJECTS, GatewayError
 from wsgw.pattern import PatternBridge
+from wsgw.publication import Publication
 
 CHAT = Channel("chat.*", Direction.BOTH, "rooms.*")
 USER = 'authorization {{users = [{{user: u, password: p, permissions: {{subscribe: {{deny: ["{}"]}}}}}}]}}'
@@ -214,6 +217,81 @@ async def test_nothing_is_lost_doubled_or_reordered_at_a_change(rooms: Rooms, eq
     assert rooms.stack.metrics.value("wsgw_nats_messages_total", channel="chat.*") == total
 
 
+async def test_the_change_back_ends_though_names_are_joined_all_the_time(rooms: Rooms) -> None:
+    keep = await rooms.join("chat.keep")
+    await rooms.join("chat.*")
+    await rooms.at_nats("rooms.*")
+    rooms.leave("chat.*")
+    number = 0
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while "rooms.*" in await rooms.subjects():
+            number += 1
+            name = f"chat.{number}"
+            got = await rooms.join(name)
+            for _ in range(2):
+                await rooms.peer.publish(CHAT.subject_of(name), b"same")
+            await rooms.peer.publish(CHAT.subject_of(name), b"end")
+            await eventually(lambda got=got: got[-1:] == [b"end"], "the last one")  # type: ignore[misc]
+            assert got == [b"same", b"same", b"end"]
+            rooms.leave(name)
+    assert number > 1
+    await rooms.peer.publish("rooms.keep", b"x")
+    await arrived(keep, 1)
+
+
+async def test_wanted_again_during_the_change_back(rooms: Rooms) -> None:
+    one = await rooms.join("chat.1")
+    await rooms.join("chat.*")
+    await rooms.at_nats("rooms.*")
+    rooms.leave("chat.*")
+    await rooms.at_nats("rooms.*", "rooms.1")
+    every = await rooms.join("chat.*")
+    await rooms.peer.publish("rooms.2", b"a")
+    await rooms.peer.publish("rooms.1", b"b")
+    await arrived(every, 2)
+    await arrived(one, 1)
+    assert (one, every) == ([b"b"], [b"a", b"b"])
+    await rooms.at_nats("rooms.*")
+
+
+async def test_a_join_costs_the_same_among_many(rooms: Rooms) -> None:
+    def cost(names: int) -> float:
+        made = PatternBridge(CHAT, rooms.stack.broker, rooms.stack.hub, 100_000)
+        for number in range(names):
+            made._interests.add(f"chat.{number}")
+        best = float("inf")
+        for repeat in range(5):
+            started = time.perf_counter()
+            for number in range(100):
+                made.join(f"chat.new{repeat}-{number}", rooms.no)
+                made.leave(f"chat.new{repeat}-{number}", rooms.no)
+            best = min(best, time.perf_counter() - started)
+        return best
+
+    assert cost(20_000) < 20 * cost(10), "walking the names would make it hundreds of times"
+
+
+async def test_a_fault_does_not_end_it(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscribe, tries = rooms.stack.broker.subscribe, 0
+
+    async def faulty(subject: str, deliver: Callable[[Publication], None]) -> Subscription:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise AssertionError("something new")
+        return await subscribe(subject, deliver)
+
+    monkeypatch.setattr(rooms.stack.broker, "subscribe", faulty)
+    got = await rooms.join("chat.1")
+    await rooms.at_nats("rooms.1")
+    await rooms.peer.publish("rooms.1", b"x")
+    await arrived(got, 1)
+    assert rooms.bridge.state is BridgeState.SUBSCRIBED
+    assert "something new" in caplog.text
+
+
 class TestRefusals:
     @pytest.fixture
     async def denied(self, start_server: Callable[..., NatsServer]) -> AsyncIterator[Rooms]:
@@ -252,3 +330,13 @@ class TestRefusals:
         denied.server.reload(USER.format("other"))
         await denied.at_nats("rooms.*")
         await eventually(lambda: denied.bridge.state is BridgeState.SUBSCRIBED, "granted: subscribed")
+
+    async def test_the_pattern_when_nobody_wants_it_any_more(self, denied: Rooms) -> None:
+        denied.server.reload(USER.format("rooms.*"))
+        await eventually(lambda: denied.stack.broker.connected, "connected")
+        await denied.join("chat.*")
+        await eventually(lambda: denied.bridge.state is BridgeState.FAILED, "failed")
+        denied.leave("chat.*")
+        await eventually(lambda: denied.bridge.state is BridgeState.SUBSCRIBED, "ready again")
+        await denied.join("chat.*")  # not before the next try, but soon
+        await eventually(lambda: denied.bridge.state is BridgeState.FAILED, "failed again")

@@ -73,6 +73,8 @@ METHODS = (
         CLIENT,
         is_async=True,
     ),
+    Method(Client, "_close", ("status", "do_cbs"), CLIENT, is_async=True),
+    Method(Client, "_connect_command", (), CLIENT),
     Method(Subscription, "unsubscribe", ("limit",), CLIENT, is_async=True),
 )
 
@@ -105,6 +107,7 @@ CLIENT_ATTRIBUTES: dict[str, Any] = {
     "_pending_data_size": int,
     "_flush_queue": (asyncio.Queue, type(None)),
     "_transport": type(None),
+    "_current_server": type(None),
     "_server_info": dict,
     "discovered_servers": list,
 }

@@ -7,12 +7,14 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import pytest
 
 from helpers.nats_server import NatsServer
+from helpers.peer import Peer
 from helpers.raw_websocket import RawWebSocket, close
 from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.broker.broker import NatsUnreachable
@@ -33,8 +35,9 @@ ORIGINAL_LINES = [
 ]
 
 
-def settings(url: str, port: int = 0) -> Settings:
-    file = ConfigFile("test", {"channels": [{"name": "IN", "direction": "inbound"}], "drain_seconds": 1})
+def settings(url: str, port: int = 0, drain_seconds: float = 1) -> Settings:
+    channels = [{"name": "IN", "direction": "inbound"}, {"name": "ASK", "direction": "request", "timeout": 60}]
+    file = ConfigFile("test", {"channels": channels, "drain_seconds": drain_seconds})
     return load({"nats": {"servers": [url]}, "port": port}, {}, file)
 
 
@@ -89,8 +92,9 @@ async def start(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Start]:
     tasks: list[asyncio.Task[None]] = []
     loop = asyncio.get_running_loop()
 
-    async def starting(url: str, **options: object) -> tuple[asyncio.Task[None], int]:
-        task = loop.create_task(serve(settings(url), **options))  # type: ignore[arg-type]
+    async def starting(url: str, drain_seconds: float = 1, **options: object) -> tuple[asyncio.Task[None], int]:
+        running = serve(settings(url, drain_seconds=drain_seconds), **options)  # type: ignore[arg-type]
+        task = loop.create_task(running)
         tasks.append(task)
         await eventually(lambda: task.done() or "App runs the jobs" in caplog.text, "it listens")
         line = next(record for record in caplog.records if "listening on port" in record.getMessage())
@@ -134,6 +138,38 @@ async def test_a_client_that_does_not_answer_holds_nothing_up(nats: NatsServer, 
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(task, 10)
     client.close()
+
+
+async def test_drain_seconds_are_for_the_whole_stop(nats: NatsServer, start: Start) -> None:
+    task, port = await start(nats.url, drain_seconds=6)
+    client = RawWebSocket(port, "/ws/IN")  # says nothing
+    await client.connect()
+    await client.shake_hands()
+    peer = await Peer.connect(nats.url)
+    asked = await peer.listen("ASK")  # answers nothing
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        answer = asyncio.create_task(http.post(f"http://127.0.0.1:{port}/request/ASK", content=b"?"))
+        await eventually(lambda: asked, "the request")
+        began = time.monotonic()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (await answer).json()["error"]["code"] == "unconfirmed"
+        await asyncio.wait_for(task, 60)
+        assert time.monotonic() - began < 6  # 3 s for the clients, then as good as nothing
+    client.close()
+    await peer.close()
+
+
+@pytest.mark.usefixtures("start")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_a_stop_while_nats_is_looked_for(start_server: Callable[..., NatsServer], number: int) -> None:
+    server = start_server()
+    server.freeze()
+    before = signal.getsignal(number)
+    task = asyncio.create_task(serve(settings(server.url), exit_if_no_nats=True))
+    await eventually(lambda: signal.getsignal(number) is not before, "a handler")
+    os.kill(os.getpid(), number)
+    await asyncio.wait_for(task, DEADLINE_SECONDS)  # and does not raise NatsUnreachable
+    server.thaw()
 
 
 async def test_sighup_reloads_where_there_is_something_to_reload(nats: NatsServer, start: Start) -> None:

@@ -227,6 +227,10 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
             ["x.yml:2: channels[0].name: name 'A B' has a blank or control character (' ')"],
         ),
         (
+            "channels:\n  - name: A\n    direction: inbound\n    subject: a b\n",
+            ["x.yml:4: channels[0].subject: subject 'a b' has a blank or control character (' ')"],
+        ),
+        (
             CHANNEL.format("A", "inbound") + "  - {name: A, direction: outbound}\n",
             ["x.yml:3: channels[1].name: channel 'A' is there twice; for both ways use direction: both"],
         ),
@@ -247,6 +251,22 @@ def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
     lines = refused("port: -1\nlisten: x\nfoo: 1\ndrain_seconds: 0\n", tmp_path)
     assert [line.rpartition("yml:")[2][:10].partition(":")[0] for line in sorted(lines)] == ["1", "2", "3", "4"]
     assert {line.split(": ")[1] for line in lines} == {"port", "listen", "foo", "drain_seconds"}
+
+
+def test_a_good_channel_is_checked_among_bad_keys(tmp_path: Path) -> None:
+    text = (
+        "foo: 1\nlog: {level: loud}\nchannels:\n  - {name: A}\n  - {name: B, direction: both}\n"
+        "  - {name: B, direction: inbound}\n  - {name: '>', direction: outbound}\n  - {name: C D, direction: both}\n"
+    )
+    lines = refused(text, tmp_path)
+    assert sorted(line.split(": ")[0] + " " + line.split(": ")[1] for line in lines) == [
+        "x.yml:1 foo",
+        "x.yml:2 log.level",
+        "x.yml:4 channels[0].direction",
+        "x.yml:6 channels[2].name",
+        "x.yml:7 channels[3].name",
+        "x.yml:8 channels[4].name",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,13 @@ class Port:
         self.accepting = True
         self.handlers: dict[str, Recorder] = {}
         self.ended: list[tuple[str, int]] = []
+        self.held = False
+
+    def hold(self) -> None:
+        self.held = True
+
+    def release(self) -> None:
+        self.held = False
 
     def connect(self, socket: Socket, auth: Json | None) -> None:
         self.connecting.append((socket, auth))
@@ -244,6 +251,27 @@ def test_the_server_ends_a_socket(port: Port, socket: Socket) -> None:
     assert port.ended == []
     port.sockets.message_received("0")
     assert port.handlers["/"].calls == [("connected",)]
+
+
+def test_a_client_is_held_back_while_any_of_its_sockets_does(port: Port, socket: Socket) -> None:
+    port.sockets.message_received("0/b")
+    other = port.connecting[-1][0]
+    socket.release()
+    for held in (socket, socket, other):
+        held.hold()
+        assert port.held
+    socket.release()
+    assert port.held
+    other.release()
+    assert not port.held
+
+
+def test_a_socket_that_is_gone_holds_nothing_back(port: Port, socket: Socket) -> None:
+    socket.hold()
+    port.sockets.message_received("1")
+    assert not port.held
+    socket.hold()
+    assert not port.held
 
 
 def test_the_client_leaves_while_connecting(port: Port) -> None:

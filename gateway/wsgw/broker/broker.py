@@ -22,6 +22,7 @@ CONNECT_TIMEOUT_SECONDS = 2.0
 BACKOFF_SECONDS = (0.05, 2.0)
 DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024
 #: Publishes not confirmed yet, of all sessions: above the high mark clients are not read from, until under half of it.
+#: Requests waiting for replies hold at most as many bytes again.
 MAX_IN_FLIGHT_MESSAGES = 65_536
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 MAX_REQUESTS = 10_000
@@ -38,6 +39,7 @@ class Broker:
         self, servers: Sequence[str], metrics: Metrics, credentials: Credentials | None = None, name: str = "wsgw"
     ) -> None:
         self._servers = list(servers)
+        self._discovered: list[str] = []  # what the last connection told of
         self._credentials = credentials or Credentials()
         self._name = name
         self._metrics = metrics
@@ -46,6 +48,7 @@ class Broker:
         self._task: asyncio.Task[None] | None = None
         self._reconnecting = False
         self._requests = 0
+        self._request_bytes = 0
         self._waiters: deque[Callable[[], None]] = deque()
         self._max_payload_bytes = DEFAULT_MAX_PAYLOAD_BYTES
         metrics.publishes_in_flight.set_function(lambda: self._in_flight()[0])
@@ -86,7 +89,7 @@ class Broker:
             try:
                 await asyncio.wait_for(connection.barrier(), timeout_seconds)
             except (TimeoutError, GatewayError) as error:
-                log.warning("nats: not everything in flight was confirmed: %s", error or "no answer in time")
+                log.warning("nats: not everything in flight was confirmed: %s", str(error) or "no answer in time")
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -144,13 +147,15 @@ class Broker:
         """The reply to a request; raises GatewayError (see ``Connection.request``, and overloaded)."""
         if self._connection is None:
             raise unavailable()
-        if self._requests >= MAX_REQUESTS:
-            raise GatewayError(OVERLOADED, f"{MAX_REQUESTS} requests are waiting for replies")
+        if self._requests >= MAX_REQUESTS or self._request_bytes + len(payload) > MAX_IN_FLIGHT_BYTES:
+            raise GatewayError(OVERLOADED, f"{self._requests} requests are waiting for replies")
         self._requests += 1
+        self._request_bytes += len(payload)
         try:
             return await self._connection.request(subject, payload, timeout_seconds)
         finally:
             self._requests -= 1
+            self._request_bytes -= len(payload)
 
     # -- inside
 
@@ -161,10 +166,11 @@ class Broker:
             if self._connection is None:
                 try:
                     await self._connect_any()
-                except OSError as error:
+                except Exception as error:
                     if str(error) != told:  # one line a reason, not one a try
                         told = str(error)
-                        log.warning("nats: waiting for NATS: %s", told)
+                        unexpected = None if isinstance(error, OSError) else error
+                        log.warning("nats: waiting for NATS: %s", told, exc_info=unexpected)
                     await asyncio.sleep(delay * random.uniform(0.5, 1.5))
                     delay = min(delay * 2, BACKOFF_SECONDS[1])
                     continue
@@ -174,18 +180,21 @@ class Broker:
             reason = await asyncio.shield(connection.lost)
             self._release()
             log.warning("nats: connection lost: %s", reason)
-            self._servers += [url for url in connection.discovered() if url not in self._servers]
+            known = {_address(url) for url in self._servers}
+            self._discovered = [url for url in connection.discovered() if _address(url) not in known]
             await connection.close()
 
     async def _connect_any(self) -> None:
         reasons = []
-        for url in list(self._servers):
+        configured = len(self._servers)
+        for number, url in enumerate([*self._servers, *self._discovered]):
             connection = Connection(self._settled)
             try:
                 await connection.open(url, self._credentials, self._name, CONNECT_TIMEOUT_SECONDS)
             except OSError as error:
                 reasons.append(f"{masked(url)}: {error}")
-                self._servers.append(self._servers.pop(0))  # the next one first, next time
+                tried = self._servers if number < configured else self._discovered
+                tried.append(tried.pop(0))  # the next one first, next time
                 continue
             if self._reconnecting:
                 self._metrics.nats_reconnects.inc()
@@ -213,6 +222,10 @@ class Broker:
                 waiters, self._waiters = self._waiters, deque()
                 for callback in waiters:
                     callback()
+
+
+def _address(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def masked(url: str) -> str:

@@ -13,17 +13,21 @@ from collections.abc import Callable
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
+from nats.errors import Error
 
 from wsgw.broker.parser import Deliver, DirectParser
+from wsgw.broker.refusal import Refusal
 
 
 class DirectClient(Client):
     """See the module."""
 
-    def __init__(self, on_close: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, on_close: Callable[[], None] = lambda: None, on_refusal: Callable[[Refusal], None] = lambda refusal: None
+    ) -> None:
         super().__init__()
         self._on_close = on_close
-        self._ps: DirectParser = DirectParser(self)
+        self._ps: DirectParser = DirectParser(self, on_refusal)
 
     async def listen(self, subject: str, deliver: Deliver) -> Subscription:
         """Subscribe; what comes goes to ``deliver`` from within the read loop. End it by ``unlisten``."""
@@ -50,4 +54,15 @@ class DirectClient(Client):
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         self._on_close()  # now: the rest may wait for a server that does not read, and fail
+        # all of it has been reported as unconfirmed; the library would write it to a socket that may be dead
+        self._pending = []
+        self._pending_data_size = 0
         await super()._close(status, do_cbs)
+
+    def _connect_command(self) -> bytes:
+        # the library speaks plain TCP to a server that does not ask for TLS, whatever the URL says; this is the last
+        # moment before the credentials are sent
+        assert self._current_server is not None, "not connected"
+        if self._current_server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
+            raise Error("the URL asks for TLS but the server does not offer it")
+        return super()._connect_command()

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import nats.errors
 
 from wsgw.broker.client import DirectClient
 from wsgw.broker.fences import Fences, Outcome
+from wsgw.broker.refusal import Refusal
 from wsgw.broker.subscription import Credentials, Subscription
 from wsgw.channels import too_large
 from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, NO_RESPONDERS, TIMEOUT, UNCONFIRMED, GatewayError
@@ -25,7 +25,6 @@ from wsgw.publication import Publication
 
 log = logging.getLogger("wsgw.nats")
 
-_VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE)
 #: Idle connections are proven alive by a fence this often, and given up when one is out for FENCE_TIMEOUT.
 FENCE_INTERVAL_SECONDS = 2.0
 FENCE_TIMEOUT_SECONDS = 5.0
@@ -36,12 +35,13 @@ class Connection:
 
     def __init__(self, on_settled: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._client = DirectClient(self._closed)
+        self._client = DirectClient(self._closed, self._refused)
         self._on_settled = on_settled
         self._lines: list[bytes] = []  # this tick's publishes, as NATS' protocol has them
         self._scheduled = False
         self._fences = Fences()
         self._inbox = ""
+        self._userinfo = ""
         self._subscriptions: set[Subscription] = set()
         self._asking: dict[str, set[asyncio.Future[str]]] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -49,16 +49,21 @@ class Connection:
         self.lost: asyncio.Future[str] = self._loop.create_future()
 
     async def open(self, url: str, credentials: Credentials, name: str, timeout_seconds: float) -> None:
-        """Connect and prove it by a fence; raises OSError with the reason."""
-        in_url = urlsplit(url).username is not None
+        """Connect and prove it by a fence; raises OSError with the reason. What ``url`` holds (percent-encoded) is used
+        instead of ``credentials``.
+        """
         try:
+            parts = urlsplit(url)
+            self._userinfo, at, host = parts.netloc.rpartition("@")
+            if at:
+                credentials = _credentials(self._userinfo)
             await asyncio.wait_for(
                 self._client.connect(
-                    servers=[url],
+                    servers=[urlunsplit(parts._replace(netloc=host))],
                     name=name,
-                    user=None if in_url else credentials.user,
-                    password=None if in_url else credentials.password,
-                    token=None if in_url else credentials.token,
+                    user=credentials.user,
+                    password=credentials.password,
+                    token=credentials.token,
                     allow_reconnect=False,
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0,
@@ -69,14 +74,13 @@ class Connection:
                 ),
                 timeout_seconds + 1,
             )
-            self._check_tls(url)
             self._inbox = self._client.new_inbox()
             await self._client.listen(f"{self._inbox}.*", self._fence_returned)
             self._watching = self._loop.create_task(self._watch())
             await asyncio.wait_for(self.barrier(), timeout_seconds)
-        except (OSError, nats.errors.Error, GatewayError, ValueError) as error:
-            await self.close()
+        except Exception as error:  # whatever answers there: it need not be NATS
             reason = self._last_error or str(error) or type(error).__name__
+            await self.close()
             if "onnection reset" in reason:  # the server's reason was lost with the connection
                 reason += " (NATS may have refused the credentials)"
             raise OSError(reason) from None
@@ -95,8 +99,9 @@ class Connection:
         return self._fences.messages, self._fences.bytes
 
     def discovered(self) -> list[str]:
-        """URLs of servers that the cluster told of."""
-        return [server.geturl() for server in self._client.discovered_servers]
+        """URLs of servers that the cluster told of, with the credentials of this one's URL."""
+        userinfo = f"{self._userinfo}@" if self._userinfo else ""
+        return [f"{server.scheme}://{userinfo}{server.netloc}" for server in self._client.discovered_servers]
 
     def publish(self, subject: str, payloads: Sequence[bytes], outcome: Outcome) -> None:
         """Publish at the end of this tick, in order of calls; ``outcome`` is told once for all ``payloads``."""
@@ -169,7 +174,7 @@ class Connection:
     async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
         """The reply of a responder; raises GatewayError (no_responders, timeout, forbidden, unconfirmed)."""
         denied: asyncio.Future[str] = self._loop.create_future()
-        self._asking.setdefault(subject.lower(), set()).add(denied)
+        self._asking.setdefault(subject, set()).add(denied)
         asking = self._loop.create_task(self._client.request(subject, payload, timeout=timeout_seconds))
         try:
             waiting_for: set[asyncio.Future[Any]] = {asking, denied, self.lost}
@@ -188,10 +193,10 @@ class Connection:
         finally:
             asking.cancel()
             denied.cancel()
-            waiting = self._asking[subject.lower()]
+            waiting = self._asking[subject]
             waiting.discard(denied)
             if not waiting:
-                del self._asking[subject.lower()]
+                del self._asking[subject]
 
     async def close(self, reason: str = "closed") -> None:
         """End the connection, within about a second whatever the server does."""
@@ -209,11 +214,6 @@ class Connection:
             log.debug("nats: closing: %r", error)
 
     # -- inside
-
-    def _check_tls(self, url: str) -> None:
-        # nats-py speaks plain TCP to a server that does not ask for TLS, whatever the URL says
-        if urlsplit(url).scheme == "tls" and not self._client._server_info.get("tls_required"):
-            raise OSError("the URL asks for TLS but the server does not offer it")
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -245,21 +245,24 @@ class Connection:
 
     async def _error(self, error: Exception) -> None:
         """nats-py's error callback; it must never raise, or the read loop ends."""
-        found = _VIOLATION.search(str(error))
-        if found is None:
-            self._last_error = str(error) or type(error).__name__
-            return
-        verb, subject = found.groups()
-        said = str(error).removeprefix("nats: ")
-        if verb.lower() == "publish":
-            self._fences.denied(subject, said)
-            for waiting in self._asking.get(subject.lower(), ()):
+        self._last_error = str(error) or type(error).__name__
+
+    def _refused(self, refusal: Refusal) -> None:
+        subject, said = refusal.subject, refusal.said
+        if subject.startswith(f"{self._inbox}."):
+            verb = "publish" if refusal.of_publish else "subscribe"
+            self._last_error = f"NATS does not permit the gateway to {verb} to its inbox (_INBOX.>)"
+            self._lose(self._last_error)
+        elif refusal.of_publish:
+            asking = self._asking.get(subject, ())
+            self._fences.denied(subject, said, explained=bool(asking))
+            for waiting in asking:
                 if not waiting.done():
                     waiting.set_result(said)
-            return
-        for subscription in list(self._subscriptions):
-            if subscription.subject.lower() == subject.lower():
-                subscription.end(GatewayError(FORBIDDEN, f"NATS refuses {subscription.subject!r}: {said}"))
+        else:
+            for subscription in self._subscriptions:
+                if subscription.subject == subject:
+                    subscription.end(GatewayError(FORBIDDEN, f"NATS refuses {subject!r}: {said}"))
 
     def _closed(self) -> None:
         self._lose(self._last_error or str(self._client.last_error or "") or "the connection was closed")
@@ -273,6 +276,11 @@ class Connection:
         for subscription in self._subscriptions:
             subscription.end(GatewayError(NATS_UNAVAILABLE, reason))
         self._on_settled()
+
+
+def _credentials(userinfo: str) -> Credentials:
+    user, colon, password = userinfo.partition(":")
+    return Credentials(unquote(user), unquote(password)) if colon else Credentials(token=unquote(user))
 
 
 def unavailable() -> GatewayError:

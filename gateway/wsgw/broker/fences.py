@@ -10,19 +10,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from wsgw.errors import FORBIDDEN, GatewayError
+from wsgw.errors import FORBIDDEN, UNCONFIRMED, GatewayError
 
 #: Told once per call of publish: None when NATS processed it all, else why it is not known to have.
 Outcome = Callable[[GatewayError | None], None]
 
 
 class _Batch:
-    __slots__ = ("denied", "id", "publishes", "sent_at", "size")
+    __slots__ = ("denied", "id", "publishes", "sent_at", "size", "unexplained")
 
     def __init__(self, id: int) -> None:
         self.id = id
         self.publishes: list[tuple[str, int, Outcome]] = []
         self.denied: dict[str, str] = {}
+        self.unexplained: set[str] = set()
         self.size = 0
         self.sent_at = 0.0
 
@@ -56,15 +57,25 @@ class Fences:
         while self._sealed and self._sealed[0].id <= number:
             batch = self._sealed.popleft()
             self._forget(batch)
-            for subject, _, outcome in batch.publishes:
-                said = batch.denied.get(subject.lower())
-                outcome(None if said is None else GatewayError(FORBIDDEN, f"NATS refuses {subject!r}: {said}"))
+            doubtful = batch.unexplained.difference([subject for subject, _, _ in batch.publishes])
+            for subject, count, outcome in batch.publishes:
+                if subject in batch.denied:
+                    outcome(GatewayError(FORBIDDEN, f"NATS refuses {subject!r}: {batch.denied[subject]}"))
+                elif doubtful and count:
+                    outcome(GatewayError(UNCONFIRMED, f"NATS refused something else: {batch.denied[min(doubtful)]}"))
+                else:
+                    outcome(None)
 
-    def denied(self, subject: str, said: str) -> None:
-        """NATS refused publishes to ``subject`` (it tells it in lower case), in the words ``said``."""
-        key = subject.lower()
-        for batch in (*self._sealed, self._open):
-            batch.denied[key] = said
+    def denied(self, subject: str, said: str, *, explained: bool = False) -> None:
+        """NATS refused publishes to ``subject``, in the words ``said``.
+
+        They are in the oldest batch that is out: the fence before it would not have returned yet, its own would have.
+        If none of it is to ``subject``, all of it is in doubt (unconfirmed), unless ``explained``: it was no publish.
+        """
+        batch = self._sealed[0] if self._sealed else self._open
+        batch.denied[subject] = said
+        if not explained:
+            batch.unexplained.add(subject)
 
     def fail(self, error: GatewayError) -> None:
         """The connection is lost: every publish not confirmed gets ``error``."""

@@ -1,7 +1,8 @@
 """nats-py's protocol parser with a short way for messages: most of what NATS sends a gateway is ``MSG``.
 
 A stream is cut into protocol lines (docs.nats.io, client protocol). Messages of subscriptions that are in ``direct``
-are handed over from the bytes that were read; everything else goes to the library's parser, whole.
+are handed over from the bytes that were read, and so are refusals of subjects, which the library would tell in lower
+case; everything else goes to the library's parser, whole.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from nats.aio.client import Client
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
 
+from wsgw.broker.refusal import Refusal
+
 log = logging.getLogger("wsgw.nats")
 
 #: Gets subject and payload of a message; must not block.
@@ -22,9 +25,13 @@ MAX_LINE_BYTES = 1024 * 1024
 
 
 class DirectParser(Parser):
-    """``direct`` maps a subscription's number, as the bytes NATS writes, to who gets its messages."""
+    """``direct`` maps a subscription's number, as the bytes NATS writes, to who gets its messages.
 
-    def __init__(self, client: Client) -> None:
+    ``on_refusal`` must neither block nor raise.
+    """
+
+    def __init__(self, client: Client, on_refusal: Callable[[Refusal], None]) -> None:
+        self._on_refusal = on_refusal
         self.direct: dict[bytes, Deliver] = {}
         self._kept = bytearray()  # the beginning of a line, or of a message
         self._needed = 0
@@ -73,7 +80,11 @@ class DirectParser(Parser):
                         log.exception("nats: handling a message on %r failed", fields[1])
                     at = stop
                     continue
-            await super().parse(data[at:stop])
+            refusal = Refusal.parse(data[at:line]) if data.startswith(b"-ERR", at) else None
+            if refusal is None:
+                await super().parse(data[at:stop])
+            else:
+                self._on_refusal(refusal)
             at = stop
         if at < end:
             self._kept += data[at:] if at else data

@@ -16,6 +16,7 @@ from wsgw.channels import Direction
 from wsgw.configfile import split_names
 from wsgw.errors import BAD_REQUEST, DRAINING, OVERLOADED, GatewayError
 from wsgw.gateway import Gateway
+from wsgw.holdback import HoldBack
 from wsgw.session import Session
 from wsgw.sockets import Ack, ConnectRefused, Socket
 from wsgw.wire.arguments import Argument, Json
@@ -68,6 +69,7 @@ class ChannelsHandler:
         self._session = Session(gateway, SOCKETIO_WIRE, self._refused, socket.sender)
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn: asyncio.Lock | None = None
+        self._unsettled = HoldBack(gateway.broker, socket.hold, socket.release)
         self._joining: dict[str, GatewayError | None] = {}  # and why NATS refuses it, once it does
 
     async def subscribe(self, names: list[str]) -> None:
@@ -97,7 +99,7 @@ class ChannelsHandler:
             elif any(channel.direction is Direction.REQUEST for channel in self._gateway.channels.candidates(name)):
                 self._start(self._request(name, payload, ack))
             else:
-                self._gateway.publish(name, payload, SOCKETIO_WIRE.transport, lambda error: _answer(ack, error))
+                self._publish(name, payload, ack)
         except GatewayError as error:
             _answer(ack, error)
 
@@ -116,6 +118,17 @@ class ChannelsHandler:
         self._socket.close(1006)
 
     # -- inside
+
+    def _publish(self, name: str, payload: bytes, ack: Ack | None) -> None:
+        size = len(payload)
+
+        def settled(error: GatewayError | None) -> None:
+            self._unsettled.settled(1, size)
+            _answer(ack, error)
+
+        self._unsettled.sent(1, size)
+        self._gateway.publish(name, payload, SOCKETIO_WIRE.transport, settled)
+        self._unsettled.check()
 
     def _control(self, name: str, channel: str, ack: Ack | None) -> None:
         if name == SUBSCRIBE:

@@ -16,6 +16,7 @@ import orjson
 from wsgw.errors import DRAINING, WRONG_DIRECTION, GatewayError, Kind
 from wsgw.frames import Message
 from wsgw.gateway import Gateway, gateway_of
+from wsgw.holdback import HoldBack
 from wsgw.link import Link
 from wsgw.publication import Encoded, Publication
 from wsgw.publisher import Publisher
@@ -27,9 +28,6 @@ from wsgw.transports.links import open_link, refuse, run_link
 log = logging.getLogger("wsgw.websocket")
 
 TRANSPORT = "websocket"
-#: Messages of one client that may wait for NATS; above it nothing is read from the client, until half of them.
-MAX_UNSETTLED_MESSAGES = 16_384
-MAX_UNSETTLED_BYTES = 8 * 1024 * 1024
 
 
 class WebSocketWire:
@@ -55,10 +53,7 @@ class WebSocketSession:
         self._session = Session(gateway, WIRE, self._refused, Sender(gateway.metrics, gateway.totals, TRANSPORT))
         self._link: Link | None = None
         self._publisher: Publisher | None = None
-        self._unsettled = 0  # messages whose outcome is not known yet
-        self._unsettled_bytes = 0
-        self._held = False  # not read from until enough of them are settled
-        self._waits = False  # for the broker to be clear
+        self._unsettled = HoldBack(gateway.broker, self._hold, self._release)
         self._closing: int | None = None  # the client's code, once it began the closing handshake
         self._refusal: GatewayError | None = None
         self._ended = False
@@ -92,8 +87,7 @@ class WebSocketSession:
     def messages_received(self, messages: Sequence[Message]) -> None:
         payloads = [message.data for message in messages]
         size = sum([len(payload) for payload in payloads])
-        self._unsettled += len(payloads)
-        self._unsettled_bytes += size
+        self._unsettled.sent(len(payloads), size)
         settled = partial(self._settled, len(payloads), size)
         try:
             publisher = self._publisher or self._gateway.publisher(self._name, TRANSPORT)
@@ -102,7 +96,7 @@ class WebSocketSession:
             return
         self._publisher = publisher
         publisher.publish(payloads, settled)
-        self._hold_back()
+        self._unsettled.check()
 
     def close_received(self, code: int, reason: str) -> None:
         self._session.sender.close()
@@ -140,42 +134,21 @@ class WebSocketSession:
         return any(channel.accepts for channel in self._gateway.channels.candidates(self._name))
 
     def _settled(self, count: int, size: int, error: GatewayError | None) -> None:
-        self._unsettled -= count
-        self._unsettled_bytes -= size
+        self._unsettled.settled(count, size)
         if error is not None:
             self._close(error.kind, error.message)
-        if self._held:
-            self._let_go()
         self._answer_close()
 
-    def _hold_back(self) -> None:
-        """Read nothing more from a client that has too much out, or while all clients together have."""
-        if self._link is None or self._held:
-            return
-        own = self._unsettled > MAX_UNSETTLED_MESSAGES or self._unsettled_bytes > MAX_UNSETTLED_BYTES
-        if own or self._gateway.broker.congested:
-            self._held = True
+    def _hold(self) -> None:
+        if self._link is not None:
             self._link.pause_reading()
-            self._let_go()
 
-    def _let_go(self) -> None:
-        """Read on, if its own messages out are few; when all clients' are, too."""
-        few = self._unsettled <= MAX_UNSETTLED_MESSAGES // 2 and self._unsettled_bytes <= MAX_UNSETTLED_BYTES // 2
-        if not self._held or not few or self._waits or self._link is None:
-            return
-        if self._gateway.broker.congested:
-            self._waits = True
-            self._gateway.broker.when_clear(self._clear)
-        else:
-            self._held = False
+    def _release(self) -> None:
+        if self._link is not None:
             self._link.resume_reading()
 
-    def _clear(self) -> None:
-        self._waits = False
-        self._let_go()
-
     def _answer_close(self) -> None:
-        if self._closing is not None and self._unsettled == 0 and self._link is not None:
+        if self._closing is not None and not self._unsettled.messages and self._link is not None:
             self._link.close(1000)
 
     def _close(self, kind: Kind, reason: str) -> None:

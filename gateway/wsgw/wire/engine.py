@@ -11,6 +11,7 @@ POST are answered; then the queue goes to the WebSocket in one step (``Port.swit
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
@@ -67,6 +68,9 @@ class State(Enum):
     GONE = auto()
 
 
+#: Packets of one POST that are taken before others get a turn.
+MAX_PACKETS_AT_ONCE = 100
+
 _POLLS = frozenset({State.POLLING, State.PROBED, State.HELD})
 
 
@@ -74,6 +78,7 @@ class Engine:
     """See the module. Close codes: 1000 the client closed, 1006 it was lost, 1002 it broke the protocol (RFC 6455)."""
 
     __slots__ = (
+        "_is_held",
         "_ping_at",
         "_pong_by",
         "_port",
@@ -91,6 +96,7 @@ class Engine:
         self._pong_by = math.inf  # finite while a ping is unanswered
         self._until = math.inf  # end of the probe, or of lingering
         self._posting = False
+        self._is_held = False
         #: a poll is in flight
         self.polled = False
         self.state = State.WEBSOCKET if websocket else State.POLLING
@@ -133,18 +139,25 @@ class Engine:
             raise Refused(BAD_REQUEST)
         self._posting = True
 
-    def post_received(self, body: bytes) -> None:
-        """The body of the POST in flight, whole: every packet of it, in order; raises Refused."""
-        self._posting = False
+    def post_received(self, packets: Iterator[Packet]) -> bool:
+        """Take some of the packets of the POST in flight, in order; whether more may be left; raises Refused."""
         self._check_polling()
         try:
-            for packet in engineio.decode_payload(body):
-                if self.state not in _POLLS:  # closed by one of its own packets
-                    break
+            for _ in range(MAX_PACKETS_AT_ONCE):
+                packet = next(packets, None)
+                if packet is None:
+                    return False
                 self._packet_received(packet)
+                if self.state not in _POLLS:  # closed by one of its own packets
+                    return False
         except PacketError as error:
             self.fail(1002)
             raise Refused(BAD_REQUEST) from error
+        return True
+
+    def post_answered(self) -> None:
+        """The POST in flight is answered: the next may come."""
+        self._posting = False
 
     def post_failed(self, code: int) -> None:
         """The body of the POST in flight did not arrive (1006) or was too large (1009)."""
@@ -182,6 +195,17 @@ class Engine:
         elif self.state in (State.PROBED, State.HELD):
             self._end_probe(None)
 
+    # -- holding back ------------------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """The shell hears nothing of the client until ``release``: what is expected of it may be late."""
+        self._is_held = True
+
+    def release(self, now: float) -> None:
+        """Undo ``hold``."""
+        self._is_held = False
+        self._give_time(now)
+
     # -- time and close ----------------------------------------------------------------------------------------------
 
     @property
@@ -195,6 +219,8 @@ class Engine:
         """Do what is due at ``now``. Early and repeated calls are harmless."""
         if self.state is State.GONE:
             return
+        if self._is_held:
+            self._give_time(now)
         if now >= self._until:
             if self.state is State.LINGERING:
                 self._forget(1006)
@@ -260,6 +286,12 @@ class Engine:
             self._port.switch()
         else:
             raise PacketError("not a packet of a probe")
+
+    def _give_time(self, now: float) -> None:
+        """The client gets time, from now, for the pong and the upgrade that it owes, if any."""
+        self._pong_by = max(self._pong_by, now + self._timing.ping_timeout / 2)
+        if self.state is not State.LINGERING:
+            self._until = max(self._until, now + self._timing.probe_timeout)
 
     def _end_probe(self, code: int | None) -> None:
         """Back to polling; the WebSocket is closed with ``code`` unless it is closed already (None)."""

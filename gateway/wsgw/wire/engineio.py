@@ -55,7 +55,11 @@ def decode(message: Message) -> Packet:
 
 def decode_payload(body: bytes) -> Iterator[Packet]:
     """The packets of a polling request's body, one by one; raises PacketError at the first that is none."""
-    for part in body.split(_SEPARATOR):
+    start = 0
+    while start <= len(body):
+        end = body.find(_SEPARATOR, start)  # no split: a body may hold millions of packets
+        part = body[start:] if end < 0 else body[start:end]
+        start = len(body) + 1 if end < 0 else end + 1
         if part.startswith(b"b"):
             try:
                 yield Packet(MESSAGE, b64decode(part[1:], validate=True))

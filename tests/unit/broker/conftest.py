@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
@@ -40,6 +40,60 @@ async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
     made = await Peer.connect(nats.url)
     yield made
     await made.close()
+
+
+class FakeServer:
+    """Greets with ``says``, answers the first PING, and reads no more than buffers hold."""
+
+    def __init__(self, says: bytes) -> None:
+        self.says = says
+        self.got = b""
+        self.left = False  # whether a client went without a PING
+        self.url = ""
+        self.writers: list[asyncio.StreamWriter] = []
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"nats://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def abort(self) -> None:
+        """Reset every connection."""
+        for writer in self.writers:
+            writer.transport.abort()
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.abort()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
+        writer.write(self.says)
+        try:
+            self.got += await reader.readuntil(b"PING\r\n")
+        except asyncio.IncompleteReadError as left:
+            self.got += left.partial
+            self.left = True
+        except ConnectionError:
+            return
+        else:
+            writer.write(b"PONG\r\n")
+
+
+@pytest.fixture
+async def fake_server() -> AsyncIterator[Callable[[bytes], Awaitable[FakeServer]]]:
+    made: list[FakeServer] = []
+
+    async def start(says: bytes) -> FakeServer:
+        made.append(FakeServer(says))
+        await made[-1].start()
+        return made[-1]
+
+    yield start
+    for server in made:
+        await server.stop()
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
+from urllib.request import urlopen
 from uuid import uuid4
 
 import pytest
@@ -123,6 +125,42 @@ async def test_it_connects_again(make_broker: Brokers, start_server: Callable[..
     await arrived(got, 1)
 
 
+async def test_it_goes_on_after_anything(
+    make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = connection.Connection.open
+
+    async def fail(*args: object) -> None:
+        monkeypatch.setattr(connection.Connection, "open", opened)
+        raise ZeroDivisionError("unforeseen")
+
+    monkeypatch.setattr(connection.Connection, "open", fail)
+    broker, _ = await started(make_broker, nats.url)
+    assert await publish(broker, "a") is None
+    assert "ZeroDivisionError: unforeseen" in caplog.text
+
+
+def cluster_port(server: NatsServer) -> int:
+    with urlopen(f"{server.monitoring}/varz") as answer:
+        return int(json.load(answer)["cluster"]["cluster_port"])
+
+
+async def test_servers_that_the_cluster_told_of_get_the_credentials_of_the_url(
+    make_broker: Brokers, start_server: Callable[..., NatsServer]
+) -> None:
+    rules = "authorization {user: u, password: p}\n"
+    first = start_server(rules + 'cluster {name: c, listen: "127.0.0.1:-1"}')
+    route = f"nats://127.0.0.1:{cluster_port(first)}"
+    second = start_server(f'{rules}cluster {{name: c, listen: "127.0.0.1:-1", routes: ["{route}"]}}')
+    broker, metrics = await started(make_broker, first.url.replace("//", "//u:p@"))
+    there = broker._connection
+    assert there is not None
+    await eventually(lambda: f"nats://u:p@127.0.0.1:{second.port}" in there.discovered(), "word of the second server")
+    first.stop()
+    await eventually(lambda: metrics.value("wsgw_nats_reconnects_total") == 1, "a connection to the second server")
+    assert await publish(broker, "a") is None
+
+
 async def test_the_next_server_is_tried(
     make_broker: Brokers, nats: NatsServer, start_server: Callable[..., NatsServer]
 ) -> None:
@@ -237,6 +275,24 @@ async def test_requests_are_bounded(
     assert await broker.request(f"{name}.2", b"x", 5) == b"x"
 
 
+async def test_requests_are_bounded_by_bytes(
+    make_broker: Brokers, nats: NatsServer, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_IN_FLIGHT_BYTES", 100)
+    broker, _ = await started(make_broker, nats.url)
+    name = uuid4().hex
+    got = await peer.listen(name)
+    asking = asyncio.ensure_future(broker.request(name, bytes(60), 60))
+    await arrived(got, 1)
+    with pytest.raises(GatewayError) as caught:
+        await broker.request(name, bytes(41), 60)
+    assert caught.value.kind is OVERLOADED
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await peer.answer(f"{name}.2", lambda payload: payload)
+    assert await broker.request(f"{name}.2", bytes(100), 5) == bytes(100)
+
+
 async def test_a_stop_waits_for_what_is_in_flight(make_broker: Brokers, nats: NatsServer, peer: Peer) -> None:
     broker, metrics = await started(make_broker, nats.url)
     name = uuid4().hex
@@ -264,7 +320,7 @@ async def test_a_stop_is_bounded(
     async with asyncio.timeout(10):
         await broker.stop(0.1)
     assert [error.kind for error in told if error is not None] == [UNCONFIRMED]
-    assert "not everything in flight was confirmed" in caplog.text
+    assert "not everything in flight was confirmed: no answer in time" in caplog.text
 
 
 async def test_a_stop_while_connecting(make_broker: Brokers, start_server: Callable[..., NatsServer]) -> None:

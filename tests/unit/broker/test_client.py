@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import uuid4
 
 import pytest
@@ -11,6 +12,8 @@ from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import arrived, eventually
 from wsgw.broker.client import DirectClient
+
+from .conftest import FakeServer
 
 
 @pytest.fixture
@@ -99,3 +102,24 @@ async def test_a_failing_callback_ends_nothing(
     await peer.publish(name, b"1", b"2")
     await arrived(got, 2)
     await eventually(lambda: caplog.text.count("handling a message") == 2, "both failures in the log")
+
+
+async def test_a_reset_with_publishes_pending_is_no_error(
+    fake_server: Callable[[bytes], Awaitable[FakeServer]],
+) -> None:
+    server = await fake_server(b"INFO {}\r\n")
+    closed: list[bool] = []
+    client = DirectClient(lambda: closed.append(True))
+    await client.connect(server.url, allow_reconnect=False, error_cb=ignore)
+    client.write(bytes(8 * 1024 * 1024))
+    await eventually(lambda: not client._pending, "the first write, which no buffer holds")
+    client.write(b"x")
+    reading = client._reading_task
+    assert reading is not None
+    server.abort()
+    await asyncio.wait([reading])
+    assert closed
+    assert reading.cancelled() or reading.exception() is None
+
+
+async def ignore(error: Exception) -> None: ...

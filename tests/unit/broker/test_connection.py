@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import uuid4
 
@@ -27,6 +27,8 @@ from wsgw.errors import (
 )
 from wsgw.publication import Publication
 
+from .conftest import FakeServer
+
 pytestmark = pytest.mark.usefixtures("_bounded")
 
 
@@ -47,9 +49,46 @@ class TestOpen:
         )
         assert await publish(connection, "anywhere") is None
 
-    async def test_tls_is_not_given_up(self, nats: NatsServer, open_connection: Opened) -> None:
+    async def test_credentials_of_the_url_are_percent_encoded(
+        self, start_server: Callable[..., NatsServer], open_connection: Opened
+    ) -> None:
+        server = start_server('authorization {user: "u@x", password: "p@ss:w/%"}')
+        connection = await open_connection(server.url.replace("//", "//u%40x:p%40ss%3Aw%2F%25@"))
+        assert await publish(connection, "a") is None
+        token = start_server('authorization {token: "t:k"}')
+        await open_connection(token.url.replace("//", "//t%3Ak@"))
+
+    async def test_tls_is_not_given_up(
+        self, fake_server: Callable[[bytes], Awaitable[FakeServer]], open_connection: Opened
+    ) -> None:
+        """And the credentials are not sent first."""
+        server = await fake_server(b'INFO {"auth_required": true}\r\n')
         with pytest.raises(OSError, match="TLS"):
-            await open_connection(nats.url.replace("nats://", "tls://"))
+            await open_connection(server.url.replace("nats://", "tls://"), Credentials("alice", "secret"))
+        await eventually(lambda: server.left, "the end of the connection")
+        assert server.got == b""
+
+    @pytest.mark.parametrize(
+        "says",
+        [b"INFO []\r\n", b"INFO null\r\n", b"INFO\r\n", b'INFO {"connect_urls": ["[::1"]}\r\n', b"HTTP/1.1 400\r\n"],
+    )
+    async def test_something_else_is_there(
+        self, fake_server: Callable[[bytes], Awaitable[FakeServer]], open_connection: Opened, says: bytes
+    ) -> None:
+        server = await fake_server(says)
+        with pytest.raises(OSError, match=r"\w"):
+            await open_connection(server.url)
+
+    @pytest.mark.parametrize(
+        ("rule", "verb"),
+        [('subscribe: ["a"], publish: [">"]', "subscribe"), ('subscribe: [">"], publish: ["a"]', "publish")],
+    )
+    async def test_an_inbox_that_is_not_permitted(
+        self, start_server: Callable[..., NatsServer], open_connection: Opened, rule: str, verb: str
+    ) -> None:
+        server = start_server(f"authorization {{users = [{{user: u, password: p, permissions: {{{rule}}}}}]}}")
+        with pytest.raises(OSError, match=rf"^NATS does not permit the gateway to {verb} to its inbox \(_INBOX"):
+            await open_connection(server.url, Credentials("u", "p"))
 
     async def test_a_server_that_says_nothing(self, start_server: Callable[..., NatsServer]) -> None:
         server = start_server()
@@ -112,6 +151,17 @@ class TestPublish:
         assert told == [None, FORBIDDEN, None, FORBIDDEN, None]
         assert await publish(limited, "ok.1") is None
 
+    @pytest.mark.parametrize("name", ['cmd.a"b', "cmd.a\\b", "cmd.\u00ad", "Cmd.é'"])
+    async def test_refused_ones_are_recognized(
+        self, start_server: Callable[..., NatsServer], open_connection: Opened, name: str
+    ) -> None:
+        rule = 'authorization {users = [{user: u, password: p, permissions: {publish: {deny: ["cmd.>", "Cmd.>"]}}}]}'
+        connection = await open_connection(start_server(rule).url, Credentials("u", "p"))
+        other: list[Kind | None] = []
+        connection.publish("ok", [b""], lambda error: other.append(kind(error)))
+        assert kind(await publish(connection, name)) is FORBIDDEN
+        assert other == [None]
+
     async def test_a_barrier_covers_what_was_published_before_it(self, connection: Connection) -> None:
         """Also while NATS has not taken the ones of the tick before."""
         told: list[int] = []
@@ -150,6 +200,18 @@ class TestSubscribe:
         _, got = await subscribe(limited, "ok.a")
         assert await publish(limited, "ok.a") is None
         await arrived(got, 1)
+
+    async def test_refusing_one_ends_no_other(
+        self, start_server: Callable[..., NatsServer], open_connection: Opened
+    ) -> None:
+        rule = 'authorization {users = [{user: u, password: p, permissions: {subscribe: ["chat.a", "_INBOX.>"]}}]}'
+        connection = await open_connection(start_server(rule).url, Credentials("u", "p"))
+        healthy, got = await subscribe(connection, "chat.a")
+        with pytest.raises(GatewayError, match=r"chat\.A"):
+            await subscribe(connection, "chat.A")
+        assert await publish(connection, "chat.a") is None
+        await arrived(got, 1)
+        assert not healthy.ended.done()
 
     async def test_unsubscribed(self, connection: Connection, peer: Peer) -> None:
         name = subject()

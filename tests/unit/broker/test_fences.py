@@ -50,22 +50,46 @@ def test_a_fence_settles_those_before_it() -> None:
     assert len(told.all) == 2
 
 
-def test_a_refusal_is_for_the_subject_whatever_its_case() -> None:
+def test_a_refusal_is_for_the_subject() -> None:
     fences, told = Fences(), Told()
     add(fences, told, "1", "Orders.New")
-    add(fences, told, "2", "other")
-    number = fences.seal(0.0)
+    add(fences, told, "2", "orders.new")
     add(fences, told, "3", "Orders.New")
-    fences.denied("orders.new", "said so")
+    number = fences.seal(0.0)
+    add(fences, told, "4", "Orders.New")
+    fences.denied("Orders.New", "said so")
     fences.returned(number)
     fences.returned(fences.seal(0.0))
     by_name = dict(told.all)
-    assert by_name["2"] is None
+    assert by_name["2"] is by_name["4"] is None
     for name in ("1", "3"):
         error = by_name[name]
         assert error is not None
         assert error.kind is FORBIDDEN
         assert error.message == "NATS refuses 'Orders.New': said so"
+
+
+def test_a_refusal_of_nothing_that_is_out_leaves_a_doubt() -> None:
+    fences, told = Fences(), Told()
+    add(fences, told, "1")
+    fences.add("", 0, 0, lambda error: told.all.append(("barrier", error)))
+    first = fences.seal(0.0)
+    add(fences, told, "2")
+    fences.denied("other", "no")
+    fences.returned(first)
+    fences.returned(fences.seal(0.0))
+    by_name = dict(told.all)
+    assert by_name["1"] is not None
+    assert by_name["1"].kind is UNCONFIRMED
+    assert by_name["barrier"] is by_name["2"] is None
+
+
+def test_a_refusal_that_has_another_reason_leaves_none() -> None:
+    fences, told = Fences(), Told()
+    add(fences, told, "1")
+    fences.denied("other", "no", explained=True)
+    fences.returned(fences.seal(0.0))
+    assert told.all == [("1", None)]
 
 
 def test_a_refusal_does_not_stay() -> None:
@@ -144,7 +168,7 @@ class Server(RuleBasedStateMachine):
         if what == "fence":
             self.back.append((what, value))
         elif value == "Denied":
-            self.back.append(("denied", str(value).lower()))
+            self.back.append(("denied", value))
 
     @precondition(lambda self: self.back)
     @rule()

@@ -19,12 +19,13 @@ LINES = [
     b"HMSG h 1 12 15\r\nNATS/1.0\r\n\r\nabc\r\n",
     b"PONG\r\n",
     b"+OK\r\n",
-    b"-ERR 'Permissions Violation for Publish to \"x\"'\r\n",
+    b"-ERR 'Permissions Violation for Publish to \"X\"'\r\n",
+    b"-ERR 'Slow Consumer'\r\n",
     b'INFO {"a": 1}\r\n',
     b"MSG  a.c\t1  4\r\nMSG \r\n",
 ]
 DIRECT = [(b"a.b", b"x\r\n"), (b"a", b""), (b"h", b"abc"), (b"a.c", b"MSG ")]
-LIBRARY = ["ping", (2, b"other", b"hi"), "pong", "permissions violation", {"a": 1}]
+LIBRARY = ["ping", (2, b"other", b"hi"), "pong", "X", "slow consumer", {"a": 1}]
 
 
 class Client:
@@ -51,7 +52,7 @@ class Client:
 
 async def parsed(chunks: list[bytes]) -> tuple[list[tuple[bytes, bytes]], list[object]]:
     client, direct = Client(), list[tuple[bytes, bytes]]()
-    parser = DirectParser(client)  # type: ignore[arg-type]  # as much of a client as it uses
+    parser = DirectParser(client, lambda refusal: client.told.append(refusal.subject))  # type: ignore[arg-type]  # as much of a client as it uses
     parser.direct[b"1"] = lambda subject, payload: direct.append((subject, payload))
     for chunk in chunks:
         await parser.parse(chunk)

@@ -29,6 +29,7 @@ def test_every_problem_is_told(tmp_path: Path) -> None:
     assert result.stdout == ""
     assert sorted(result.stderr.splitlines()) == [
         f"{path}:1: listne: unknown key; did you mean 'listen'?",
+        f"{path}:2: log.level: 'loud' is not one of error, warn, info, verbose, debug, silly",
         f"{path}:4: channels[0].direction: is missing",
     ]
 

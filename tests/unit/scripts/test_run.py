@@ -17,6 +17,7 @@ import pytest
 from helpers.nats_server import NatsServer
 from helpers.ports import free_port, is_free
 from helpers.program import clean_environment
+from helpers.raw_websocket import RawWebSocket
 from helpers.waiting import DEADLINE_SECONDS, eventually
 
 ROOT = Path(__file__).parents[3]
@@ -100,6 +101,29 @@ async def test_a_nats_that_runs_already(run: Run, nats: NatsServer) -> None:
     assert nats.url in run.output
     assert "started here" not in run.output
     await eventually(lambda: is_ready(run.port), "ready")
+
+
+async def test_a_silent_client_does_not_hold_it_up(run: Run) -> None:
+    await run.start()
+    await run.ready()
+    client = RawWebSocket(run.port, "/ws/IN")
+    await client.connect()
+    await client.shake_hands()
+    assert run.process is not None
+    os.kill(run.process.pid, signal.SIGINT)
+    assert await run.ended() == 0
+    assert "Shutdown process successfully finished" in run.output
+    client.close()
+    await run.nothing_is_left()
+
+
+async def test_the_banner_with_several_servers_and_a_password(run: Run, nats: NatsServer) -> None:
+    await run.start(NATS_SERVERS=f"u:secret@127.0.0.1:{nats.port}, {nats.url}", NATS_PORT="1")
+    await run.ready()
+    banner = run.output.partition("NATS  ")[2]
+    assert f"nats://u:***@127.0.0.1:{nats.port}, {nats.url}\n" in banner
+    assert f"producer -u nats://u:***@127.0.0.1:{nats.port} -t IN" in banner
+    assert "secret" not in run.output
 
 
 async def test_busy_ports(run: Run, nats: NatsServer) -> None:

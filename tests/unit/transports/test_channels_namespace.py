@@ -13,6 +13,7 @@ from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
+from wsgw import holdback
 from wsgw.sender import Sender
 from wsgw.sockets import ConnectRefused, Request, Socket, Sockets
 from wsgw.transports import channels_namespace as module
@@ -31,6 +32,7 @@ class Client:
         self.sockets = Sockets(self, self.sender, request, {"/": self.namespace}, lambda: 10 * 1024 * 1024)
         self.ended: list[tuple[str, int]] = []
         self.packets: list[Any] = []
+        self.held: list[bool] = []
         self._task: asyncio.Task[None] | None = None
 
     def connect(self, socket: Socket, auth: Json | None) -> None:
@@ -51,6 +53,12 @@ class Client:
     def fail(self, code: int) -> None:
         self.ended.append(("fail", code))
         self.sockets.closed(code)
+
+    def hold(self) -> None:
+        self.held.append(True)
+
+    def release(self) -> None:
+        self.held.append(False)
 
     def send(self, data: str | bytes) -> None:
         self.sockets.message_received(data)
@@ -315,3 +323,13 @@ async def test_drain(served: Running, client: Client) -> None:
     await served.gateway.drain(1)
     assert client.ended == [("close", 1001)]
     assert served.value("wsgw_closes_total", code="1001") == 1
+
+
+async def test_a_client_with_much_out_is_held(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holdback, "MAX_UNSETTLED_MESSAGES", 10)
+    client = Client(served, {})
+    await client.opened()
+    for number in range(30):
+        client.send(f'2{number}["OUT","x"]')
+    assert client.held == [True]
+    await eventually(lambda: client.held == [True, False], "released")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -13,6 +16,7 @@ from helpers.peer import Peer
 from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
 from wsgw import __version__
+from wsgw.transports import http
 
 
 @pytest.fixture
@@ -64,7 +68,17 @@ async def test_refusals(served: Running, path: str, status: int, code: str) -> N
     error = answer.json()["error"]
     assert error["code"] == code
     assert error["message"]
-    assert served.value("wsgw_rejected_total", reason=code) == 1
+    families = text_string_to_metric_families(served.gateway.metrics.exposition().decode())
+    errors = [
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "wsgw_publish_errors_total" and sample.labels["reason"] == code
+    ]
+    assert sum(errors) == 1
+    assert served.value("wsgw_rejected_total", reason=code) == 0  # each refusal counts once
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers.get("allow") == ("OPTIONS" if status == 405 else None)
 
 
 @pytest.mark.parametrize("path", ["/publish/OUT", "/request/SUM"])
@@ -77,12 +91,87 @@ async def test_too_large_is_told_before_all_of_it_came(served: Running, path: st
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
 
 
+async def opened(served: Running, length: int) -> tuple[StreamReader, StreamWriter]:
+    """A connection on which a POST with a body of ``length`` bytes has begun."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
+    writer.write(
+        f"POST /publish/OUT HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n".encode()
+    )
+    return reader, writer
+
+
+async def test_too_large_is_told_to_a_client_that_sends_all_of_it_first(served: Running) -> None:
+    size = 20_000_000
+    reader, writer = await opened(served, size)
+    async with asyncio.timeout(15):
+        for _ in range(20):  # an answer that is there already is not looked at
+            writer.write(bytes(size // 20))
+            await writer.drain()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+    assert served.value("wsgw_rejected_total", reason="too_large") == 1
+
+
+async def test_too_large_is_told_before_any_of_it_came(served: Running) -> None:
+    reader, writer = await opened(served, 10**12)
+    async with asyncio.timeout(15):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+
+
+async def test_not_all_of_a_refused_body_is_read(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "UNREAD_BYTES", 1_000_000)
+    _, writer = await opened(served, 10**12)
+    async with asyncio.timeout(15):
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(bytes(100_000))
+                await writer.drain()
+    writer.close()
+
+
+async def test_a_client_that_leaves_before_its_body_is_complete(
+    served: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await opened(served, 10)
+    writer.write(b"abc")
+    await writer.drain()
+    writer.close()
+    await eventually(lambda: served.value("wsgw_rejected_total", reason="bad_request") == 1, "the client is gone")
+    assert (await served.http.get("/healthz")).status_code == 200
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert served.value("wsgw_published_messages_total", channel="OUT", transport="http") == 0
+
+
+async def test_a_stop_does_not_wait_for_a_body(served: Running) -> None:
+    reader, writer = await opened(served, 10)
+    writer.write(b"abc")
+    await writer.drain()
+    assert (await served.http.get("/healthz")).status_code == 200  # asked later: the POST has begun
+    served.gateway.give_up()
+    async with asyncio.timeout(15):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 504 ")
+    writer.close()
+
+
+async def test_pages_of_other_origins_may_post(served: Running) -> None:
+    for path in ("/publish/OUT", "/publish/a/b", "/request/SUM"):
+        answer = await served.http.options(path, headers={"Access-Control-Request-Headers": "x-a"})
+        assert answer.status_code == 204
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["access-control-allow-methods"] == "POST"
+        assert answer.headers["access-control-allow-headers"] == "x-a"
+    answer = await served.http.post("/publish/OUT", headers={"Origin": "http://page"}, content=b"x")
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
 async def test_request(served: Running, peer: Peer) -> None:
     await peer.answer("math.sum", lambda payload: payload[::-1])
     answer = await served.http.post("/request/SUM", content="éa")
     assert answer.status_code == 200
     assert answer.content == "éa".encode()[::-1]
     assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["access-control-allow-origin"] == "*"
     answer = await served.http.post("/request/SUM", content="ab")
     assert (answer.content, answer.headers["content-type"]) == (b"ba", "text/plain; charset=utf-8")
     assert served.value("wsgw_request_seconds_count", channel="SUM") == 2

@@ -13,9 +13,9 @@ from helpers.peer import Peer
 from helpers.raw_websocket import binary, close, text
 from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
+from wsgw import holdback
 from wsgw.broker import broker, connection
 from wsgw.publication import Publication
-from wsgw.transports import websocket
 from wsgw.transports.websocket import WIRE
 
 
@@ -267,7 +267,7 @@ async def test_a_client_with_much_out_is_not_read_from(
     start_server: Callable[..., NatsServer], monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     size, count, most = 16 * 1024, 1200, 64
-    monkeypatch.setattr(websocket, limit, most if "MESSAGES" in limit else most * size)
+    monkeypatch.setattr(holdback, limit, most if "MESSAGES" in limit else most * size)
     server = start_server()
     async with running(server.url) as served:
         peer = await Peer.connect(server.url)

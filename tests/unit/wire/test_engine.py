@@ -9,8 +9,16 @@ import pytest
 
 from helpers.engine_port import PROBE, TIMING, UPGRADE, Recorder, text
 from wsgw.frames import Message
-from wsgw.wire.engine import Engine, State, Timing
-from wsgw.wire.engineio import BAD_REQUEST, CLOSE_PACKET, NOOP_PACKET, PING_PACKET, UNKNOWN_SID, Refused
+from wsgw.wire.engine import MAX_PACKETS_AT_ONCE, Engine, State, Timing
+from wsgw.wire.engineio import (
+    BAD_REQUEST,
+    CLOSE_PACKET,
+    NOOP_PACKET,
+    PING_PACKET,
+    UNKNOWN_SID,
+    Refused,
+    decode_payload,
+)
 
 
 @pytest.fixture
@@ -38,19 +46,46 @@ def refusal_of(call: Callable[[], object]) -> object:
     return caught.value.refusal
 
 
+def post(engine: Engine, body: bytes) -> None:
+    """The body of the POST in flight, whole, and its answer."""
+    packets = decode_payload(body)
+    while engine.post_received(packets):
+        pass
+    engine.post_answered()
+
+
 class TestPolling:
     def test_a_post_is_read_whole_and_in_order(self, polling: Engine, port: Recorder) -> None:
         polling.post_started(100.0)
-        polling.post_received(b"\x1e".join([b"4%d" % i for i in range(1000)] + [b"bAQ=="]))
+        post(polling, b"\x1e".join([b"4%d" % i for i in range(1000)] + [b"bAQ=="]))
         assert port.take() == [("message", str(i)) for i in range(1000)] + [("message", b"\x01")]
         polling.post_started(100.0)  # and the next may come
+
+    def test_a_post_of_many_packets_is_taken_in_parts(self, polling: Engine, port: Recorder) -> None:
+        packets = decode_payload(b"\x1e".join([b"4%d" % i for i in range(2 * MAX_PACKETS_AT_ONCE + 1)]))
+        polling.post_started(100.0)
+        for _ in range(2):
+            assert polling.post_received(packets)
+            assert len(port.take()) == MAX_PACKETS_AT_ONCE
+        assert not polling.post_received(packets)
+        assert port.take() == [("message", str(2 * MAX_PACKETS_AT_ONCE))]
+        assert refusal_of(lambda: polling.post_started(100.0)) is BAD_REQUEST  # not answered yet
+
+    def test_the_session_may_end_between_the_parts_of_a_post(self, polling: Engine, port: Recorder) -> None:
+        packets = decode_payload(b"\x1e".join([b"4a"] * 2 * MAX_PACKETS_AT_ONCE))
+        polling.post_started(100.0)
+        assert polling.post_received(packets)
+        polling.fail(1006)
+        port.take()
+        assert refusal_of(lambda: polling.post_received(packets)) is UNKNOWN_SID
+        assert port.take() == []
 
     @pytest.mark.parametrize("packet", [b"abc", b"2", b"2probe", b"5", b"6", b"0{}", b""])
     def test_a_wrong_packet_ends_the_session_after_those_before_it(
         self, polling: Engine, port: Recorder, packet: bytes
     ) -> None:
         polling.post_started(100.0)
-        assert refusal_of(lambda: polling.post_received(b"4a\x1e" + packet + b"\x1e4b")) is BAD_REQUEST
+        assert refusal_of(lambda: post(polling, b"4a\x1e" + packet + b"\x1e4b")) is BAD_REQUEST
         assert port.take() == [("message", "a"), *ended(1002)]
         assert refusal_of(lambda: polling.poll(100.0)) is UNKNOWN_SID
         assert refusal_of(lambda: polling.post_started(100.0)) is UNKNOWN_SID
@@ -77,7 +112,7 @@ class TestPolling:
         polling.post_started(100.0)
         assert refusal_of(lambda: polling.post_started(100.0)) is BAD_REQUEST
         assert port.take() == ended(1002)
-        assert refusal_of(lambda: polling.post_received(b"4late")) is UNKNOWN_SID
+        assert refusal_of(lambda: post(polling, b"4late")) is UNKNOWN_SID
         assert port.take() == []
 
     def test_a_failed_post_ends_the_session(self, polling: Engine, port: Recorder) -> None:
@@ -89,7 +124,7 @@ class TestPolling:
     def test_the_client_closes(self, polling: Engine, port: Recorder) -> None:
         polling.poll(100.0)
         polling.post_started(100.0)
-        polling.post_received(b"1\x1e4after")
+        post(polling, b"1\x1e4after")
         assert port.take() == [("answer", NOOP_PACKET), *ended(1000)]
 
 
@@ -121,7 +156,7 @@ class TestUpgrade:
         self.probe(polling)
         port.take()
         polling.post_started(100.0)
-        polling.post_received(b"4a")
+        post(polling, b"4a")
         polling.websocket_received(UPGRADE)
         assert port.take() == [("message", "a"), ("switch",)]
 
@@ -131,7 +166,7 @@ class TestUpgrade:
         port.take()
         polling.websocket_received(UPGRADE)
         assert port.take() == [("drop", 1002), *ended(1002)]
-        assert refusal_of(lambda: polling.post_received(b"4late")) is UNKNOWN_SID
+        assert refusal_of(lambda: post(polling, b"4late")) is UNKNOWN_SID
 
     @pytest.mark.parametrize("message", [text("4x"), text("5"), text("2"), text("?"), Message(False, b"2probe")])
     def test_a_wrong_probe_leaves_the_session_on_polling(
@@ -254,9 +289,44 @@ class TestHeartbeat:
     def test_a_pong_by_post(self, polling: Engine, port: Recorder) -> None:
         polling.tick(125.0)
         polling.post_started(126.0)
-        polling.post_received(b"3")
+        post(polling, b"3")
         polling.tick(149.0)
         assert port.take() == [("send", PING_PACKET)]
+
+
+class TestHold:
+    def test_a_client_that_is_held_back_owes_no_pong(self, websocket: Engine, port: Recorder) -> None:
+        websocket.tick(125.0)
+        websocket.hold()
+        for now in (145.0, 160.0, 250.0):
+            websocket.tick(now)
+            assert websocket.deadline > now
+        assert ("gone", 1006) not in port.take()
+        websocket.release(300.0)
+        websocket.tick(309.9)
+        assert port.take() == []
+        websocket.tick(310.0)
+        assert port.take() == ended(1006)
+
+    def test_nor_an_upgrade(self, polling: Engine, port: Recorder) -> None:
+        polling.websocket_opened(100.0)
+        polling.websocket_received(PROBE)
+        polling.hold()
+        polling.tick(111.0)
+        polling.release(119.0)
+        polling.websocket_received(UPGRADE)
+        assert port.take() == [("reply",), ("switch",)]
+
+    def test_lingering_ends_all_the_same(self, polling: Engine, port: Recorder) -> None:
+        polling.hold()
+        polling.close(1001, 100.0)
+        polling.tick(105.0)
+        assert port.take() == [("closed", 1001), ("gone", 1006)]
+
+    def test_nothing_is_owed_after_it(self, websocket: Engine, port: Recorder) -> None:
+        websocket.hold()
+        websocket.release(101.0)
+        assert websocket.deadline == 125.0
 
 
 class TestClose:
@@ -298,5 +368,5 @@ class TestClose:
     def test_the_rest_of_a_post_is_not_read_after_a_close(self, polling: Engine, port: Recorder, end: str) -> None:
         port.on_message = lambda: polling.close(4010, 100.0) if end == "close" else polling.fail(4010)
         polling.post_started(100.0)
-        polling.post_received(b"4a\x1e4b\x1eabc")
+        post(polling, b"4a\x1e4b\x1eabc")
         assert port.take()[:2] == [("message", "a"), ("closed", 4010)]

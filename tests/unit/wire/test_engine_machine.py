@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from helpers.engine_port import TIMING, Recorder, text
 from wsgw.wire.engine import Engine, State
-from wsgw.wire.engineio import Refused
+from wsgw.wire.engineio import Refused, decode_payload
 
 
 class Machine(RuleBasedStateMachine):
@@ -47,7 +47,19 @@ class Machine(RuleBasedStateMachine):
 
     @rule(body=st.sampled_from([b"4a", b"3", b"1", b"x", b"4a\x1e4b"]))
     def post(self, body: bytes) -> None:
-        self.attempt(lambda: self.engine.post_received(body))
+        self.attempt(lambda: self.engine.post_received(decode_payload(body)))
+
+    @rule()
+    def answer_post(self) -> None:
+        self.engine.post_answered()
+
+    @rule()
+    def hold(self) -> None:
+        self.engine.hold()
+
+    @rule()
+    def release(self) -> None:
+        self.engine.release(self.now)
 
     @rule()
     def open(self) -> None:

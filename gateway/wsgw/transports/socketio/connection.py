@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from wsgw.errors import SLOW_CONSUMER
 from wsgw.frames import Message
-from wsgw.link import Link
 from wsgw.outbox import Overflow
 from wsgw.publication import Encoded
 from wsgw.sender import Sender
 from wsgw.sockets import Request
+from wsgw.transports.socketio.websocket import WebSocketEnd
 from wsgw.wire import engineio
 from wsgw.wire.engine import Engine, State, Timing
 
@@ -65,6 +65,7 @@ class Connection:
         self._poll: asyncio.Future[bytes | None] | None = None
         self._waking = False
         self._websocket: WebSocketEnd | None = None
+        self._released: asyncio.Future[None] | None = None  # while the client is held back
         if not websocket:
             sender.on_queued = self._queued
         self._arm()
@@ -82,7 +83,37 @@ class Connection:
         """End the session at once."""
         self.engine.fail(code)
 
+    def hold(self) -> None:
+        """Take nothing more from the client until ``release`` or the end; repeated calls are harmless.
+
+        Its WebSocket is not read; what is left of its POST, and the answer to it, wait, but not for ever.
+        """
+        if self._released is None and self.engine.state is not State.GONE:
+            self._released = self._loop.create_future()
+            self.engine.hold()
+            if self._websocket is not None and self.engine.state is State.WEBSOCKET:
+                self._websocket.pause_reading()
+
+    def release(self) -> None:
+        """Undo ``hold``."""
+        released, self._released = self._released, None
+        if released is not None:
+            released.set_result(None)
+            self.engine.release(self._loop.time())
+            if self._websocket is not None:
+                self._websocket.resume_reading()
+
     # -- for the server
+
+    @property
+    def is_held(self) -> bool:
+        """Between ``hold`` and ``release``."""
+        return self._released is not None
+
+    async def wait_released(self, deadline: float) -> None:
+        """Returns when the client is not held back, or at ``deadline`` (the loop's time)."""
+        if self._released is not None:
+            await asyncio.wait([self._released], timeout=max(0, deadline - self._loop.time()))
 
     def poll(self) -> bytes | asyncio.Future[bytes | None]:
         """A GET came: its answer, or what will be its answer (None: the client went away); raises Refused."""
@@ -157,6 +188,7 @@ class Connection:
         self.service.closed(code)
 
     def gone(self, code: int) -> None:
+        self.release()
         self.sender.on_queued = None
         self.sender.close()
         self.drop_probe(code)
@@ -213,76 +245,3 @@ class Connection:
             if not self.service.accepted:
                 self.fail(1002)
         self._arm()
-
-
-class WebSocketEnd:
-    """A session's WebSocket, or the one that probes: implements ``Receiver``."""
-
-    __slots__ = ("_connection", "_paused", "link", "on_lost")
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._paused = False
-        self.link: Link | None = None
-        self.on_lost: Callable[[WebSocketEnd], None] | None = None
-
-    def opened(self, link: Link) -> None:
-        """The WebSocket is accepted; ``link`` is this object's."""
-        self.link = link
-        link.stop_keepalive()  # Engine.IO has a heartbeat of its own
-        if not self._connection.uses(self):
-            link.close(1002)
-            return
-        if self._connection.engine.state is State.WEBSOCKET:
-            self.take_over()
-
-    def write(self, packet: Message) -> None:
-        """Write a packet past the session's queue."""
-        assert self.link is not None
-        self.link.write(Encoded(packet))
-
-    def take_over(self) -> None:
-        """The session's queue, and all it sends, goes here from now on."""
-        assert self.link is not None
-        self._connection.sender.attach(self.link)
-        if self._paused:
-            self._connection.sender.pause()
-
-    def end(self, code: int) -> None:
-        """Close it; a client that was lost needs no closing handshake."""
-        if self.link is not None:
-            if code == 1006:
-                self.link.abort()
-            else:
-                self.link.close(code)
-
-    # -- Receiver
-
-    def messages_received(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            if self._connection.uses(self):
-                self._connection.engine.websocket_received(message)
-
-    def close_received(self, code: int, reason: str) -> None:
-        assert self.link is not None
-        self.lost(code)
-        self.link.close(code)
-
-    def writing_paused(self) -> None:
-        self._paused = True
-        if self._is_active():
-            self._connection.sender.pause()
-
-    def writing_resumed(self) -> None:
-        self._paused = False
-        if self._is_active():
-            self._connection.sender.resume()
-
-    def lost(self, code: int) -> None:
-        if self._connection.uses(self):
-            self._connection.websocket_lost(code)
-        if self.on_lost is not None:
-            self.on_lost(self)
-
-    def _is_active(self) -> bool:
-        return self._connection.uses(self) and self._connection.engine.state is State.WEBSOCKET

@@ -14,11 +14,15 @@ from wsgw.sender import Sender
 from wsgw.sockets import Request
 from wsgw.transports.asgi import Event, Receive, Send
 from wsgw.transports.links import open_link, refuse, run_link
-from wsgw.transports.socketio.connection import Connection, Service, WebSocketEnd
+from wsgw.transports.socketio.connection import Connection, Service
 from wsgw.transports.socketio.http import ClientGone, Cors, Headers, read_body, request_of, respond, wait_gone
+from wsgw.transports.socketio.websocket import WebSocketEnd
 from wsgw.wire import engineio
 from wsgw.wire.engine import Timing
 from wsgw.wire.engineio import Refusal, Refused
+
+#: Longest that a POST waits for ``Connection.release``; then it is answered all the same.
+MAX_HOLD_SECONDS = 30.0
 
 _TEXT = "text/plain; charset=UTF-8"
 _JSON = "application/json"
@@ -65,10 +69,6 @@ class EngineIOServer:
         self._active = 0  # requests and handshakes
         self._websockets: set[WebSocketEnd] = set()
         self._all_gone: asyncio.Event | None = None
-
-    def __len__(self) -> int:
-        """Sessions that are open."""
-        return len(self._connections)
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         """Serve one HTTP request or one WebSocket."""
@@ -146,19 +146,26 @@ class EngineIOServer:
     async def _post(self, connection: Connection, receive: Receive, send: Send, headers: Headers) -> None:
         options = self._options
         limit = max(options.announced_max_payload_bytes, options.max_packet_bytes())
+        engine = connection.engine
         connection.post_started()
         try:
-            body = await read_body(receive, limit)
-        except Refused:
-            connection.engine.post_failed(1009)
-            raise
+            try:
+                packets = engineio.decode_payload(await read_body(receive, limit))
+            except Refused:
+                engine.post_failed(1009)
+                raise
+            deadline = asyncio.get_running_loop().time() + MAX_HOLD_SECONDS
+            while engine.post_received(packets):
+                await asyncio.sleep(0)
+                await connection.wait_released(deadline)
+            await connection.wait_released(deadline)
         except ClientGone:
-            connection.engine.post_failed(1006)
+            engine.post_failed(1006)
             return
         except asyncio.CancelledError:
-            connection.engine.post_failed(1006)
+            engine.post_failed(1006)
             raise
-        connection.engine.post_received(body)
+        engine.post_answered()
         await respond(send, 200, b"ok", "text/html", headers)
 
     # -- WebSocket

@@ -39,11 +39,13 @@ class SocketIOServer(EngineIOServer):
 class _SocketService:
     """The sockets of one session, and the tasks in which they connect: ``Service`` and ``sockets.Port``."""
 
-    __slots__ = ("_connection", "_namespaces", "_sockets", "_tasks", "close", "fail", "message_received")
+    __slots__ = ("_namespaces", "_sockets", "_tasks", "close", "fail", "hold", "message_received", "release")
 
     def __init__(self, connection: Connection, namespaces: Mapping[str, Namespace], options: Options) -> None:
         self.close = connection.close
         self.fail = connection.fail
+        self.hold = connection.hold
+        self.release = connection.release
         self._namespaces = namespaces
         self._sockets = Sockets(self, connection.sender, connection.request, namespaces, options.max_packet_bytes)
         self.message_received = self._sockets.message_received

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,8 +16,8 @@ from wsgw.outbox import OutboxTotals, Overflow
 from wsgw.publication import Batch, Encoded
 from wsgw.sender import Sender
 from wsgw.sockets import Request
-from wsgw.transports.socketio import Connection, EngineIOServer, Options
-from wsgw.transports.socketio.connection import WebSocketEnd
+from wsgw.transports.socketio import Connection, EngineIOServer, Options, engineio
+from wsgw.transports.socketio.websocket import WebSocketEnd
 
 from .conftest import until
 
@@ -33,9 +34,11 @@ class Service:
         self.connection = connection
         self.messages: list[str | bytes] = []
         self.code: int | None = None
+        self.on_message: Callable[[], None] = lambda: None
 
     def message_received(self, data: str | bytes) -> None:
         self.messages.append(data)
+        self.on_message()
 
     def closed(self, code: int) -> None:
         self.code = code
@@ -49,6 +52,7 @@ class FakeLink:
         self.written: list[bytes] = []
         self.full_after = full_after
         self.ended: int | None = None
+        self.reading = True
 
     def write(self, item: Encoded) -> None:
         self.written += [message.data for message in item.messages]
@@ -68,9 +72,11 @@ class FakeLink:
     def abort(self) -> None:
         self.ended = 1006
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.reading = False
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def stop_keepalive(self) -> None: ...
 
@@ -134,6 +140,92 @@ async def test_a_cancelled_request_ends_its_session(method: str) -> None:
     assert await endpoint.server.wait_gone(1.0)
 
 
+async def test_others_get_a_turn_while_a_post_is_taken() -> None:
+    endpoint = Endpoint()
+    connection = endpoint.open(websocket=False)
+    body = b"\x1e".join([b"4"] * 400)
+    request = asyncio.ensure_future(endpoint.call(polling(connection, "POST"), {"type": "http.request", "body": body}))
+    seen = set()
+    while not request.done():
+        seen.add(len(endpoint.services[0].messages))
+        await asyncio.sleep(0)
+    assert {0, 100, 200, 300, 400} <= seen
+    connection.fail(1001)
+
+
+class TestHold:
+    async def test_the_answer_to_a_post_waits(self) -> None:
+        endpoint = Endpoint()
+        connection = endpoint.open(websocket=False)
+        endpoint.services[0].on_message = connection.hold
+        body = b"\x1e".join([b"4"] * 400)
+        request = asyncio.ensure_future(
+            endpoint.call(polling(connection, "POST"), {"type": "http.request", "body": body})
+        )
+        for count in (100, 200, 300, 400):
+            await until(lambda: len(endpoint.services[0].messages) == count)  # noqa: B023  # awaited in the loop
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert len(endpoint.services[0].messages) == count
+            assert not request.done()
+            connection.release()
+        await request
+        assert endpoint.sent[0]["status"] == 200
+        connection.fail(1001)
+
+    async def test_but_not_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(engineio, "MAX_HOLD_SECONDS", 0.05)
+        endpoint = Endpoint()
+        connection = endpoint.open(websocket=False)
+        connection.hold()
+        await endpoint.call(polling(connection, "POST"), {"type": "http.request", "body": b"4a\x1e4b"})
+        assert endpoint.sent[0]["status"] == 200
+        assert endpoint.services[0].messages == ["a", "b"]
+        connection.fail(1001)
+
+    async def test_and_not_when_the_session_ends(self) -> None:
+        endpoint = Endpoint()
+        connection = endpoint.open(websocket=False)
+        connection.hold()
+        body = {"type": "http.request", "body": b"4a"}
+        request = asyncio.ensure_future(endpoint.call(polling(connection, "POST"), body))
+        await until(lambda: endpoint.services[0].messages)
+        connection.fail(4008)
+        await request
+        assert await endpoint.server.wait_gone(1.0)
+        connection.hold()
+        connection.release()
+
+    async def test_a_websocket_is_not_read(self) -> None:
+        endpoint = Endpoint()
+        connection = endpoint.open(websocket=True)
+        connection.hold()  # before there is a link
+        end = connection.use(WebSocketEnd(connection))
+        link = FakeLink(end)
+        end.opened(link)
+        assert not link.reading
+        connection.release()
+        assert link.reading
+        connection.hold()
+        connection.hold()
+        assert not link.reading
+        connection.fail(1001)
+        assert link.reading
+
+    async def test_nor_one_that_takes_over(self) -> None:
+        endpoint = Endpoint()
+        connection = endpoint.open(websocket=False)
+        connection.hold()
+        end = connection.websocket_opened()
+        link = FakeLink(end)
+        end.opened(link)
+        end.messages_received([Message(True, b"2probe")])
+        assert link.reading  # a probe is no message
+        end.messages_received([Message(True, b"5")])
+        assert not link.reading
+        connection.fail(1001)
+
+
 async def test_a_websocket_that_is_gone_before_its_turn() -> None:
     endpoint = Endpoint()
     await endpoint.call(WEBSOCKET, {"type": "websocket.disconnect", "code": 1006})
@@ -145,27 +237,13 @@ async def test_a_websocket_that_is_gone_at_its_accept() -> None:
     with pytest.raises(ConnectionResetError):
         await endpoint.call(WEBSOCKET, {"type": "websocket.connect"}, ConnectionResetError())
     assert endpoint.services[0].code == 1006
-    assert len(endpoint.server) == 0
+    assert not endpoint.server._connections
 
 
 async def test_a_refused_websocket_where_asgi_has_no_way_to_say_why() -> None:
     endpoint = Endpoint()
     await endpoint.call({**WEBSOCKET, "query_string": b""}, {"type": "websocket.connect"})
     assert endpoint.sent == [{"type": "websocket.close", "code": 1008}]
-
-
-async def test_messages_before_the_link_wait_for_it() -> None:
-    endpoint = Endpoint()
-    connection = endpoint.open(websocket=True)
-    connection.send(Message(True, b"0{}"))
-    end = connection.use(WebSocketEnd(connection))
-    end.messages_received([Message(True, b"4early")])
-    assert endpoint.services[0].messages == []
-    link = FakeLink(end)
-    end.opened(link)
-    assert endpoint.services[0].messages == ["early"]
-    assert link.written == [b"0{}"]
-    connection.fail(1001)
 
 
 async def test_a_link_that_comes_too_late_is_closed() -> None:

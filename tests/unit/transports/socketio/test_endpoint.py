@@ -28,7 +28,7 @@ class TestHandshake:
         assert answer.text == (
             f'0{{"sid":"{sid}","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}'
         )
-        assert len(board.server) == 1
+        assert len(board.server._connections) == 1
 
     @pytest.mark.parametrize(
         ("method", "query", "code", "reason"),
@@ -53,7 +53,7 @@ class TestHandshake:
         assert answer.status_code == 400
         assert answer.headers["content-type"] == "application/json"
         assert answer.json()["code"] == code
-        assert len(board.server) == 0
+        assert not board.server._connections
         if reason is not None:
             assert board.metrics.value("wsgw_rejected_total", reason=reason) == 1
 
@@ -184,7 +184,7 @@ class TestPolling:
         await until(lambda: next(iter(board.server._connections.values())).engine.polled)
         poll.cancel()
         await until(lambda: board.handlers[0].code == 1006)
-        assert len(board.server) == 0
+        assert not board.server._connections
 
     async def test_a_post_that_is_given_up_closes(self, board: Board, http: httpx.AsyncClient) -> None:
         session = await Polling.open(http)
@@ -209,7 +209,7 @@ class TestPolling:
         assert (await session.post("41\x1e1")).text == "ok"
         assert (await poll).text == "6"
         assert board.handlers[0].code == 1000
-        assert len(board.server) == 0
+        assert not board.server._connections
 
     async def test_the_application_closes(self, board: Board, http: httpx.AsyncClient) -> None:
         session = await Polling.open(http)
@@ -233,7 +233,7 @@ class TestTime:
             with pytest.raises(ConnectionClosed):
                 await ws.recv()
             await until(lambda: [handler.code for handler in board.handlers] == [1006, 1006])
-            assert len(board.server) == 0
+            assert not board.server._connections
 
     async def test_no_connect_in_time(self) -> None:
         async with (

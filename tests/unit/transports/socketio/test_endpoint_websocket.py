@@ -91,7 +91,7 @@ class TestWebSocket:
             assert "ZeroDivisionError" in caplog.text
             await ws.send('40{"wait":1}')
             await until(lambda: len(board.auths) == 3)
-        await until(lambda: len(board.server) == 0)
+        await until(lambda: not board.server._connections)
         assert board.handlers == []
 
     async def test_a_client_that_does_not_read_costs_bounded_memory(self, board: Board) -> None:
