@@ -3,8 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,7 @@ from nats.aio.msg import Msg
 from wsgw.cli.producer import message_from
 from wsgw.errors import ConfigError
 
-NOTES = '{"notes":"Some text..."}'
-STOPPED = ["info: App starts the shutdown process...", "info: Shutdown process successfully finished"]
-NATS_STOPPED = [STOPPED[0], "info: pdms: Shutting down", STOPPED[1]]
-
-
-@asynccontextmanager
-async def heard(url: str, subject: str = ">") -> AsyncIterator[list[tuple[str, bytes]]]:
-    """What NATS brings on ``subject`` until the block ends, inboxes apart."""
-    messages: list[tuple[str, bytes]] = []
-    connection = await nats.connect(url)
-
-    async def on_message(message: Msg) -> None:
-        if not message.subject.startswith("_INBOX"):
-            messages.append((message.subject, message.data))
-
-    await connection.subscribe(subject, cb=on_message)
-    await connection.flush()
-    yield messages
-    # everything published before this is here when it returns
-    await connection.drain()
+from .wanted import NATS_STOPPED, NOTES, heard
 
 
 @pytest.mark.parametrize(

@@ -9,33 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
-from nats.aio.msg import Msg
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.utils import accept_key
 
-NOTES = '{"notes":"Some text..."}'
-STOPPED = ["info: App starts the shutdown process...", "info: Shutdown process successfully finished"]
-NATS_STOPPED = [STOPPED[0], "info: pdms: Shutting down", STOPPED[1]]
-
-
-@asynccontextmanager
-async def heard(url: str, subject: str = ">") -> AsyncIterator[list[tuple[str, bytes]]]:
-    """What NATS brings on ``subject`` until the block ends, inboxes apart."""
-    messages: list[tuple[str, bytes]] = []
-    connection = await nats.connect(url)
-
-    async def on_message(message: Msg) -> None:
-        if not message.subject.startswith("_INBOX"):
-            messages.append((message.subject, message.data))
-
-    await connection.subscribe(subject, cb=on_message)
-    await connection.flush()
-    yield messages
-    # everything published before this is here when it returns
-    await connection.drain()
-
+from .wanted import NOTES, STOPPED
 
 # ---- plain WebSocket
 
