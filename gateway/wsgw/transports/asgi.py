@@ -19,6 +19,12 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
 
+def message_of(event: Event) -> Message:
+    """The message of a ``websocket.receive`` event (ASGI's WebSocket specification)."""
+    text = event.get("text")
+    return Message(False, event.get("bytes") or b"") if text is None else Message(True, text.encode())
+
+
 class AsgiLink:
     """See the module. ``run`` is the connection's whole life; its two tasks end with it."""
 
@@ -102,8 +108,7 @@ class AsgiLink:
                 return
             if self._close is not None:
                 continue
-            text = event.get("text")
-            message = Message(False, event.get("bytes") or b"") if text is None else Message(True, text.encode())
+            message = message_of(event)
             if len(message.data) > self._max_message_bytes:
                 self.close(1009, f"a message has at most {self._max_message_bytes} bytes here")
             else:

@@ -24,6 +24,7 @@ from websockets.protocol import State
 from wsgw.frames import Message, is_utf8, truncated
 from wsgw.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
 from wsgw.publication import Batch, Encoded
+from wsgw.transports.asgi import Event, message_of
 from wsgw.wire.clientframes import ClientFrames
 
 EXTENSION = "wsgw.direct"
@@ -92,9 +93,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         while not self.queue.empty():
             event = self.queue.get_nowait()
             if event["type"] == "websocket.receive" and not self.close_sent:
-                text = event.get("text")
-                message = Message(False, event["bytes"] or b"") if text is None else Message(True, text.encode())
-                receiver.messages_received((message,))
+                receiver.messages_received((message_of(cast("Event", event)),))
         if self.read_paused and not self._reading_paused and not self.transport.is_closing():
             self.transport.resume_reading()
         self.read_paused = False

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from wsgw import __version__
 from wsgw.errors import BAD_REQUEST, TOO_LARGE, GatewayError
+from wsgw.frames import is_utf8
 from wsgw.gateway import Gateway, gateway_of
 
 TRANSPORT = "http"
@@ -144,7 +145,7 @@ async def _publish(gateway: Gateway, channel: str, payload: bytes) -> Response:
 
 async def _request(gateway: Gateway, channel: str, payload: bytes) -> Response:
     reply = await _unless_stopped(gateway, gateway.request(channel, payload))
-    media_type = "application/octet-stream" if _is_binary(reply) else "text/plain; charset=utf-8"
+    media_type = "text/plain; charset=utf-8" if is_utf8(reply) else "application/octet-stream"
     return Response(reply, headers=_CORS, media_type=media_type)
 
 
@@ -172,11 +173,3 @@ async def _body(request: Request, chunks: AsyncIterator[bytes], limit: int) -> b
     except ClientDisconnect:
         raise GatewayError(BAD_REQUEST, "the client went away before its body was complete") from None
     return b"".join(body)
-
-
-def _is_binary(reply: bytes) -> bool:
-    try:
-        reply.decode()
-    except UnicodeDecodeError:
-        return True
-    return False
