@@ -55,10 +55,14 @@ class _Worker:
         self._reached: Counter[int] = Counter()
         self._phase = 0
         self._closing = False
+        self._writing: set[int] = set()  # clients that are watched for room to write
+        self._rest = 0.0
 
     def loop(self) -> None:
         pipe_fd = self._pipe.fileno()
         while True:
+            if self._rest:
+                time.sleep(self._rest)
             for fd, events in self._epoll.poll():
                 if fd == pipe_fd:
                     name, arguments = self._pipe.recv()
@@ -87,7 +91,8 @@ class _Worker:
         self._watch(client, fd)
 
     def _watch(self, client: Client, fd: int) -> None:
-        if fd in self._clients:
+        if fd in self._clients and bool(client.unsent) != (fd in self._writing):
+            self._writing ^= {fd}
             self._epoll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if client.unsent else 0))
 
     def _progress(self, client: Client, fd: int) -> None:
@@ -110,6 +115,7 @@ class _Worker:
             raise ClientError(f"client {client.index}: the server closed the connection, code {client.close_code}")
         self._epoll.unregister(fd)
         del self._clients[fd]
+        self._writing.discard(fd)
         client.socket.close()
         if not self._clients:
             codes = Counter(client.close_code for client in self._all)
@@ -135,6 +141,7 @@ class _Worker:
             self._all.append(client)
             self._clients[fd] = client
             self._opening.add(fd)
+            self._writing.add(fd)
             self._epoll.register(fd, select.EPOLLIN | select.EPOLLOUT)
 
     def _do_stall(self) -> None:
@@ -146,18 +153,22 @@ class _Worker:
             del self._clients[fd]
         self._pipe.send(("stalled", len(stalled)))
 
-    def _do_count(self, size: int, messages: int, acks: bool) -> None:
-        self._reached.clear()
-        self._phase += 1
+    def _do_count(self, size: int, messages: int, acks: bool, rest: float = 0) -> None:
+        """With ``rest`` look for messages only so often, in seconds: then no server has to wake this process."""
+        self._begin_phase(rest)
         for client in self._clients.values():
             wire = client.wire
             client.count(wire.ack(0) if acks else wire.delivery(client.channel, payload(0, size)), messages)
 
     def _do_check(self, size: int, first: int, messages: int, acks: bool, clock: bool) -> None:
-        self._reached.clear()
-        self._phase += 1
+        self._begin_phase(0)
         for client in self._clients.values():
             client.check(size, first, messages, acks=acks, clock=clock)
+
+    def _begin_phase(self, rest: float) -> None:
+        self._reached.clear()
+        self._phase += 1
+        self._rest = rest
 
     def _do_send(self, size: int, messages: int, acks: bool) -> None:
         """Every client publishes one round, all the same bytes."""

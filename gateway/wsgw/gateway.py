@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 from wsgw.bridge import Bridge, BridgeState
@@ -84,8 +86,8 @@ class Gateway:
         self.metrics = metrics
         self.channels = ChannelTable(settings.channel_table())
         self.totals = OutboxTotals()
-        self.hub = Hub(metrics, loop.call_soon, loop.time)
         self.broker = make_broker(settings, metrics)
+        self.hub = Hub(metrics, self.broker.turn, loop.time, self.broker)
         self._bridges = {channel.name: self._bridge(channel) for channel in self.channels.inbound()}
         self._publishers: dict[tuple[str, str], Publisher] = {}
         self._clients: set[Drainable] = set()
@@ -95,6 +97,8 @@ class Gateway:
         self._drain_until = 0.0
         self._stopped: asyncio.Future[None] = loop.create_future()
         self._clock = loop.time
+        #: whether a name is, or matches, a request channel
+        self.answers = lru_cache(MAX_PUBLISHERS)(self._answers)
         self._make_series()
 
     # -- life
@@ -111,7 +115,7 @@ class Gateway:
         if not self.draining:
             self.draining = True
             self._drain_until = self._clock() + self.settings.drain_seconds
-        self.hub.flush()
+        self.hub.flush(math.inf)
 
     def seconds_left(self, share: float = 1.0) -> float:
         """What is left of the first ``share`` (up to 1) of the ``drain_seconds`` that ``begin_drain`` started."""
@@ -245,6 +249,9 @@ class Gateway:
         if channel.is_pattern:
             return PatternBridge(channel, self.broker, self.hub, self.settings.max_subjects)
         return Bridge(channel, self.broker, self.hub)
+
+    def _answers(self, name: str) -> bool:
+        return any(channel.direction is Direction.REQUEST for channel in self.channels.candidates(name))
 
     def _label(self, name: str) -> str:
         """The configured name to count ``name`` under, empty where there is none."""

@@ -1,115 +1,49 @@
 """The table of subscriptions, and the fan-out of publications to them.
 
-Synchronous, and knows neither NATS nor sockets: it calls the encoders and senders it was given. What arrives within
-one loop tick is encoded once per wire, kept, and handed to every subscriber as one batch when the tick ends.
+Synchronous, and knows neither NATS nor sockets: it calls the encoders and senders it was given. What arrives in one
+turn is encoded once per wire, kept, and handed to every subscriber as one batch when the turn ends. A fan-out that
+takes long goes on in later ticks, so that others get theirs; meanwhile nothing more is read from NATS.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
 
 from wsgw.channels import Channel
+from wsgw.group import Group
 from wsgw.metrics import Metrics
-from wsgw.publication import Batch, Encoded, Publication, Wire
+from wsgw.publication import Publication, Wire
 from wsgw.sender import Sender
+from wsgw.turn import Turn
 
-log = logging.getLogger("wsgw.hub")
-
-#: A group is flushed before the tick ends once this many bytes wait in it.
-BATCH_BYTES = 256 * 1024
+#: Longest that subscribers are served in one tick.
+SLICE_SECONDS = 0.01
 
 
-class _Group:
-    """The subscribers of one name that share a wire."""
+class Source(Protocol):
+    """Where publications come from."""
 
-    __slots__ = (
-        "_bytes",
-        "_deliveries",
-        "_flushing",
-        "_hub",
-        "_latency",
-        "_members",
-        "channel",
-        "first_at",
-        "pending",
-        "size",
-        "wire",
-    )
+    def hold(self) -> None:
+        """Bring none until ``release``; what was read already may still come."""
 
-    def __init__(self, hub: Hub, channel: Channel, wire: Wire) -> None:
-        metrics = hub.metrics
-        self._hub = hub
-        self._members: dict[Sender, None] = {}
-        self._flushing = False
-        self._deliveries = metrics.deliveries.labels(channel.name, wire.transport)
-        self._bytes = metrics.delivered_bytes.labels(channel.name)
-        self._latency = metrics.delivery_latency_seconds.labels(channel.name)
-        self.channel = channel
-        self.wire = wire
-        self.pending: list[Encoded] = []
-        self.size = 0
-        self.first_at = 0.0
-
-    def add(self, name: str, publication: Publication) -> None:
-        item = self.wire.encode(name, publication)
-        if not self.pending:
-            self.first_at = publication.received_at
-            self._hub.schedule(self)
-        self.pending.append(item)
-        self.size += item.size
-        if self.size >= BATCH_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self.pending:
-            return
-        items, size = self.pending, self.size
-        self.pending, self.size = [], 0
-        batch = Batch(self.channel, items)
-        written = 0
-        self._flushing = True
-        for sender in self._members:
-            try:
-                if sender.offer(batch):
-                    written += 1
-            except Exception:  # one client's fault is not another's
-                log.exception("channel %s: writing to a client failed", self.channel.name)
-        self._flushing = False
-        if written:
-            self._deliveries.inc(written * len(items))
-            self._bytes.inc(written * size)
-            self._latency.observe(self._hub.clock() - self.first_at)
-
-    def join(self, sender: Sender) -> None:
-        self.flush()  # what came before the subscription is not for it
-        self._own_members()[sender] = None
-
-    def leave(self, sender: Sender) -> None:
-        self.flush()
-        del self._own_members()[sender]
-
-    def _own_members(self) -> dict[Sender, None]:
-        """The members, to be changed: a copy while ``flush`` iterates over them."""
-        if self._flushing:
-            self._members = dict(self._members)
-        return self._members
-
-    def __len__(self) -> int:
-        return len(self._members)
+    def release(self) -> None:
+        """Undo ``hold``."""
 
 
 class Hub:
-    """``call_soon(callback)`` runs a callback at the end of the tick; ``clock()`` is the loop's time in seconds."""
+    """``turn`` says when to hand on, ``clock()`` is the loop's time in seconds; ``source`` is held while we lag."""
 
-    def __init__(
-        self, metrics: Metrics, call_soon: Callable[[Callable[[], None]], object], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, metrics: Metrics, turn: Turn, clock: Callable[[], float], source: Source) -> None:
         self.metrics = metrics
-        self.clock = clock
-        self._call_soon = call_soon
-        self._groups: dict[str, list[_Group]] = {}
-        self._dirty: list[_Group] = []
+        self._turn = turn
+        self._clock = clock
+        self._source = source
+        self._holding = False
+        self._groups: dict[str, list[Group]] = {}
+        self._dirty: deque[Group] = deque()  # while there are any, a flush is on its way
+        metrics.on_read.append(self._report)
 
     def subscribe(self, channel: Channel, name: str, wire: Wire, sender: Sender) -> None:
         """From now on ``sender`` gets publications to ``name``, which is ``channel``'s name or matches it.
@@ -121,18 +55,19 @@ class Hub:
             groups = self._groups[name] = []
         group = next((group for group in groups if group.wire is wire), None)
         if group is None:
-            group = _Group(self, channel, wire)
+            group = Group(channel, wire, self.metrics, self._clock, self._schedule)
             groups.append(group)
         group.join(sender)
         self.metrics.subscriptions.labels(channel.name).inc()
 
     def unsubscribe(self, name: str, wire: Wire, sender: Sender) -> None:
-        """End a subscription made by ``subscribe`` with the same arguments."""
+        """End a subscription made by ``subscribe`` with the same arguments; what came before it still goes out."""
         groups = self._groups[name]
         group = next(group for group in groups if group.wire is wire)
         group.leave(sender)
         self.metrics.subscriptions.labels(group.channel.name).dec()
         if not group:
+            group.report()
             groups.remove(group)
         if not groups:
             del self._groups[name]
@@ -146,15 +81,36 @@ class Hub:
         """Whether anybody subscribes to ``name``."""
         return name in self._groups
 
-    def flush(self) -> None:
-        """Hand everything kept to the subscribers now."""
-        dirty: Sequence[_Group] = self._dirty
-        self._dirty = []
-        for group in dirty:
-            group.flush()
+    def flush(self, seconds: float = SLICE_SECONDS) -> None:
+        """Hand what is kept to the subscribers, for about ``seconds``; what is left then follows in the next ticks."""
+        dirty = self._dirty
+        until = self._clock() + seconds
+        while dirty:
+            group = dirty.popleft()
+            if group.flush(until):
+                group.scheduled = False
+            else:
+                dirty.append(group)
+            if self._clock() >= until:
+                break
+        if dirty:
+            if not self._holding:
+                self._holding = True
+                self._source.hold()
+            self._turn.call_later(self.flush)
+        elif self._holding:
+            self._holding = False
+            self._source.release()
 
-    def schedule(self, group: _Group) -> None:
-        """Flush ``group`` when the tick ends."""
+    # -- inside
+
+    def _schedule(self, group: Group) -> None:
         if not self._dirty:
-            self._call_soon(self.flush)
+            self._turn.call_soon(self.flush)
+        group.scheduled = True
         self._dirty.append(group)
+
+    def _report(self) -> None:
+        for groups in self._groups.values():
+            for group in groups:
+                group.report()

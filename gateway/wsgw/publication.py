@@ -7,6 +7,7 @@ sessions. The ``Encoded`` of one loop tick make a ``Batch``, whose bytes are joi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol
 
 from wsgw.channels import Channel
@@ -60,22 +61,19 @@ class Encoded:
 
 
 class Batch:
-    """What one subscription set got in one loop tick: ``items`` of one ``channel`` in order, never empty."""
-
-    __slots__ = ("_frames", "channel", "items")
+    """What one subscription set got in one turn: ``items`` of one ``channel`` in order."""
 
     def __init__(self, channel: Channel, items: Sequence[Encoded]) -> None:
         self.channel = channel
         self.items = items
-        self._frames: bytes | None = None
+        #: bytes of all messages, framing not counted
+        self.size = sum([item.size for item in items])
 
-    @property
+    @cached_property
     def frames(self) -> bytes:
         """All items as WebSocket frames, joined; made once and shared by every session."""
-        if self._frames is None:
-            items = self.items
-            self._frames = items[0].frames if len(items) == 1 else b"".join([item.frames for item in items])
-        return self._frames
+        items = self.items
+        return items[0].frames if len(items) == 1 else b"".join([item.frames for item in items])
 
 
 class Wire(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from wsgw.broker.broker import Broker
 from wsgw.broker.fences import Outcome
-from wsgw.channels import Channel
+from wsgw.channels import Channel, too_large
 from wsgw.errors import GatewayError
 from wsgw.metrics import Metrics
 
@@ -32,6 +32,14 @@ class Publisher:
         self._accepted = metrics.published_messages.labels(channel.name, transport)
         self._seconds = metrics.publish_seconds.labels(channel.name)
         self._errors = metrics.publish_errors
+
+    def check(self, payload: bytes) -> None:
+        """Raises GatewayError (too_large), and counts it, when NATS would not take ``payload``."""
+        most = self._broker.max_payload_bytes
+        if len(payload) > most:
+            error = too_large(len(payload), most)
+            self._errors.labels(self._label, error.kind.name).inc()
+            raise error
 
     def publish(self, payloads: Sequence[bytes], outcome: Outcome) -> None:
         """Publish ``payloads`` in order; ``outcome`` is told once for all of them (see ``Broker.publish``)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from wsgw.channels import Channel
 from wsgw.link import Link
@@ -62,6 +62,15 @@ class Sender:
             self._queue().put_control(item)
             if self.on_queued is not None:
                 self.on_queued()
+
+    def send_all(self, items: Sequence[Encoded]) -> None:
+        """As ``send`` for each of ``items``, in one write where the link takes it."""
+        if self._clear and items:
+            joined = Encoded(*[message for item in items for message in item.messages])
+            self._link.write(joined)  # type: ignore[union-attr]
+            return
+        for item in items:
+            self.send(item)
 
     def attach(self, link: Link) -> None:
         """From now on write to ``link``, first what waits."""

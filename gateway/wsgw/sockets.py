@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ParamSpec, Protocol
 
 from wsgw.errors import INTERNAL, SLOW_CONSUMER
 from wsgw.outbox import Overflow
@@ -22,6 +22,8 @@ from wsgw.wire.socketio import Decoder, Packet, ProtocolError
 
 #: Most events of one socket that wait for the client's ack; more mean that it does not answer.
 MAX_PENDING_ACKS = 1024
+
+P = ParamSpec("P")
 
 _PROTOCOL_ERROR = 1002
 _log = logging.getLogger(__name__)
@@ -38,12 +40,6 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     client: str
-
-
-class Ack(Protocol):
-    """Answers one event of the client; later if need be. A second call, or one after the end, does nothing."""
-
-    def __call__(self, *args: Argument) -> None: ...
 
 
 class Handler(Protocol):
@@ -126,6 +122,12 @@ class Socket:
             self._acks[id] = ack
         self._sockets.send(socketio.encode_event(self.namespace, id, name, args))
 
+    def answer(self, acks: Iterable[Ack], *args: Argument) -> None:
+        """Call each of ``acks``, all of this socket, with ``args``; many cost little more than one."""
+        ids = [ack.id for ack in acks if ack.claim()]
+        if self._sockets.has(self):
+            self._sockets.send_all(socketio.encode_acks(self.namespace, ids, args))
+
     def disconnect(self) -> None:
         """Take the client out of the namespace; its connection and other namespaces stay."""
         if self._sockets.has(self):
@@ -149,10 +151,9 @@ class Socket:
         """Undo ``hold``."""
         self._sockets.release(self)
 
-    def acked(self, id: int, args: list[Argument]) -> Callable[[], None] | None:
+    def acked(self, id: int) -> Callable[[list[Argument]], None] | None:
         """The client answered the event ``id``: what to call, None where nothing waits for it."""
-        ack = self._acks.pop(id, None)
-        return None if ack is None else lambda: ack(args)
+        return self._acks.pop(id, None)
 
 
 class Sockets:
@@ -183,8 +184,12 @@ class Sockets:
 
     def send(self, item: Encoded) -> None:
         """Send a packet; a client that lets them pile up is closed."""
+        self.send_all((item,))
+
+    def send_all(self, items: Sequence[Encoded]) -> None:
+        """Send packets; see ``send``."""
         try:
-            self.sender.send(item)
+            self.sender.send_all(items)
         except Overflow:
             self.port.fail(SLOW_CONSUMER.close_code)
 
@@ -213,7 +218,7 @@ class Sockets:
     def accept(self, socket: Socket, handler: Handler) -> None:
         """``Namespace.connect`` returned ``handler``."""
         if not self.has(socket):  # it left meanwhile
-            self._call(lambda: handler.disconnected(1006))
+            self._call(handler.disconnected, 1006)
             return
         socket.handler = handler
         self.accepted = True
@@ -252,14 +257,13 @@ class Sockets:
         elif socket.handler is None:
             raise ProtocolError("an event before CONNECT was answered")
         elif packet.type == socketio.EVENT:
-            ack = None if packet.id is None else _EventAck(self, socket, packet.id)
-            handler = socket.handler
-            self._call(lambda: handler.event(packet.name, packet.args, ack))
+            ack = None if packet.id is None else Ack(socket, packet.id)
+            self._call(socket.handler.event, packet.name, packet.args, ack)
         else:
             assert packet.id is not None
-            answered = socket.acked(packet.id, packet.args)
+            answered = socket.acked(packet.id)
             if answered is not None:
-                self._call(answered)
+                self._call(answered, packet.args)
 
     def _connect(self, packet: Packet) -> None:
         if packet.namespace not in self._namespaces:
@@ -276,25 +280,30 @@ class Sockets:
         self.release(socket)
         handler, socket.handler = socket.handler, None
         if handler is not None:
-            self._call(lambda: handler.disconnected(code))
+            self._call(handler.disconnected, code)
 
-    def _call(self, function: Callable[[], None]) -> None:
+    def _call(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            function()
+            function(*args, **kwargs)
         except Exception:
             _log.exception("a Socket.IO handler failed")
             self.port.fail(INTERNAL.close_code)
 
 
-class _EventAck:
-    __slots__ = ("_id", "_socket", "_sockets")
+class Ack:
+    """Answers one event of the client; later if need be. A second call, or one after the end, does nothing."""
 
-    def __init__(self, sockets: Sockets, socket: Socket, id: int) -> None:
-        self._sockets: Sockets | None = sockets
+    __slots__ = ("_answered", "_socket", "id")
+
+    def __init__(self, socket: Socket, id: int) -> None:
+        self.id = id
         self._socket = socket
-        self._id = id
+        self._answered = False
 
     def __call__(self, *args: Argument) -> None:
-        sockets, self._sockets = self._sockets, None
-        if sockets is not None and sockets.has(self._socket):
-            sockets.send(socketio.encode_ack(self._socket.namespace, self._id, args))
+        self._socket.answer([self], *args)
+
+    def claim(self) -> bool:
+        """Whether the answer is still to be given; then it counts as given."""
+        answered, self._answered = self._answered, True
+        return not answered

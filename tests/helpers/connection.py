@@ -9,6 +9,7 @@ from helpers.waiting import DEADLINE_SECONDS
 from wsgw.broker.connection import Connection
 from wsgw.broker.subscription import Credentials, Subscription
 from wsgw.errors import GatewayError, Kind
+from wsgw.turn import Turn
 
 
 class Opened:
@@ -22,7 +23,7 @@ class Opened:
         self.settled += 1
 
     async def __call__(self, url: str, credentials: Credentials | None = None) -> Connection:
-        connection = Connection(self._settled)
+        connection = Connection(self._settled, Turn(asyncio.get_running_loop().call_soon))
         await connection.open(url, credentials or Credentials(), "test", 5)
         self.connections.append(connection)
         return connection

@@ -44,9 +44,9 @@ class Stack:
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.metrics = Metrics()
-        self.hub = Hub(self.metrics, loop.call_soon, loop.time)
         self.wire = PlainWire()
         self.broker = Broker([], self.metrics)
+        self.hub = Hub(self.metrics, self.broker.turn, loop.time, self.broker)
         self._bridges: list[Bridge] = []
 
     async def connect(self, url: str, *, wait: bool = True) -> None:

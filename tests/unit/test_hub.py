@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 
 from wsgw.channels import Channel, Direction
 from wsgw.frames import Message
-from wsgw.hub import BATCH_BYTES, Hub
+from wsgw.group import BATCH_BYTES, LOOK_EVERY
+from wsgw.hub import SLICE_SECONDS, Hub
 from wsgw.metrics import Metrics
 from wsgw.outbox import OutboxTotals
 from wsgw.publication import Batch, Encoded, Publication
 from wsgw.sender import Sender
+from wsgw.turn import Turn
 
 IN = Channel("IN", Direction.INBOUND)
 CHAT = Channel("chat.*", Direction.BOTH)
@@ -68,14 +71,32 @@ class Loop:
             callback()
 
 
+class Source:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def hold(self) -> None:
+        self.told.append("hold")
+
+    def release(self) -> None:
+        self.told.append("release")
+
+
 @pytest.fixture
 def loop() -> Loop:
     return Loop()
 
 
 @pytest.fixture
-def hub(loop: Loop) -> Hub:
-    return Hub(Metrics(), loop.call_soon, loop.clock)
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+def hub(loop: Loop, source: Source) -> Hub:
+    return Hub(Metrics(), Turn(loop.call_soon), loop.clock, source)
 
 
 def publication(payload: bytes, at: float = 1.0) -> Publication:
@@ -114,11 +135,10 @@ def test_a_batch_is_capped(hub: Hub, loop: Loop) -> None:
     client = Client()
     hub.subscribe(IN, "IN", Wire(), client)
     half = b"x" * (BATCH_BYTES // 2)
-    for payload in (half, half, b"tail"):
+    for payload in (half, half, b"tail", half * 3, b"end"):
         hub.publish("IN", publication(payload))
-    assert client.data == [[half, half]]
     loop.tick()
-    assert client.data == [[half, half], [b"tail"]]
+    assert client.data == [[half, half], [b"tail"], [half * 3], [b"end"]]
 
 
 def test_nobody_is_there(hub: Hub, loop: Loop) -> None:
@@ -146,7 +166,7 @@ def test_what_came_before_a_subscription_is_not_for_it(hub: Hub, loop: Loop) -> 
     hub.subscribe(IN, "IN", wire, new)
     hub.publish("IN", publication(b"b"))
     loop.tick()
-    assert old.data == [[b"a"], [b"b"]]
+    assert old.data == [[b"a", b"b"]]
     assert new.data == [[b"b"]]
 
 
@@ -176,7 +196,7 @@ def test_a_group_goes_with_its_last_member(hub: Hub, loop: Loop) -> None:
     assert not hub.has("IN")
 
 
-def test_flush_hands_everything_over(hub: Hub, loop: Loop) -> None:
+def test_flush_hands_it_over_now(hub: Hub, loop: Loop) -> None:
     client = Client()
     hub.subscribe(IN, "IN", Wire(), client)
     hub.publish("IN", publication(b"a"))
@@ -197,18 +217,18 @@ def test_members_may_change_while_a_batch_goes_out(hub: Hub, loop: Loop) -> None
         hub.subscribe(IN, "IN", wire, client)
 
     def change() -> None:
-        hub.unsubscribe("IN", wire, clients[0])
+        clients[3].on_batch = lambda: None
         hub.unsubscribe("IN", wire, clients[2])
         hub.subscribe(IN, "IN", wire, late)
         hub.publish("IN", publication(b"b"))
 
-    clients[0].on_batch = change
+    clients[3].on_batch = change  # the first to be served
     hub.publish("IN", publication(b"a"))
     loop.tick()
     loop.tick()
-    assert clients[1].data == clients[3].data == [[b"a"], [b"b"]]
+    assert clients[0].data == clients[1].data == clients[3].data == [[b"a"], [b"b"]]
     assert late.data == [[b"b"]]
-    assert clients[0].data == [[b"a"]]
+    assert clients[2].data == [[b"a"]]
 
 
 def test_counted_per_tick(hub: Hub, loop: Loop) -> None:
@@ -230,3 +250,124 @@ def test_counted_per_tick(hub: Hub, loop: Loop) -> None:
     for client in clients:
         hub.unsubscribe("IN", wire, client)
     assert value("wsgw_subscriptions", channel="IN") == 0
+
+
+class TestManySubscribers:
+    """More of them than are served in one tick, at a millisecond each."""
+
+    COUNT = 3 * LOOK_EVERY + 1
+
+    @pytest.fixture
+    def clients(self, hub: Hub, loop: Loop) -> list[Client]:
+        def spend() -> None:
+            loop.now += 0.001
+
+        made = [Client() for _ in range(self.COUNT)]
+        for client in made:
+            client.on_batch = spend
+            hub.subscribe(IN, "IN", self.WIRE, client)
+        return made
+
+    WIRE = Wire()
+
+    def served(self, clients: list[Client]) -> int:
+        return sum(bool(client.batches) for client in clients)
+
+    def test_a_tick_is_bounded(self, hub: Hub, loop: Loop, clients: list[Client]) -> None:
+        hub.publish("IN", publication(b"a"))
+        assert SLICE_SECONDS < LOOK_EVERY * 0.001
+        ticks = []
+        while loop.callbacks:
+            loop.tick()
+            ticks.append(self.served(clients))
+        assert ticks == [LOOK_EVERY, 2 * LOOK_EVERY, 3 * LOOK_EVERY, self.COUNT]
+        assert hub.metrics.value("wsgw_deliveries_total", channel="IN", transport="websocket") == self.COUNT
+        assert hub.metrics.value("wsgw_delivery_latency_seconds_count", channel="IN") == 1
+        assert hub.metrics.value("wsgw_delivery_latency_seconds_sum", channel="IN") == pytest.approx(loop.now - 1)
+
+    def test_the_source_is_held_meanwhile(self, hub: Hub, loop: Loop, source: Source, clients: list[Client]) -> None:
+        hub.publish("IN", publication(b"a"))
+        assert source.told == []
+        loop.tick()
+        loop.tick()
+        assert source.told == ["hold"]
+        loop.tick()
+        loop.tick()
+        assert source.told == ["hold", "release"]
+        assert loop.callbacks == []
+
+    def test_what_comes_meanwhile_is_the_next_batch(self, hub: Hub, loop: Loop, clients: list[Client]) -> None:
+        hub.publish("IN", publication(b"a"))
+        loop.tick()
+        hub.publish("IN", publication(b"b"))
+        hub.publish("IN", publication(b"c"))
+        while loop.callbacks:
+            loop.tick()
+        assert all(client.data == [[b"a"], [b"b", b"c"]] for client in clients)
+
+    def test_others_get_their_turn(self, hub: Hub, loop: Loop, clients: list[Client]) -> None:
+        other = Client()
+        hub.subscribe(CHAT, "chat.1", self.WIRE, other)
+        hub.publish("IN", publication(b"a"))
+        hub.publish("chat.1", publication(b"x"))
+        loop.tick()
+        loop.tick()
+        assert other.data == [[b"x"]]
+        assert self.served(clients) < self.COUNT
+
+    def test_those_who_come_and_go_meanwhile(self, hub: Hub, loop: Loop, clients: list[Client]) -> None:
+        hub.publish("IN", publication(b"a"))
+        loop.tick()
+        hub.publish("IN", publication(b"b"))
+        served = next(client for client in clients if client.batches)
+        waiting = next(client for client in clients if not client.batches)
+        new, brief = Client(), Client()
+        for client in (new, brief):
+            hub.subscribe(IN, "IN", self.WIRE, client)
+        hub.publish("IN", publication(b"c"))
+        for client in (served, waiting, brief):
+            hub.unsubscribe("IN", self.WIRE, client)
+        assert served.data == waiting.data == [[b"a"], [b"b", b"c"]]
+        assert brief.data == [[b"c"]]
+        hub.publish("IN", publication(b"d"))
+        while loop.callbacks:
+            loop.tick()
+        assert new.data == [[b"c", b"d"]]
+        assert served.data == waiting.data == [[b"a"], [b"b", b"c"]]
+        others = [client for client in clients if client not in (served, waiting)]
+        assert all(client.data == [[b"a"], [b"b", b"c", b"d"]] for client in others)
+
+    def test_all_at_once_where_that_is_wanted(self, hub: Hub, loop: Loop, clients: list[Client]) -> None:
+        hub.publish("IN", publication(b"a"))
+        hub.flush(math.inf)
+        assert self.served(clients) == self.COUNT
+        loop.tick()
+        assert all(client.data == [[b"a"]] for client in clients)
+
+
+def test_a_late_subscriber_and_a_batch_that_is_cut(hub: Hub, loop: Loop) -> None:
+    wire, old, new = Wire(), Client(), Client()
+    half = b"x" * (BATCH_BYTES // 2)
+    hub.subscribe(IN, "IN", wire, old)
+    for payload in (half, half, b"a"):
+        hub.publish("IN", publication(payload))
+    hub.subscribe(IN, "IN", wire, new)
+    hub.publish("IN", publication(b"b"))
+    loop.tick()
+    assert old.data == [[half, half], [b"a", b"b"]]
+    assert new.data == [[b"b"]]
+
+
+def test_one_clients_fault_is_not_anothers(hub: Hub, loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    wire = Wire()
+    clients = [Client() for _ in range(3)]
+    for client in clients:
+        hub.subscribe(IN, "IN", wire, client)
+    clients[1].on_batch = fail
+    hub.publish("IN", publication(b"a"))
+    loop.tick()
+    assert [len(client.batches) for client in clients] == [1, 1, 1]
+    assert "writing to a client failed" in caplog.text

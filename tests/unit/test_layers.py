@@ -14,9 +14,10 @@ PACKAGE = Path(__file__).parents[2] / "gateway" / "wsgw"
 RANKS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "errors", "frames", "yaml12"}),
     frozenset({"log", "metrics", "channels", "configfile"}),
-    frozenset({"publication", "settings"}),
+    frozenset({"publication", "settings", "turn"}),
     frozenset({"link", "outbox", "overlap", "wire"}),
     frozenset({"sender"}),
+    frozenset({"group"}),
     frozenset({"hub", "sockets", "broker"}),
     frozenset({"bridge", "holdback", "publisher"}),
     frozenset({"interests"}),
@@ -45,8 +46,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
 
 #: What decides without waiting, and the modules that wait.
 SANS_IO = frozenset(
-    {"channels", "publication", "frames", "outbox", "overlap", "link", "sender", "hub", "sockets", "wire"}
-    | {"settings", "configfile", "broker.fences"}
+    {"channels", "publication", "frames", "outbox", "overlap", "link", "sender", "turn", "group", "hub", "sockets"}
+    | {"settings", "configfile", "wire", "broker.fences", "broker.parser"}
 )
 WAITING = frozenset({"asyncio", "socket", "ssl", "threading", "selectors", "uvloop"})
 

@@ -15,16 +15,19 @@ import pytest
 import uvicorn
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
+from nats.aio.transport import TcpTransport
+from nats.protocol.parser import Parser
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-DIRECT, SERVER, CLIENT, CONNECTION = (
+DIRECT, SERVER, CLIENT, STREAM, CONNECTION = (
     "wsgw/transports/direct.py",
     "wsgw/server.py",
     "wsgw/broker/client.py",
+    "wsgw/broker/stream.py",
     "wsgw/broker/connection.py",
 )
 
@@ -65,7 +68,10 @@ METHODS = (
     Method(ServerProtocol, "send_close", ("code", "reason"), DIRECT),
     Method(Close, "serialize", (), DIRECT),
     Method(Frame, "serialize", ("mask", "extensions"), DIRECT),
-    Method(Client, "_process_msg", ("sid", "subject", "reply", "data", "headers"), CLIENT, is_async=True),
+    Method(Client, "_read_loop", (), CLIENT, is_async=True),
+    Method(Client, "_process_op_err", ("e",), CLIENT, is_async=True),
+    Method(Parser, "parse", ("data",), CLIENT, is_async=True),
+    Method(TcpTransport, "write", ("payload",), CLIENT),
     Method(
         Client,
         "subscribe",
@@ -110,7 +116,9 @@ CLIENT_ATTRIBUTES: dict[str, Any] = {
     "_current_server": type(None),
     "_server_info": dict,
     "discovered_servers": list,
+    "_ps": Parser,
 }
+TCP_ATTRIBUTES: dict[str, Any] = {"_io_reader": type(None), "_io_writer": type(None)}
 
 
 def check(owner: object, attributes: dict[str, Any], ours: str) -> None:
@@ -139,6 +147,7 @@ async def test_attributes() -> None:
     check(protocol, PROTOCOL_ATTRIBUTES, DIRECT)
     check(protocol.conn, SANS_IO_ATTRIBUTES, DIRECT)
     check(Client(), CLIENT_ATTRIBUTES, f"{CLIENT} or {CONNECTION}")
+    check(TcpTransport(), TCP_ATTRIBUTES, f"{STREAM} or {CONNECTION}")  # type: ignore[no-untyped-call]
     check(uvicorn.Server(config), {"should_exit": bool, "started": bool, "server_state": ServerState}, SERVER)
 
 
@@ -209,3 +218,10 @@ def test_the_flusher_writes_what_is_pending_for_any_kick() -> None:
     source = inspect.getsource(Client._flusher)
     assert "await self._flush_queue.get()" in source, CLIENT
     assert "self._transport.writelines(self._pending[:])" in source, CLIENT
+
+
+def test_the_read_loop_is_started_when_the_greeting_is_over_and_reads_all_that_follows() -> None:
+    source = inspect.getsource(Client._process_connect_init)
+    assert "create_task(self._read_loop())" in source, CLIENT
+    assert "readline()" not in source[source.index("_read_loop()") :], CLIENT
+    assert "await self._ps.parse(b)" in inspect.getsource(Client._read_loop), CLIENT

@@ -85,6 +85,19 @@ def test_a_clear_link_takes_at_once(sender: Sender, metrics: Metrics) -> None:
     assert metrics.value("wsgw_deliveries_total", channel="IN", transport="websocket") == 0  # the hub counts these
 
 
+def test_many_items_at_once(sender: Sender) -> None:
+    sender.send_all([item(b"a"), item(b"b", b"c")])
+    assert len(sender) == 2
+    link = FakeLink(sender)
+    sender.attach(link)
+    sender.send_all([])
+    sender.send_all([item(b"d"), item(b"e")])
+    assert (link.data, link.calls) == ([b"a", b"b", b"c", b"d", b"e"], 2)
+    sender.pause()
+    sender.send_all([item(b"f"), item(b"g")])
+    assert len(sender.take(1, 10**9)) == 1  # each may go in an answer of its own
+
+
 def test_what_comes_before_the_link_waits_for_it(sender: Sender, metrics: Metrics, totals: OutboxTotals) -> None:
     assert not sender.offer(batch(b"a", b"b"))
     sender.send(item(b"c"))

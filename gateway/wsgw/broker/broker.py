@@ -15,6 +15,7 @@ from wsgw.broker.subscription import Credentials, Subscription
 from wsgw.errors import OVERLOADED, GatewayError, WsgwError
 from wsgw.metrics import Metrics
 from wsgw.publication import Publication
+from wsgw.turn import Turn
 
 log = logging.getLogger("wsgw.nats")
 
@@ -51,6 +52,8 @@ class Broker:
         self._request_bytes = 0
         self._waiters: deque[Callable[[], None]] = deque()
         self._max_payload_bytes = DEFAULT_MAX_PAYLOAD_BYTES
+        #: what NATS sends is delivered within runs of it
+        self.turn = Turn(asyncio.get_running_loop().call_soon)
         metrics.publishes_in_flight.set_function(lambda: self._in_flight()[0])
 
     @property
@@ -137,6 +140,16 @@ class Broker:
         if self._connection is not None:
             await self._connection.unsubscribe(subscription)
 
+    def hold(self) -> None:
+        """Read nothing from NATS until ``release``, or until the connection is lost."""
+        if self._connection is not None:
+            self._connection.hold()
+
+    def release(self) -> None:
+        """Undo ``hold``; harmless without it."""
+        if self._connection is not None:
+            self._connection.release()
+
     async def barrier(self) -> None:
         """Returns when NATS has processed all sent before; raises GatewayError when it cannot."""
         if self._connection is None:
@@ -188,7 +201,7 @@ class Broker:
         reasons = []
         configured = len(self._servers)
         for number, url in enumerate([*self._servers, *self._discovered]):
-            connection = Connection(self._settled)
+            connection = Connection(self._settled, self.turn)
             try:
                 await connection.open(url, self._credentials, self._name, CONNECT_TIMEOUT_SECONDS)
             except OSError as error:

@@ -13,26 +13,35 @@ from collections.abc import Callable
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
-from nats.errors import Error
+from nats.aio.transport import TcpTransport
+from nats.errors import Error, ProtocolError
 
-from wsgw.broker.parser import Deliver, DirectParser
+from wsgw.broker.parser import Deliver
 from wsgw.broker.refusal import Refusal
+from wsgw.broker.stream import Stream
+from wsgw.turn import Turn
 
 
 class DirectClient(Client):
-    """See the module."""
+    """See the module. Messages are delivered within runs of ``turn``."""
 
     def __init__(
-        self, on_close: Callable[[], None] = lambda: None, on_refusal: Callable[[Refusal], None] = lambda refusal: None
+        self,
+        turn: Turn,
+        on_close: Callable[[], None] = lambda: None,
+        on_refusal: Callable[[Refusal], None] = lambda refusal: None,
     ) -> None:
         super().__init__()
+        self._turn = turn
         self._on_close = on_close
-        self._ps: DirectParser = DirectParser(self, on_refusal)
+        self._on_refusal = on_refusal
+        self._direct: dict[bytes, Deliver] = {}
+        self._stream: Stream | None = None
 
     async def listen(self, subject: str, deliver: Deliver) -> Subscription:
-        """Subscribe; what comes goes to ``deliver`` from within the read loop. End it by ``unlisten``."""
+        """Subscribe; what comes goes to ``deliver`` as it is read. End it by ``unlisten``."""
         sid = self._sid + 1
-        self._ps.direct[b"%d" % sid] = deliver
+        self._direct[b"%d" % sid] = deliver
         # a subscription with a future has no queue and no task
         subscription = await self.subscribe(subject, future=asyncio.get_running_loop().create_future())
         assert subscription._id == sid
@@ -40,11 +49,15 @@ class DirectClient(Client):
 
     async def unlisten(self, subscription: Subscription) -> None:
         """Undo ``listen``; nothing is delivered after the call has begun."""
-        self._ps.direct.pop(b"%d" % subscription._id, None)
+        self._direct.pop(b"%d" % subscription._id, None)
         await subscription.unsubscribe()
 
     def write(self, lines: bytes) -> None:
         """Send protocol lines behind everything sent before. Never waits: the caller bounds what it has out."""
+        transport = self._transport
+        if not self._pending and self._stream is not None and transport:
+            transport.write(lines)
+            return
         self._pending.append(lines)
         self._pending_data_size += len(lines)
         kicks = self._flush_queue
@@ -52,11 +65,37 @@ class DirectClient(Client):
         if kicks.empty():
             kicks.put_nowait(asyncio.get_running_loop().create_future())
 
+    def hold(self) -> None:
+        """Read nothing from NATS until ``release``."""
+        if self._stream is not None:
+            self._stream.hold()
+
+    def release(self) -> None:
+        """Undo ``hold``; harmless without it."""
+        if self._stream is not None:
+            self._stream.release()
+
+    # -- the library's
+
+    async def _read_loop(self) -> None:
+        """As the library's, but the stream reads, and only what it leaves is the library's to parse."""
+        assert isinstance(self._transport, TcpTransport)
+        try:
+            stream = self._stream = Stream(self._transport, self._direct, self._on_refusal, self._turn)
+            stream.start()
+            while not self.is_closed:
+                await self._ps.parse(await stream.next_line())
+        except ProtocolError:
+            await self._process_op_err(ProtocolError())
+        except (OSError, Error) as error:
+            await self._process_op_err(error)
+
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         self._on_close()  # now: the rest may wait for a server that does not read, and fail
         # all of it has been reported as unconfirmed; the library would write it to a socket that may be dead
         self._pending = []
         self._pending_data_size = 0
+        self._stream = None
         await super()._close(status, do_cbs)
 
     def _connect_command(self) -> bytes:

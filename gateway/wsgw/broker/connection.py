@@ -22,6 +22,7 @@ from wsgw.broker.subscription import Credentials, Subscription
 from wsgw.channels import too_large
 from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, NO_RESPONDERS, TIMEOUT, UNCONFIRMED, GatewayError
 from wsgw.publication import Publication
+from wsgw.turn import Turn
 
 log = logging.getLogger("wsgw.nats")
 
@@ -33,9 +34,9 @@ FENCE_TIMEOUT_SECONDS = 5.0
 class Connection:
     """See the module. ``lost`` gets a sentence when the connection is over; all that was pending has failed by then."""
 
-    def __init__(self, on_settled: Callable[[], None]) -> None:
+    def __init__(self, on_settled: Callable[[], None], turn: Turn) -> None:
         self._loop = asyncio.get_running_loop()
-        self._client = DirectClient(self._closed, self._refused)
+        self._client = DirectClient(turn, self._closed, self._refused)
         self._on_settled = on_settled
         self._lines: list[bytes] = []  # this tick's publishes, as NATS' protocol has them
         self._scheduled = False
@@ -197,6 +198,14 @@ class Connection:
             waiting.discard(denied)
             if not waiting:
                 del self._asking[subject]
+
+    def hold(self) -> None:
+        """Read nothing from NATS until ``release``."""
+        self._client.hold()
+
+    def release(self) -> None:
+        """Undo ``hold``; harmless without it."""
+        self._client.release()
 
     async def close(self, reason: str = "closed") -> None:
         """End the connection, within about a second whatever the server does."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 
 import orjson
 
-from wsgw.channels import Direction
 from wsgw.configfile import split_names
 from wsgw.errors import BAD_REQUEST, DRAINING, OVERLOADED, GatewayError
 from wsgw.gateway import Gateway
 from wsgw.holdback import HoldBack
+from wsgw.publisher import Publisher
 from wsgw.session import Session
 from wsgw.sockets import Ack, ConnectRefused, Socket
 from wsgw.wire.arguments import Argument, Json
@@ -70,6 +71,10 @@ class ChannelsHandler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn: asyncio.Lock | None = None
         self._unsettled = HoldBack(gateway.broker, socket.hold, socket.release)
+        # events that came in this tick, to be published together
+        self._publisher: Publisher | None = None
+        self._payloads: list[bytes] = []
+        self._acks: list[Ack | None] = []
         self._joining: dict[str, GatewayError | None] = {}  # and why NATS refuses it, once it does
 
     async def subscribe(self, names: list[str]) -> None:
@@ -96,7 +101,7 @@ class ChannelsHandler:
             payload = _payload(args)
             if name in (SUBSCRIBE, UNSUBSCRIBE):
                 self._control(name, payload.decode(errors="replace"), ack)
-            elif any(channel.direction is Direction.REQUEST for channel in self._gateway.channels.candidates(name)):
+            elif self._gateway.answers(name):
                 self._start(self._request(name, payload, ack))
             else:
                 self._publish(name, payload, ack)
@@ -105,6 +110,7 @@ class ChannelsHandler:
 
     def disconnected(self, code: int) -> None:
         log.debug("socketio %s: closed with %d", self._socket.sid, code)
+        self._publish_kept()
         for task in self._tasks:
             task.cancel()
         self._session.end(self, code)
@@ -120,15 +126,29 @@ class ChannelsHandler:
     # -- inside
 
     def _publish(self, name: str, payload: bytes, ack: Ack | None) -> None:
-        size = len(payload)
+        publisher = self._gateway.publisher(name, SOCKETIO_WIRE.transport)
+        publisher.check(payload)  # alone, for all that are published together share one outcome
+        if publisher is not self._publisher:
+            self._publish_kept()
+            self._publisher = publisher
+        if not self._payloads:
+            asyncio.get_running_loop().call_soon(self._publish_kept)
+        self._payloads.append(payload)
+        self._acks.append(ack)
 
-        def settled(error: GatewayError | None) -> None:
-            self._unsettled.settled(1, size)
-            _answer(ack, error)
+    def _publish_kept(self) -> None:
+        payloads, self._payloads = self._payloads, []
+        acks, self._acks = self._acks, []
+        if payloads and self._publisher is not None:
+            size = sum([len(payload) for payload in payloads])
+            self._unsettled.sent(len(payloads), size)
+            self._publisher.publish(payloads, partial(self._settled, acks, size))
+            self._unsettled.check()
 
-        self._unsettled.sent(1, size)
-        self._gateway.publish(name, payload, SOCKETIO_WIRE.transport, settled)
-        self._unsettled.check()
+    def _settled(self, acks: list[Ack | None], size: int, error: GatewayError | None) -> None:
+        self._unsettled.settled(len(acks), size)
+        answer = _TRUE if error is None else _error(error)
+        self._socket.answer([ack for ack in acks if ack is not None], answer)
 
     def _control(self, name: str, channel: str, ack: Ack | None) -> None:
         if name == SUBSCRIBE:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from json.scanner import make_scanner
 from typing import Any, NamedTuple
 
 import orjson
@@ -42,6 +43,9 @@ class Attachment(NamedTuple):
     num: int
 
 
+#: The value that begins at a place, and where it ends; raises ValueError or StopIteration where none does.
+Scan = Callable[[str, int], tuple[Any, int]]
+
 _BLANK = re.compile(r"[ \t\n\r]*")
 _SURROGATE = "a string with an unpaired surrogate is no Unicode text"
 _NESTED_BINARY = "binary inside an object or array is not supported; send it as the argument itself"
@@ -56,15 +60,27 @@ def _small_int(digits: str) -> int:
     return int(digits) if len(digits) < 6 else -1  # only the num of placeholders is looked at
 
 
+def _scanner(decoder: json.JSONDecoder) -> Scan:
+    """What ``decoder.raw_decode`` calls."""
+    return make_scanner(decoder)  # type: ignore[arg-type]  # the stub says something else than json.decoder does
+
+
 # Only the extent of values matters here, so numbers are not converted (which also spares huge ones).
-_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(
-    parse_int=str, parse_float=str, parse_constant=_refuse_constant
-).raw_decode
+_scan = _scanner(json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant))
 
 
 def split(text: str) -> list[Argument]:
     """The elements of the JSON array ``text``; raises ArgumentError."""
     return _split(text, _scan, _argument)
+
+
+def only(text: str, at: int) -> Argument | None:
+    """The last element of a JSON array, where it begins at ``at`` and nothing but ``]`` follows; else None."""
+    try:
+        value, end = _scan(text, at)
+    except (ValueError, StopIteration, RecursionError, ArgumentError):
+        return None
+    return _argument(value, text[at:end]) if text[end:] == "]" else None
 
 
 def split_binary(text: str, attachments: int) -> list[Argument | Attachment]:
@@ -80,9 +96,11 @@ def split_binary(text: str, attachments: int) -> list[Argument | Attachment]:
         found.append(Attachment(num))
         return found[-1]
 
-    scan = json.JSONDecoder(
-        parse_int=_small_int, parse_float=str, parse_constant=_refuse_constant, object_hook=placeholder
-    ).raw_decode
+    scan = _scanner(
+        json.JSONDecoder(
+            parse_int=_small_int, parse_float=str, parse_constant=_refuse_constant, object_hook=placeholder
+        )
+    )
 
     def argument(value: object, raw: str) -> Argument | Attachment:
         nested = bool(found)
@@ -128,7 +146,7 @@ def _argument(value: object, raw: str) -> Argument:
     return value
 
 
-def _split(text: str, scan: Callable[[str, int], tuple[Any, int]], argument: Callable[[object, str], Any]) -> list[Any]:
+def _split(text: str, scan: Scan, argument: Callable[[object, str], Any]) -> list[Any]:
     if text[:1] != "[":
         raise ArgumentError("not a JSON array")
     found: list[Any] = []
@@ -142,7 +160,7 @@ def _split(text: str, scan: Callable[[str, int], tuple[Any, int]], argument: Cal
         except RecursionError:
             # its end is unknown; the arguments before it are worth an answer
             return [*found, Json(text[at:], _TOO_DEEP)]
-        except ValueError as error:
+        except (ValueError, StopIteration) as error:
             raise ArgumentError("not JSON") from error
         found.append(argument(value, text[at:end]))
         at = _skip_blank(text, end)

@@ -45,6 +45,7 @@ class ClientFrames:
         needed = 2
         fragmented = self._fragmented
         limit = self.max_message_bytes
+        new = tuple.__new__
         if self._foreign:
             at = min(self._foreign, end)
             self._foreign -= at
@@ -64,7 +65,8 @@ class ClientFrames:
                 if stop > end:
                     needed = stop - at
                     break
-                found.append(Message(first == _TEXT, apply_mask(data[mask + 4 : stop], data[mask : mask + 4])))
+                payload = apply_mask(data[mask + 4 : stop], data[mask : mask + 4])
+                found.append(new(Message, (first == _TEXT, payload)))  # as ``Message(...)``, in a third of its time
                 at = stop
                 continue
             if length < 0:

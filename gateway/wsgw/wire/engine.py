@@ -179,7 +179,11 @@ class Engine:
         """A message on the session's WebSocket: of the session, or of the probe."""
         try:
             if self.state is State.WEBSOCKET:
-                self._packet_received(engineio.decode(message))
+                text, data = message
+                if text and data.startswith(b"4"):  # nearly all
+                    self._port.message_received(data[1:].decode())
+                else:
+                    self._packet_received(engineio.decode(message))
             elif self.state in _POLLS:
                 self._probe_received(engineio.decode(message))
         except PacketError:

@@ -12,13 +12,14 @@ from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import arrived, eventually
 from wsgw.broker.client import DirectClient
+from wsgw.turn import Turn
 
 from .conftest import FakeServer
 
 
 @pytest.fixture
 async def client(nats: NatsServer) -> AsyncIterator[DirectClient]:
-    made = DirectClient()
+    made = DirectClient(Turn(asyncio.get_running_loop().call_soon))
     await made.connect(nats.url)
     yield made
     await made.close()
@@ -68,7 +69,7 @@ async def test_unlisten(client: DirectClient, peer: Peer) -> None:
     await peer.publish(name, b"x")
     await arrived(second, 1)
     assert first == []
-    assert {int(sid) for sid in client._ps.direct} == client._subs.keys()
+    assert {int(sid) for sid in client._direct} == client._subs.keys()
 
 
 async def test_headers_and_replies_do_not_disturb(client: DirectClient, peer: Peer) -> None:
@@ -109,7 +110,7 @@ async def test_a_reset_with_publishes_pending_is_no_error(
 ) -> None:
     server = await fake_server(b"INFO {}\r\n")
     closed: list[bool] = []
-    client = DirectClient(lambda: closed.append(True))
+    client = DirectClient(Turn(asyncio.get_running_loop().call_soon), lambda: closed.append(True))
     await client.connect(server.url, allow_reconnect=False, error_cb=ignore)
     client.write(bytes(8 * 1024 * 1024))
     await eventually(lambda: not client._pending, "the first write, which no buffer holds")

@@ -26,6 +26,7 @@ from wsgw.errors import (
     Kind,
 )
 from wsgw.publication import Publication
+from wsgw.turn import Turn
 
 from .conftest import FakeServer
 
@@ -93,14 +94,14 @@ class TestOpen:
     async def test_a_server_that_says_nothing(self, start_server: Callable[..., NatsServer]) -> None:
         server = start_server()
         server.freeze()
-        connection = Connection(lambda: None)
+        connection = Connection(lambda: None, Turn(asyncio.get_running_loop().call_soon))
         with pytest.raises(OSError, match=r"\w"):
             await connection.open(server.url, Credentials(), "test", 0.2)
 
     async def test_cancelled(self, start_server: Callable[..., NatsServer]) -> None:
         server = start_server()
         server.freeze()
-        connection = Connection(lambda: None)
+        connection = Connection(lambda: None, Turn(asyncio.get_running_loop().call_soon))
         opening = asyncio.ensure_future(connection.open(server.url, Credentials(), "test", 30))
         await asyncio.sleep(0.05)
         opening.cancel()

@@ -9,69 +9,75 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nats.errors import ProtocolError
 
-from wsgw.broker.parser import MAX_LINE_BYTES, DirectParser
+from wsgw.broker.parser import MAX_LINE_BYTES, Deliver, DirectParser
 
-LINES = [
-    b"MSG a.b 1 3\r\nx\r\n\r\n",
-    b"MSG a 1 _INBOX.r 0\r\n\r\n",
-    b"PING\r\n",
-    b"MSG other 2 2\r\nhi\r\n",
-    b"HMSG h 1 12 15\r\nNATS/1.0\r\n\r\nabc\r\n",
-    b"PONG\r\n",
-    b"+OK\r\n",
-    b"-ERR 'Permissions Violation for Publish to \"X\"'\r\n",
-    b"-ERR 'Slow Consumer'\r\n",
-    b'INFO {"a": 1}\r\n',
-    b"MSG  a.c\t1  4\r\nMSG \r\n",
+#: Lines, and who is told what of each: a payload for the subscription 1, a line for the library, a refused subject.
+LINES: list[tuple[bytes, object]] = [
+    (b"MSG a.b 1 3\r\nx\r\n\r\n", (b"a.b", b"x\r\n")),
+    (b"MSG a.b 1 3\r\ny\r\n\r\n", (b"a.b", b"y\r\n")),
+    (b"MSG a 1 _INBOX.r 0\r\n\r\n", (b"a", b"")),
+    (b"PING\r\n", b"PING\r\n"),
+    (b"MSG other 2 2\r\nhi\r\n", b"MSG other 2 2\r\nhi\r\n"),
+    (b"MSG other 2 2\r\nho\r\n", b"MSG other 2 2\r\nho\r\n"),
+    (b"MSG other 22 2\r\nho\r\n", b"MSG other 22 2\r\nho\r\n"),
+    (b"HMSG h 1 12 15\r\nNATS/1.0\r\n\r\nabc\r\n", (b"h", b"abc")),
+    (b"HMSG h 1 12 15\r\nNATS/1.0\r\n\r\ndef\r\n", (b"h", b"def")),
+    (b"HMSG h 1 re.ply 12 12\r\nNATS/1.0\r\n\r\n\r\n", (b"h", b"")),
+    (b"PONG\r\n", b"PONG\r\n"),
+    (b"+OK\r\n", b"+OK\r\n"),
+    (b"-ERR 'Permissions Violation for Publish to \"X\"'\r\n", "X"),
+    (b"-ERR 'Slow Consumer'\r\n", b"-ERR 'Slow Consumer'\r\n"),
+    (b'INFO {"a": 1}\r\n', b'INFO {"a": 1}\r\n'),
+    (b"MSG  a.c\t1  4\r\nMSG \r\n", (b"a.c", b"MSG ")),
 ]
-DIRECT = [(b"a.b", b"x\r\n"), (b"a", b""), (b"h", b"abc"), (b"a.c", b"MSG ")]
-LIBRARY = ["ping", (2, b"other", b"hi"), "pong", "X", "slow consumer", {"a": 1}]
+STREAM = b"".join(line for line, _ in LINES)
+TOLD = [told for _, told in LINES]
 
 
-class Client:
-    """What nats-py's parser asks of its client."""
-
-    def __init__(self) -> None:
-        self.told: list[object] = []
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-        self.told.append((sid, subject, data))
-
-    async def _process_ping(self) -> None:
-        self.told.append("ping")
-
-    async def _process_pong(self) -> None:
-        self.told.append("pong")
-
-    async def _process_err(self, text: str) -> None:
-        self.told.append(text.strip("'").partition(" for")[0])
-
-    async def _process_info(self, info: object) -> None:
-        self.told.append(info)
-
-
-async def parsed(chunks: list[bytes]) -> tuple[list[tuple[bytes, bytes]], list[object]]:
-    client, direct = Client(), list[tuple[bytes, bytes]]()
-    parser = DirectParser(client, lambda refusal: client.told.append(refusal.subject))  # type: ignore[arg-type]  # as much of a client as it uses
-    parser.direct[b"1"] = lambda subject, payload: direct.append((subject, payload))
+def parsed(chunks: list[bytes]) -> list[object]:
+    told: list[object] = []
+    direct: dict[bytes, Deliver] = {b"1": lambda subject, payload: told.append((subject, payload))}
+    parser = DirectParser(direct, lambda refusal: told.append(refusal.subject), told.append)
     for chunk in chunks:
-        await parser.parse(chunk)
-    return direct, client.told
+        parser.feed(chunk)
+    return told
 
 
-@given(st.lists(st.integers(0, sum(map(len, LINES))), max_size=8))
-async def test_every_split(cuts: list[int]) -> None:
-    stream = b"".join(LINES)
-    places = sorted({0, *cuts, len(stream)})
-    chunks = [stream[a:b] for a, b in pairwise(places)]
-    assert await parsed(chunks) == (DIRECT, LIBRARY)
+@given(st.lists(st.integers(0, len(STREAM)), max_size=8))
+def test_every_split(cuts: list[int]) -> None:
+    places = sorted({0, *cuts, len(STREAM)})
+    assert parsed([STREAM[a:b] for a, b in pairwise(places)]) == TOLD
 
 
-async def test_byte_by_byte() -> None:
-    assert await parsed([bytes([byte]) for byte in b"".join(LINES)]) == (DIRECT, LIBRARY)
+def test_byte_by_byte() -> None:
+    assert parsed([bytes([byte]) for byte in STREAM]) == TOLD
 
 
-@pytest.mark.parametrize("line", [b"MSG a 1 x\r\n", b"MSG \r\n", b"NONSENSE\r\n", b"x" * (MAX_LINE_BYTES + 1)])
-async def test_what_is_no_protocol(line: bytes) -> None:
+def test_a_subscription_that_ends_in_the_middle() -> None:
+    told: list[object] = []
+    direct: dict[bytes, Deliver] = {}
+
+    def once(subject: bytes, payload: bytes) -> None:
+        told.append(payload)
+        del direct[b"1"]
+
+    direct[b"1"] = once
+    DirectParser(direct, told.append, told.append).feed(b"MSG a 1 1\r\nx\r\n" * 2)
+    assert told == [b"x", b"MSG a 1 1\r\nx\r\n"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"MSG a 1 x\r\n",
+        b"MSG \r\n",
+        b"MSG a 1\r\n",
+        b"MSG a 1 -9\r\n",
+        b"HMSG a 1 5\r\n",
+        b"HMSG a 1 9 5\r\n",
+        b"x" * (MAX_LINE_BYTES + 1),
+    ],
+)
+def test_what_is_no_protocol(line: bytes) -> None:
     with pytest.raises(ProtocolError):
-        await parsed([line])
+        parsed([line])

@@ -325,11 +325,37 @@ async def test_drain(served: Running, client: Client) -> None:
     assert served.value("wsgw_closes_total", code="1001") == 1
 
 
+async def test_a_burst_to_two_channels(served: Running, client: Client, peer: Peer) -> None:
+    """What comes together is published together, but what is wrong in it is wrong alone."""
+    out, both = await peer.listen("OUT"), await peer.listen("BOTH")
+    huge = "x" * (served.gateway.broker.max_payload_bytes + 1)
+    for number, (name, text) in enumerate([("OUT", "a"), ("OUT", "b"), ("BOTH", "c"), ("OUT", huge), ("OUT", "d")]):
+        client.send(f'2{number}["{name}","{text}"]')
+    client.send('2["OUT","e"]')
+    packets = await client.received(5)
+    assert sorted(packet for packet in packets if '"error"' not in packet) == [f"43{n}[true]" for n in (0, 1, 2, 4)]
+    assert [packet[:3] for packet in packets if '"too_large"' in packet] == ["433"]
+    await eventually(lambda: len(out) == 4, "the publications")
+    assert (out, both) == ([b"a", b"b", b"d", b"e"], [b"c"])
+    assert served.value("wsgw_published_messages_total", channel="OUT", transport="socketio") == 4
+    assert served.value("wsgw_publish_errors_total", channel="OUT", reason="too_large") == 1
+
+
+@pytest.mark.parametrize("packet", ["1", None])
+async def test_what_a_client_sent_before_it_left(client: Client, peer: Peer, packet: str | None) -> None:
+    heard = await peer.listen("OUT")
+    client.send('21["OUT","last"]')
+    if packet is None:
+        client.sockets.closed(1006)
+    else:
+        client.send(packet)
+    await eventually(lambda: len(heard) == 1, "the publication")
+
+
 async def test_a_client_with_much_out_is_held(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holdback, "MAX_UNSETTLED_MESSAGES", 10)
     client = Client(served, {})
     await client.opened()
     for number in range(30):
         client.send(f'2{number}["OUT","x"]')
-    assert client.held == [True]
-    await eventually(lambda: client.held == [True, False], "released")
+    await eventually(lambda: client.held == [True, False], "held, and released")

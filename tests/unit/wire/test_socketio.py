@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ from wsgw.wire.socketio import (
     Packet,
     ProtocolError,
     SocketIOWire,
-    encode_ack,
+    encode_acks,
     encode_connect,
     encode_connect_error,
     encode_disconnect,
@@ -137,6 +139,30 @@ ARGUMENTS = st.lists(
 )
 
 
+def told(text: str) -> Packet | str | None:
+    try:
+        return decode(text)
+    except ProtocolError as error:
+        return str(error)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["2", '["', "a", "ä", "\\", '\\u0041"', '"', '",', ",", "]", " ", "1", "{}", "[", "NaN", "/x,"])
+        | st.sampled_from(["disconnect", "\ud800", "\\ud800", "\x1f", '"text"', '{"a":[1.0]}', "[" * 100_000, "-"])
+        | st.characters(codec=None),
+        max_size=8,
+    ),
+    st.sampled_from(["", '2["a",', '27["OUT","']),
+)
+def test_the_short_way_of_plain_events_is_none_apart(parts: list[str], head: str) -> None:
+    text = head + "".join(parts)
+    short = told(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wsgw.wire.socketio._PLAIN_EVENT", re.compile("(?!)"))
+        assert told(text) == short
+
+
 def received(item: Encoded) -> Packet | None:
     """What a peer reads; all messages are Engine.IO messages."""
     return decode(*(message.data[1:].decode() if message.text else message.data for message in item.messages))
@@ -147,7 +173,10 @@ def test_events_and_acks_round_trip(args: list[Argument], id: int | None, namesp
     event = encode_event(namespace, id, "näme", args)
     assert all(message.text is (i == 0) for i, message in enumerate(event.messages))
     assert received(event) == Packet(EVENT, namespace, id, "näme", args)
-    assert received(encode_ack(namespace, id or 0, args)) == Packet(ACK, namespace, id or 0, "", args)
+    assert [received(item) for item in encode_acks(namespace, [id or 0, 7], args)] == [
+        Packet(ACK, namespace, id or 0, "", args),
+        Packet(ACK, namespace, 7, "", args),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +185,7 @@ def test_events_and_acks_round_trip(args: list[Argument], id: int | None, namesp
         (encode_event("/", None, "auth", [Json("{}")]), b'42["auth",{}]'),
         (encode_event("/custom", 7, "m", ["x"]), b'42/custom,7["m","x"]'),
         (encode_event("/", None, "m", [b"1", b"2"]), None),
-        (encode_ack("/", 456, [Json("1"), "2"]), b'43456[1,"2"]'),
+        (encode_acks("/", [456], [Json("1"), "2"])[0], b'43456[1,"2"]'),
         (encode_connect("/", "s"), b'40{"sid":"s"}'),
         (encode_connect("/custom", "s"), b'40/custom,{"sid":"s"}'),
         (encode_connect_error("/random", "Invalid namespace", None), b'44/random,{"message":"Invalid namespace"}'),
