@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from helpers.program import Program
 from helpers.waiting import DEADLINE_SECONDS, eventually
 
-_LISTENING = re.compile(r"Server listening on port (\d+)")
+_HERE = Path(__file__).parent
 
 
 class GatewayProcess(Program):
@@ -24,6 +24,10 @@ class GatewayProcess(Program):
 
     ``folder`` is a directory of its own; ``port`` is the port it took.
     """
+
+    #: Whether the answer to a WebSocket client's close comes when what it published is settled, and says how that went.
+    close_confirms = True
+    _listening = re.compile(r"Server listening on port (\d+)")
 
     def __init__(
         self,
@@ -34,14 +38,15 @@ class GatewayProcess(Program):
     ) -> None:
         self.file = folder / "gateway.yml"
         self.file.write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
-        super().__init__(
-            folder, "wsgw", "server", "-c", self.file, "-p", "0", "-l", "debug", *arguments, environment=environment
-        )
+        super().__init__(folder, *self._command(), *arguments, environment=environment)
         self.port = self._port()
+
+    def _command(self) -> tuple[str, *tuple[str | Path, ...]]:
+        return "wsgw", "server", "-c", self.file, "-p", "0", "-l", "debug"
 
     def _port(self) -> int:
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while (found := _LISTENING.search(self.output)) is None:
+        while (found := self._listening.search(self.output)) is None:
             assert self.process.poll() is None, f"the gateway ended: {self.output}"
             assert time.monotonic() < deadline, f"the gateway does not listen: {self.output}"
             time.sleep(0.01)
@@ -94,6 +99,16 @@ class GatewayProcess(Program):
         assert code == 0, self.output
         assert self.messages[-1] == "Shutdown process successfully finished", self.output
         assert "Traceback" not in self.output, self.output[-5000:]
+
+
+class AsgiGatewayProcess(GatewayProcess):
+    """The gateway's application under uvicorn as it comes: the connections' links are ``AsgiLink``."""
+
+    close_confirms = False  # ASGI servers answer a close themselves, and at once
+    _listening = re.compile(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
+
+    def _command(self) -> tuple[str, *tuple[str | Path, ...]]:
+        return "uvicorn", "--factory", "plain_asgi:application", "--app-dir", _HERE, "--port", "0"
 
 
 #: A fixture that starts gateways, from NATS URLs and channels, and ends them.

@@ -1,23 +1,22 @@
-"""One nats-server and one gateway for the session; own ones for tests that break them."""
+"""One nats-server and one gateway for the session, of either kind; own ones for tests that break them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from helpers.client import Transport
-from helpers.client_npm import NpmTransport
 from helpers.client_socketio import SocketIOTransport
 from helpers.client_websocket import WebSocketTransport
-from helpers.gateway import GatewayProcess, StartGateway
+from helpers.gateway import AsgiGatewayProcess, GatewayProcess, StartGateway
 from helpers.nats_server import NatsServer, StartNats
-from helpers.node import SOCKET_IO_CLIENT, modules
 from helpers.peer import Peer
 from helpers.raw import OpenRaw, RawClient
+from helpers.transports import TRANSPORTS
 
-#: The channels of the shared gateway.
+#: The channels of the shared gateways.
 CHANNELS: list[dict[str, Any]] = [
     {"name": "IN", "direction": "inbound"},
     {"name": "IN2", "direction": "inbound"},
@@ -32,16 +31,6 @@ CHANNELS: list[dict[str, Any]] = [
     {"name": "silent", "direction": "request", "timeout": "300ms"},
 ]
 
-_TRANSPORTS: dict[str, Callable[[], Transport]] = {
-    "websocket": WebSocketTransport,
-    "sio-websocket": lambda: SocketIOTransport("websocket"),
-    "sio-polling": lambda: SocketIOTransport("polling"),
-    "sio-upgrade": lambda: SocketIOTransport("upgrade"),
-    "npm-websocket": lambda: NpmTransport("websocket", modules(SOCKET_IO_CLIENT)),
-    "npm-polling": lambda: NpmTransport("polling", modules(SOCKET_IO_CLIENT)),
-    "npm-upgrade": lambda: NpmTransport("upgrade", modules(SOCKET_IO_CLIENT)),
-}
-
 
 @pytest.fixture(scope="session")
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
@@ -54,19 +43,30 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer
 @pytest.fixture(scope="session")
 def gateway(nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """The gateway of the session, with CHANNELS. It stays up."""
-    process = GatewayProcess(
-        tmp_path_factory.mktemp("gateway"), {"nats": {"servers": [nats_server.url]}, "channels": CHANNELS}
-    )
+    yield from _lasting(GatewayProcess(tmp_path_factory.mktemp("gateway"), _configuration(nats_server)))
+
+
+@pytest.fixture(scope="session")
+def asgi_gateway(nats_server: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """The same application at the same NATS server, under another ASGI server. It stays up."""
+    yield from _lasting(AsgiGatewayProcess(tmp_path_factory.mktemp("asgi"), _configuration(nats_server)))
+
+
+def _configuration(nats_server: NatsServer) -> dict[str, Any]:
+    return {"nats": {"servers": [nats_server.url]}, "channels": CHANNELS}
+
+
+def _lasting(process: GatewayProcess) -> Iterator[GatewayProcess]:
     yield process
     assert process.process.poll() is None, f"the gateway ended: {process.output[-5000:]}"
     process.kill()
     assert "Traceback" not in process.output, process.output[-5000:]
 
 
-@pytest.fixture(params=list(_TRANSPORTS))
+@pytest.fixture(params=list(TRANSPORTS))
 async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
     """Each library and transport in turn."""
-    transport = _TRANSPORTS[request.param]()
+    transport = TRANSPORTS[request.param]()
     yield transport
     await transport.close()
 

@@ -225,3 +225,11 @@ def test_the_read_loop_is_started_when_the_greeting_is_over_and_reads_all_that_f
     assert "create_task(self._read_loop())" in source, CLIENT
     assert "readline()" not in source[source.index("_read_loop()") :], CLIENT
     assert "await self._ps.parse(b)" in inspect.getsource(Client._read_loop), CLIENT
+
+
+def test_a_new_parser_of_an_open_connection_begins_with_frames() -> None:
+    conn = opened()
+    conn.parser = conn.parse()
+    next(conn.parser)
+    conn.receive_data(sent(TEXT))
+    assert len(conn.events_received()) == 1, DIRECT

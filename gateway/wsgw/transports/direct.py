@@ -31,6 +31,24 @@ EXTENSION = "wsgw.direct"
 LINGER_SECONDS = 0.5
 
 
+class _Flag:
+    """As much of an ``asyncio.Event`` as is used once there is a receiver, in a tenth of its memory."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bool) -> None:
+        self._value = value
+
+    def set(self) -> None:
+        self._value = True
+
+    def clear(self) -> None:
+        self._value = False
+
+    def is_set(self) -> bool:
+        return self._value
+
+
 class DirectProtocol(WebSocketsSansIOProtocol):
     """See the module. Implements ``Link`` once ``attach`` was called."""
 
@@ -72,11 +90,15 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         To be called without an await after ``accept``. Messages over ``max_message_bytes`` close with 1009.
         """
         self._receiver = receiver
+        self.writable = cast("asyncio.Event", _Flag(self.writable.is_set()))
         if not self.disconnected and not self.transport.is_closing():
             self._writes = True
             self.conn.max_message_size = max_message_bytes
             if not self._library_only:
                 self._frames = ClientFrames(max_message_bytes)
+                # the generator that parsed the request keeps it for ever; a new one begins with frames
+                self.conn.parser = self.conn.parse()
+                next(self.conn.parser)
             self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         return self
 
