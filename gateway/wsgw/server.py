@@ -25,6 +25,8 @@ from wsgw.transports.direct import DirectProtocol
 log = logging.getLogger("wsgw.server")
 
 BACKLOG = 2048
+#: Of each connection, in the kernel, which would let it grow to many megabytes for a client that is held back.
+RECEIVE_BUFFER_BYTES = 256 * 1024
 #: How a stop's ``drain_seconds`` are used: clients go within the first share of it, what is left of HTTP requests is
 #: ended within the second, and the rest is NATS' to confirm what was published.
 CLIENTS_SHARE, REQUESTS_SHARE = 0.5, 0.75
@@ -163,6 +165,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise PortUnavailable(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         listener.bind(address)
         listener.listen(BACKLOG)
     except OSError as error:

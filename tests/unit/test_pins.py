@@ -71,7 +71,6 @@ METHODS = (
     Method(Client, "_read_loop", (), CLIENT, is_async=True),
     Method(Client, "_process_op_err", ("e",), CLIENT, is_async=True),
     Method(Parser, "parse", ("data",), CLIENT, is_async=True),
-    Method(TcpTransport, "write", ("payload",), CLIENT),
     Method(
         Client,
         "subscribe",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from wsgw.broker.connection import Connection, unavailable
@@ -27,6 +27,16 @@ DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024
 MAX_IN_FLIGHT_MESSAGES = 65_536
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 MAX_REQUESTS = 10_000
+
+
+class Publishing(Protocol):
+    """Somebody who publishes, and can be asked to pause."""
+
+    def congested(self) -> None:
+        """Publish nothing more, please, until ``cleared``."""
+
+    def cleared(self) -> None:
+        """Undo ``congested``."""
 
 
 class NatsUnreachable(WsgwError):
@@ -50,7 +60,8 @@ class Broker:
         self._reconnecting = False
         self._requests = 0
         self._request_bytes = 0
-        self._waiters: deque[Callable[[], None]] = deque()
+        self._publishing: dict[Publishing, None] = {}
+        self._holding = False  # them, since more was in flight than the limits; until it is under half of them
         self._max_payload_bytes = DEFAULT_MAX_PAYLOAD_BYTES
         #: what NATS sends is delivered within runs of it
         self.turn = Turn(asyncio.get_running_loop().call_soon)
@@ -66,15 +77,15 @@ class Broker:
         """``max_payload`` of the server connected to now or last."""
         return self._max_payload_bytes
 
-    @property
-    def congested(self) -> bool:
-        """Whether so many publishes wait for NATS that clients should not be read from."""
-        messages, size = self._in_flight()
-        return messages > MAX_IN_FLIGHT_MESSAGES or size > MAX_IN_FLIGHT_BYTES
+    def add(self, publishing: Publishing) -> None:
+        """Tell ``publishing`` when too many publishes wait for NATS, those of all together."""
+        self._publishing[publishing] = None
+        if self._holding:
+            publishing.congested()
 
-    def when_clear(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` once when the publishes waiting are under half of the limits again."""
-        self._waiters.append(callback)
+    def discard(self, publishing: Publishing) -> None:
+        """Undo ``add``; harmless without it."""
+        self._publishing.pop(publishing, None)
 
     async def start(self, *, wait: bool = True) -> None:
         """Begin connecting. With ``wait`` false one round over the servers must succeed, else NatsUnreachable."""
@@ -112,8 +123,7 @@ class Broker:
         """Publish in order of calls; ``outcome`` is told once, with None when NATS has processed all ``payloads``.
 
         Without a connection it is told so at once (nats_unavailable); when the connection is lost before the proof,
-        ``unconfirmed``; when NATS refuses the subject, ``forbidden``; when senders go on although ``congested`` said
-        not to, ``overloaded``.
+        ``unconfirmed``; when NATS refuses the subject, ``forbidden``; above twice the limits, ``overloaded``.
         """
         if self._connection is None:
             outcome(unavailable())
@@ -123,6 +133,12 @@ class Broker:
             outcome(GatewayError(OVERLOADED, f"{messages} messages are waiting for NATS"))
         else:
             self._connection.publish(subject, payloads, outcome)
+            if not self._holding:
+                messages, size = self._connection.in_flight
+                if messages > MAX_IN_FLIGHT_MESSAGES or size > MAX_IN_FLIGHT_BYTES:
+                    self._holding = True
+                    for publishing in list(self._publishing):
+                        publishing.congested()
 
     async def subscribe(self, subject: str, deliver: Callable[[Publication], None]) -> Subscription:
         """Interest in ``subject``, in effect on return, until its ``ended``. ``deliver`` must not block.
@@ -229,12 +245,14 @@ class Broker:
         return (0, 0) if self._connection is None else self._connection.in_flight
 
     def _settled(self) -> None:
-        if self._waiters:
+        if self._holding:
             messages, size = self._in_flight()
             if messages <= MAX_IN_FLIGHT_MESSAGES // 2 and size <= MAX_IN_FLIGHT_BYTES // 2:
-                waiters, self._waiters = self._waiters, deque()
-                for callback in waiters:
-                    callback()
+                self._holding = False
+                waiting = list(self._publishing)
+                random.shuffle(waiting)  # the first ones may fill it again
+                for publishing in waiting:
+                    publishing.cleared()
 
 
 def _address(url: str) -> str:

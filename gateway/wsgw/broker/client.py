@@ -54,9 +54,8 @@ class DirectClient(Client):
 
     def write(self, lines: bytes) -> None:
         """Send protocol lines behind everything sent before. Never waits: the caller bounds what it has out."""
-        transport = self._transport
-        if not self._pending and self._stream is not None and transport:
-            transport.write(lines)
+        if not self._pending and self._stream is not None:
+            self._stream.write(lines)
             return
         self._pending.append(lines)
         self._pending_data_size += len(lines)

@@ -61,6 +61,11 @@ class Stream(asyncio.Protocol):
             await self._wake.wait()
         return self._lines.popleft()
 
+    def write(self, lines: bytes) -> None:
+        """Write protocol lines; does nothing when the connection is lost, which the library may not know yet."""
+        if self._error is None and not self._transport.is_closing():
+            self._transport.write(lines)
+
     def hold(self) -> None:
         """Read nothing until ``release``."""
         if not self._held and not self._transport.is_closing():

@@ -111,6 +111,7 @@ class ChannelsHandler:
     def disconnected(self, code: int) -> None:
         log.debug("socketio %s: closed with %d", self._socket.sid, code)
         self._publish_kept()
+        self._unsettled.close()
         for task in self._tasks:
             task.cancel()
         self._session.end(self, code)

@@ -29,6 +29,8 @@ from wsgw.wire.clientframes import ClientFrames
 
 EXTENSION = "wsgw.direct"
 LINGER_SECONDS = 0.5
+#: After a read of this size the client waits for the next tick: the loop would read up to 32 times on end.
+LARGE_READ_BYTES = 64 * 1024
 
 
 class _Flag:
@@ -63,6 +65,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._receiver: Receiver | None = None
         self._writes = False  # frames may be written
         self._reading_paused = False
+        self._resting = False  # after a large read
         self._code = 1006
         self._ended = False
         self._failed = False  # by the client's fault: what still comes is read, but not looked at
@@ -164,7 +167,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     def resume_reading(self) -> None:
         if self._reading_paused and not self.transport.is_closing():
             self._reading_paused = False
-            self.transport.resume_reading()
+            if not self._resting:
+                self.transport.resume_reading()
 
     # -- uvicorn's side
 
@@ -180,6 +184,10 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             return
         if self._failed or self.conn.close_rcvd is not None:
             return
+        if len(data) >= LARGE_READ_BYTES and not self.transport.is_closing():
+            self._resting = True
+            self.transport.pause_reading()
+            self.loop.call_soon(self._rest_over)
         if self._frames is None:
             self._feed_library(data)
             return
@@ -279,6 +287,11 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._fail(conn.close_sent.code)
         self.transport.write(b"".join(writes))
         return False
+
+    def _rest_over(self) -> None:
+        self._resting = False
+        if not self._reading_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def _frame_received(self, frame: Frame) -> None:
         if self.close_sent and frame.opcode is not Opcode.CLOSE:

@@ -114,6 +114,7 @@ class WebSocketSession:
             self._ended = True
             log.debug("websocket %s: closed with %d", self._name, code)
             self._session.sender.close()
+            self._unsettled.close()
             self._session.end(self, code)
 
     # -- Drainable

@@ -73,7 +73,6 @@ async def test_without_nats_everything_is_refused_at_once(
     broker, metrics = make_broker(server.url)
     await broker.start()
     assert not broker.connected
-    assert not broker.congested
     assert broker.max_payload_bytes == 1024 * 1024
     assert await publish(broker, "a") is NATS_UNAVAILABLE
     refusals: list[object] = [
@@ -208,20 +207,38 @@ async def test_messages_both_ways(make_broker: Brokers, nats: NatsServer, peer: 
     await broker.barrier()
 
 
+class Publisher:
+    """Writes down what the broker asks of it."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def congested(self) -> None:
+        self.told.append("congested")
+
+    def cleared(self) -> None:
+        self.told.append("cleared")
+
+
 async def test_congestion(make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_IN_FLIGHT_MESSAGES", 10)
     broker, metrics = await started(make_broker, nats.url)
     told: list[GatewayError | None] = []
-    cleared: list[bool] = []
+    early, gone, late = Publisher(), Publisher(), Publisher()
+    broker.add(early)
+    broker.add(gone)
+    broker.discard(gone)
+    broker.discard(gone)
     for number in range(25):
         broker.publish("a", [b"x"], told.append)
-        assert broker.congested == (number >= 10)
+        assert early.told == (["congested"] if number >= 10 else [])
     assert [error.kind for error in told if error is not None] == [OVERLOADED] * 4
     assert metrics.value("wsgw_publishes_in_flight") == 21
-    broker.when_clear(lambda: cleared.append(broker.congested))
+    broker.add(late)
+    assert late.told == ["congested"]
     await broker.barrier()
-    await eventually(lambda: cleared, "the word that it is clear")
-    assert cleared == [False]
+    await eventually(lambda: late.told == early.told == ["congested", "cleared"], "the word that it is clear")
+    assert gone.told == []
     assert told.count(None) == 21
     assert metrics.value("wsgw_publishes_in_flight") == 0
 
@@ -230,12 +247,14 @@ async def test_congestion_by_bytes(make_broker: Brokers, nats: NatsServer, monke
     monkeypatch.setattr(module, "MAX_IN_FLIGHT_BYTES", 100)
     broker, _ = await started(make_broker, nats.url)
     told: list[GatewayError | None] = []
-    for size in (100, 1, 100, 0):
+    publisher = Publisher()
+    broker.add(publisher)
+    for size, congested in ((100, False), (1, True), (100, True), (0, True)):
         broker.publish("a", [bytes(size)], told.append)
-    assert broker.congested
+        assert bool(publisher.told) == congested
     assert [error.kind for error in told if error is not None] == [OVERLOADED]
     await broker.barrier()
-    assert not broker.congested
+    assert publisher.told == ["congested", "cleared"]
 
 
 async def test_congestion_ends_with_the_connection(
@@ -246,13 +265,13 @@ async def test_congestion_ends_with_the_connection(
     broker, _ = await started(make_broker, server.url)
     server.freeze()
     told: list[GatewayError | None] = []
+    publisher = Publisher()
+    broker.add(publisher)
     for _ in range(3):
         broker.publish("a", [b"x"], told.append)
-    cleared: list[bool] = []
-    broker.when_clear(lambda: cleared.append(True))
-    assert broker.congested
+    assert publisher.told == ["congested"]
     server.stop()
-    await eventually(lambda: cleared, "readers are let go")
+    await eventually(lambda: publisher.told == ["congested", "cleared"], "publishers are let go")
     assert {error.kind for error in told if error is not None} <= {UNCONFIRMED, NATS_UNAVAILABLE}
     assert len(told) == 3
 

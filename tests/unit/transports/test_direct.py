@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from helpers.link_server import Application, LinkServer
-from helpers.raw_websocket import RawWebSocket, close, more, ping, pong, serialized, text
+from helpers.raw_websocket import RawWebSocket, binary, close, more, ping, pong, serialized, text
 from helpers.waiting import arrived, eventually
 from wsgw.frames import MAX_REASON_BYTES, truncated
 from wsgw.transports import direct as module
@@ -260,3 +260,28 @@ def test_both_ways_hear_the_same(script: list[Frame], in_one_piece: bool) -> Non
     assert fast[0][: len(slow[0])] == slow[0]
     if fast[1][-1][1] == (1000).to_bytes(2, "big"):
         assert fast[0] == slow[0]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_after_a_large_read_others_get_their_turn(direct: Served, paused: bool) -> None:
+    client, receiver = await direct.open()
+    protocol = receiver.link
+    assert isinstance(protocol, DirectProtocol)
+    is_reading = protocol.transport.is_reading
+    protocol.data_received(serialized([binary(bytes(module.LARGE_READ_BYTES // 2))]))
+    assert is_reading()
+    protocol.data_received(serialized([binary(bytes(1000))] * 100))
+    assert not is_reading()
+    assert len(receiver.messages) == 101
+    if paused:
+        protocol.pause_reading()
+    protocol.resume_reading()
+    assert not is_reading()
+    if paused:
+        protocol.pause_reading()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert is_reading() is not paused
+    protocol.resume_reading()
+    await client.send(text("still here"))
+    await arrived(receiver.messages, 102)
