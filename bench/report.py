@@ -21,8 +21,8 @@ _HOW = """## How it was measured
   nats-server that feeds a system is not in it. nats-server's own row is one process, which also receives the publishes
   (fan-out) or delivers to the subscriber (fan-in): nothing is subtracted.
 - *Saturated*: the publisher writes rounds of prepared messages and has two rounds out, so nothing is dropped by anybody
-  and no server waits. Systems that write messages one by one get shorter rounds. *Paced*: one message at a time; the load
-  generator looks for them every 2 ms, so that no server pays for waking it.
+  and no server waits. Systems that write messages one by one get shorter rounds. *Paced*: one message at a time; the
+  load generator looks for them every 2 ms, so that no server pays for waking it.
 - The load generator is raw sockets and epoll in two processes, and counts by bytes. After each measurement, on the same
   connections, numbered messages are sent, and every client has to get each of them, whole and in order. A run in which
   one does not fails.

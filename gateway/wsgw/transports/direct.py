@@ -193,12 +193,14 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             return
         messages: list[Message] = []
         for item in self._frames.feed(data):
-            if not isinstance(item, bytes) and (not item.text or is_utf8(item.data)):
-                messages.append(item)
-                continue
+            if type(item) is Message:
+                text, payload = item
+                if not text or payload.isascii() or is_utf8(payload):
+                    messages.append(item)
+                    continue
             self._messages_received(messages)
             messages = []
-            if not isinstance(item, bytes):
+            if isinstance(item, Message):
                 self._refuse_text(item.data)
             elif not self._feed_library(item):
                 return

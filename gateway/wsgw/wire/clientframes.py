@@ -45,7 +45,7 @@ class ClientFrames:
         needed = 2
         fragmented = self._fragmented
         limit = self.max_message_bytes
-        new = tuple.__new__
+        new, append, unmask = tuple.__new__, found.append, apply_mask
         if self._foreign:
             at = min(self._foreign, end)
             self._foreign -= at
@@ -54,19 +54,23 @@ class ClientFrames:
             first = data[at]
             length = data[at + 1] - _MASKED
             mask = at + 2
-            if length >= _EXTENDED_16:
+            if length == _EXTENDED_16 and end - at >= 4:
+                length = data[mask] << 8 | data[mask + 1]  # twice as fast as below
+                mask += 2
+            elif length >= _EXTENDED_16:
                 mask += 2 if length == _EXTENDED_16 else 8
                 if end < mask and first & 0x0F in _OPCODES:
                     needed = mask - at
                     break
                 length = int.from_bytes(data[at + 2 : mask], "big")
-            stop = mask + 4 + length
+            start = mask + 4
+            stop = start + length
             if first in _SIMPLE and 0 <= length <= limit and not fragmented:
                 if stop > end:
                     needed = stop - at
                     break
-                payload = apply_mask(data[mask + 4 : stop], data[mask : mask + 4])
-                found.append(new(Message, (first == _TEXT, payload)))  # as ``Message(...)``, in a third of its time
+                # as ``Message(...)``, in a third of its time
+                append(new(Message, (first == _TEXT, unmask(data[start:stop], data[mask:start]))))
                 at = stop
                 continue
             if length < 0:
