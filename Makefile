@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CODE := gateway/wsgw tests scripts bench
 
-.PHONY: help run test bench fuzz lint format clean up down
+.PHONY: help run test bench fuzz frozen lint format clean up down
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ bench: $(VENV)/.installed ## Compare with NATS' own WebSocket and others. QUICK=
 
 fuzz: $(VENV)/.installed ## The long run of the frame splitter against the library. STREAMS= byte streams.
 	WSGW_FUZZ_STREAMS=$(or $(STREAMS),1000000) $(BIN)/python -m pytest --timeout 7200 tests/unit/wire/test_clientframes.py
+
+frozen: $(VENV)/.installed ## The long form of a NATS that stands still under full load. FOR= seconds.
+	WSGW_FROZEN_SECONDS=$(or $(FOR),30) $(BIN)/python -m pytest -s --timeout 600 tests/integration/test_frozen_nats.py
 
 lint: $(VENV)/.installed ## Check style and types.
 	$(BIN)/ruff check $(CODE)

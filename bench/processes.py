@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,18 +43,28 @@ class Server:
         self.pid = self._process.pid
 
     def wait_listening(self) -> None:
-        """Returns when its port takes connections."""
+        """Returns when its port takes connections; see ``wait_until``."""
+        self.wait_until(self._listens, f"listening on port {self.port}")
+
+    def wait_until(self, reached: Callable[[], bool], what: str) -> None:
+        """Returns when ``reached`` is true; a server that does not get there is stopped, and BenchError raised."""
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            self.check_alive()
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
+        try:
+            while not reached():
+                self.check_alive()
                 if time.monotonic() > deadline:
-                    raise BenchError(f"{self.name} does not listen on port {self.port}: {self.tail()}") from None
+                    raise BenchError(f"{self.name} is not {what}: {self.tail()}")
                 time.sleep(0.02)
-            else:
-                return
+        except BaseException:
+            self.stop()
+            raise
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
 
     def check_alive(self) -> None:
         """Raises BenchError when it has ended."""

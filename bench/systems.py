@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.processes import START_SECONDS, BenchError, Server, free_port, output
+from bench.processes import Server, free_port, output
 from bench.wires import Centrifugo, Nats, SocketIO, Wire
 
 HERE = Path(__file__).parent
@@ -85,11 +84,7 @@ def _start_wsgw(setting: Setting, nats: NatsServer, folder: Path) -> Server:
     command: list[str | Path] = [BIN / "wsgw", "server", "-c", file, "-p", str(port), "-n", nats.url, "-l", "warn"]
     server = Server("wsgw", command, port, folder)
     server.wait_listening()
-    deadline = time.monotonic() + START_SECONDS
-    while not _answers(f"http://127.0.0.1:{port}/readyz"):
-        if time.monotonic() > deadline:
-            raise BenchError(f"wsgw is not ready: {server.tail()}")
-        time.sleep(0.05)
+    server.wait_until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), "ready")
     return server
 
 

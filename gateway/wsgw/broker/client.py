@@ -9,17 +9,20 @@ tests/unit/test_pins.py.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
-from nats.errors import Error, ProtocolError
+from nats.errors import Error
 
 from wsgw.broker.parser import Deliver
 from wsgw.broker.refusal import Refusal
 from wsgw.broker.stream import Stream
 from wsgw.turn import Turn
+
+log = logging.getLogger("wsgw.nats")
 
 
 class DirectClient(Client):
@@ -84,9 +87,9 @@ class DirectClient(Client):
             stream.start()
             while not self.is_closed:
                 await self._ps.parse(await stream.next_line())
-        except ProtocolError:
-            await self._process_op_err(ProtocolError())
-        except (OSError, Error) as error:
+        except Exception as error:
+            if not isinstance(error, OSError | Error):
+                log.exception("nats: reading failed")
             await self._process_op_err(error)
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:

@@ -16,6 +16,10 @@ from wsgw.errors import WsgwError
 
 log = logging.getLogger(__name__)
 
+#: Libraries sometimes swallow a cancellation (nats-py, and asyncio.wait_for of Python 3.11): then it is said again,
+#: after the time that an orderly close takes.
+CANCEL_AGAIN_SECONDS = 2.0
+
 
 class _Lookups(ThreadPoolExecutor):
     """Threads that nobody waits for: a name look-up can hang longer than ``--timeout`` and cannot be cancelled."""
@@ -62,7 +66,9 @@ async def _until_signal(work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
 
     def stop() -> None:
         stopped.set()
-        task.cancel()
+        if not task.done():
+            task.cancel()
+            loop.call_later(CANCEL_AGAIN_SECONDS, stop)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # under nohup SIGHUP stays ignored; a shell's "&" ignores SIGINT, which must stop us all the same

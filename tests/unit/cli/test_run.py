@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 
+import pytest
+
+from wsgw.cli import run as module
 from wsgw.cli.address import parse
 from wsgw.cli.clients.base import Unavailable
 from wsgw.cli.run import run
@@ -38,3 +43,19 @@ def test_exit_codes() -> None:
 
     assert run(fine, parse("http://localhost")) == 0
     assert run(look_up, parse("nats://localhost"), interrupted="never") == 0
+
+
+def test_a_signal_that_a_library_swallows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CANCEL_AGAIN_SECONDS", 0.01)
+    swallowed: list[bool] = []
+
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        while len(swallowed) < 3:
+            try:
+                await asyncio.sleep(30)
+            except asyncio.CancelledError:
+                swallowed.append(True)
+
+    assert run(work, parse("http://localhost")) == 0
+    assert len(swallowed) == 3
