@@ -50,14 +50,16 @@ class Server:
         """Returns when ``reached`` is true; a server that does not get there is stopped, and BenchError raised."""
         deadline = time.monotonic() + START_SECONDS
         try:
-            while not reached():
+            while time.monotonic() < deadline:
+                if reached():
+                    return
                 self.check_alive()
-                if time.monotonic() > deadline:
-                    raise BenchError(f"{self.name} is not {what}: {self.tail()}")
                 time.sleep(0.02)
         except BaseException:
             self.stop()
             raise
+        self.stop()
+        raise BenchError(f"{self.name} is not {what}: {self.tail()}")
 
     def _listens(self) -> bool:
         try:
