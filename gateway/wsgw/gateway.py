@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
+import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 from wsgw.bridge import Bridge, BridgeState
@@ -45,6 +44,8 @@ T = TypeVar("T")
 LAG_INTERVAL_SECONDS = 0.25
 #: Resolved names that are kept; more (of pattern channels) are resolved anew.
 MAX_PUBLISHERS = 4096
+#: The share of ``drain_seconds`` in which publications that wait are handed to clients before these are closed.
+FLUSH_SHARE = 0.25
 #: What a disconnection from a NATS that does not answer takes, beside the wait for confirmations.
 BROKER_CLOSE_SECONDS = 1.0
 _SENDING = (WRONG_DIRECTION, FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, TOO_LARGE, UNCONFIRMED)
@@ -87,7 +88,7 @@ class Gateway:
         self.channels = ChannelTable(settings.channel_table())
         self.totals = OutboxTotals()
         self.broker = make_broker(settings, metrics)
-        self.hub = Hub(metrics, self.broker.turn, loop.time, self.broker)
+        self.hub = Hub(metrics, self.broker.turn, time.monotonic, self.broker)
         self._bridges = {channel.name: self._bridge(channel) for channel in self.channels.inbound()}
         self._publishers: dict[tuple[str, str], Publisher] = {}
         self._clients: set[Drainable] = set()
@@ -96,9 +97,7 @@ class Gateway:
         self.draining = False
         self._drain_until = 0.0
         self._stopped: asyncio.Future[None] = loop.create_future()
-        self._clock = loop.time
-        #: whether a name is, or matches, a request channel
-        self.answers = lru_cache(MAX_PUBLISHERS)(self._answers)
+        self._clock = time.monotonic  # the loop's has steps of a millisecond
         self._make_series()
 
     # -- life
@@ -115,7 +114,7 @@ class Gateway:
         if not self.draining:
             self.draining = True
             self._drain_until = self._clock() + self.settings.drain_seconds
-        self.hub.flush(math.inf)
+        self.hub.flush(FLUSH_SHARE * self.settings.drain_seconds)
 
     def seconds_left(self, share: float = 1.0) -> float:
         """What is left of the first ``share`` (up to 1) of the ``drain_seconds`` that ``begin_drain`` started."""
@@ -203,6 +202,12 @@ class Gateway:
         else:
             publisher.publish((payload,), outcome)
 
+    def answers(self, name: str, transport: str) -> bool:
+        """Whether ``name`` is, or matches, a request channel; quick for names that ``transport`` publishes to."""
+        if (name, transport) in self._publishers:
+            return False
+        return any(channel.direction is Direction.REQUEST for channel in self.channels.candidates(name))
+
     def publisher(self, name: str, transport: str) -> Publisher:
         """Who publishes to ``name`` for clients of ``transport``; raises GatewayError, and counts it."""
         publisher = self._publishers.get((name, transport))
@@ -249,9 +254,6 @@ class Gateway:
         if channel.is_pattern:
             return PatternBridge(channel, self.broker, self.hub, self.settings.max_subjects)
         return Bridge(channel, self.broker, self.hub)
-
-    def _answers(self, name: str) -> bool:
-        return any(channel.direction is Direction.REQUEST for channel in self.channels.candidates(name))
 
     def _label(self, name: str) -> str:
         """The configured name to count ``name`` under, empty where there is none."""

@@ -14,12 +14,12 @@ log = logging.getLogger("wsgw.hub")
 
 #: Bytes of a batch; a publication alone may be larger.
 BATCH_BYTES = 256 * 1024
-#: Subscribers that are served between two looks at the clock.
+#: Deliveries between two looks at the clock: one of a subscriber that is congested costs half a microsecond or more.
 LOOK_EVERY = 64
 
 
 class Group:
-    """``schedule(group)`` is called when there is something to ``flush``; ``clock()`` is the loop's time in seconds.
+    """``schedule(group)`` is called when there is something to ``flush``; ``clock()`` is that of publications.
 
     A member gets what is added between its ``join`` and its ``leave``, in order.
     """
@@ -95,21 +95,22 @@ class Group:
     def leave(self, sender: Sender) -> None:
         """Undo ``join``; ``sender`` is given now what is kept for it."""
         del self._members[sender]
+        before = self._late.pop(sender, 0)
         if sender in self._waiting:
             del self._waiting[sender]
-            self._serve({sender: None}, self._batch)
-        self._serve_late(sender, self._pending, self._late.pop(sender, 0))
+            self._batch_written += self._serve({sender: None}, self._batch)
+            self._end_batch()
+        if not sender.closed:
+            self._serve_late(sender, self._pending, before)
 
     def flush(self, until: float) -> bool:
         """Serve members, at least some, until the clock says ``until``; whether all of them have everything."""
         while self._waiting or self._pending:
             if not self._waiting:
                 self._begin_batch()
-            self._batch_written += self._serve(self._waiting, self._batch, LOOK_EVERY)
-            now = self._clock()
-            if not self._waiting and self._batch_written:
-                self._latency.observe(now - self._batch_at)
-            if now >= until:
+            self._batch_written += self._serve(self._waiting, self._batch, max(1, LOOK_EVERY // len(self._batch.items)))
+            self._end_batch()
+            if self._clock() >= until:
                 break
         return not self._waiting and not self._pending
 
@@ -139,6 +140,11 @@ class Group:
                     self._late[sender] = before - len(items)
                 else:
                     self._serve_late(sender, items, before)
+
+    def _end_batch(self) -> None:
+        if not self._waiting and self._batch_written:
+            self._latency.observe(self._clock() - self._batch_at)
+            self._batch_written = 0
 
     def _serve_late(self, sender: Sender, items: list[Encoded], before: int) -> None:
         """Hand ``items`` to ``sender`` without the first ``before``."""

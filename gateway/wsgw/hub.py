@@ -7,6 +7,7 @@ takes long goes on in later ticks, so that others get theirs; meanwhile nothing 
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -17,6 +18,8 @@ from wsgw.metrics import Metrics
 from wsgw.publication import Publication, Wire
 from wsgw.sender import Sender
 from wsgw.turn import Turn
+
+log = logging.getLogger("wsgw.hub")
 
 #: Longest that subscribers are served in one tick.
 SLICE_SECONDS = 0.01
@@ -33,16 +36,18 @@ class Source(Protocol):
 
 
 class Hub:
-    """``turn`` says when to hand on, ``clock()`` is the loop's time in seconds; ``source`` is held while we lag."""
+    """``turn`` says when to hand on, ``clock()`` is that of publications; ``source`` is held while we lag."""
 
     def __init__(self, metrics: Metrics, turn: Turn, clock: Callable[[], float], source: Source) -> None:
         self.metrics = metrics
         self._turn = turn
         self._clock = clock
         self._source = source
-        self._holding = False
+        self._held_at: float | None = None  # while the source is held
+        self._held_before = 0.0
         self._groups: dict[str, list[Group]] = {}
         self._dirty: deque[Group] = deque()  # while there are any, a flush is on its way
+        self._on_its_way = False
         metrics.on_read.append(self._report)
 
     def subscribe(self, channel: Channel, name: str, wire: Wire, sender: Sender) -> None:
@@ -83,32 +88,48 @@ class Hub:
 
     def flush(self, seconds: float = SLICE_SECONDS) -> None:
         """Hand what is kept to the subscribers, for about ``seconds``; what is left then follows in the next ticks."""
-        dirty = self._dirty
-        until = self._clock() + seconds
-        while dirty:
+        dirty, clock = self._dirty, self._clock
+        until = clock() + seconds
+        while dirty and clock() < until:
             group = dirty.popleft()
-            if group.flush(until):
-                group.scheduled = False
-            else:
+            group.scheduled = False
+            try:
+                served = group.flush(until)
+            except Exception:  # the others have to be served
+                log.exception("channel %s: the fan-out failed", group.channel.name)
+                continue
+            if not served and not group.scheduled:
+                group.scheduled = True
                 dirty.append(group)
-            if self._clock() >= until:
-                break
         if dirty:
-            if not self._holding:
-                self._holding = True
-                self._source.hold()
-            self._turn.call_later(self.flush)
-        elif self._holding:
-            self._holding = False
+            if self._held_at is None:
+                self._held_at = clock()
+            self._source.hold()  # every time: it may be another one now
+            self._wake(self._turn.call_later)
+        elif self._held_at is not None:
+            self._held_before, self._held_at = self.held_seconds, None
             self._source.release()
+
+    @property
+    def held_seconds(self) -> float:
+        """How long the source has been held so far, all times together."""
+        return self._held_before + (0.0 if self._held_at is None else self._clock() - self._held_at)
 
     # -- inside
 
     def _schedule(self, group: Group) -> None:
-        if not self._dirty:
-            self._turn.call_soon(self.flush)
         group.scheduled = True
         self._dirty.append(group)
+        self._wake(self._turn.call_soon)
+
+    def _wake(self, call: Callable[[Callable[[], None]], None]) -> None:
+        if not self._on_its_way:
+            self._on_its_way = True
+            call(self._woken)
+
+    def _woken(self) -> None:
+        self._on_its_way = False
+        self.flush()
 
     def _report(self) -> None:
         for groups in self._groups.values():

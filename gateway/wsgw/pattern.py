@@ -139,6 +139,7 @@ class PatternBridge(Bridge):
             self._interests.release()
             await self._drop_orphans()
             await asyncio.sleep(WINDOW_SECONDS)  # second copies of what came just before
+            await self._read_all()
             self._overlap = None
 
     async def _stop_pattern(self) -> None:
@@ -153,8 +154,14 @@ class PatternBridge(Bridge):
         if pattern is not None:
             await self._broker.unsubscribe(pattern)
         await self._serve_joins(WINDOW_SECONDS)
+        await self._read_all()
         self._overlap = None
         self._changed.set()  # who left, or wants the pattern again, was not looked at
+
+    async def _read_all(self) -> None:
+        """Returns when what NATS sent so far has been read (the hub may hold that up), or the connection is lost."""
+        with suppress(GatewayError):
+            await self._broker.barrier()
 
     async def _serve_joins(self, seconds: float) -> None:
         """Let time pass, in which names that join are subscribed to."""
@@ -196,7 +203,9 @@ class PatternBridge(Bridge):
 
     def _deliver_concrete(self, name: str, publication: Publication, source: Source) -> None:
         if self._overlap is not None:
-            taken = self._overlap.is_first(source, name, publication.payload, publication.received_at)
+            # copies are read at a time, but the hub may have held the source between them
+            read_at = publication.received_at - self._hub.held_seconds
+            taken = self._overlap.is_first(source, name, publication.payload, read_at)
         else:
             taken = source is self._source
         if taken:

@@ -1,7 +1,8 @@
 """A publication on its way from NATS to sessions, and what a wire makes of it.
 
 ``Publication`` is what NATS delivered. A wire turns it into one ``Encoded``, once, whatever the number of
-sessions. The ``Encoded`` of one loop tick make a ``Batch``, whose bytes are joined once and written to each session.
+sessions. The ``Encoded`` of one turn make a ``Batch``, or several, whose bytes are joined once and written to each
+session.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _UNDECODED = object()
 
 
 class Publication:
-    """One message from NATS: ``subject``, ``payload`` as published, ``received_at`` in seconds of the loop's clock."""
+    """One message from NATS: ``subject``, ``payload`` as published, ``received_at`` by ``time.monotonic``."""
 
     __slots__ = ("_text", "payload", "received_at", "subject")
 

@@ -39,6 +39,11 @@ class Sender:
         """Items that wait."""
         return len(self._outbox) if self._outbox is not None else 0
 
+    @property
+    def closed(self) -> bool:
+        """After ``close``: it takes nothing."""
+        return self._closed
+
     def offer(self, batch: Batch) -> bool:
         """Send a batch of publications, or queue it. True when it was written at once (the hub counts those)."""
         if self._clear:

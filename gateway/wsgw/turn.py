@@ -14,11 +14,10 @@ class Turn:
     ``later`` is the loop's ``call_soon``. What was read is so handed on in the tick in which it was read.
     """
 
-    __slots__ = ("_callbacks", "_running", "call_later")
+    __slots__ = ("_callbacks", "_later", "_running")
 
     def __init__(self, later: Callable[[Callable[[], None]], object]) -> None:
-        #: runs a callback in the next tick
-        self.call_later = later
+        self._later = later
         self._running = False
         self._callbacks: list[Callable[[], None]] = []
 
@@ -27,7 +26,11 @@ class Turn:
         if self._running:
             self._callbacks.append(callback)
         else:
-            self.call_later(callback)
+            self._later(callback)
+
+    def call_later(self, callback: Callable[[], None]) -> None:
+        """Run ``callback`` in the next tick."""
+        self._later(callback)
 
     def run(self, function: Callable[[bytes], None], data: bytes) -> None:
         """Call ``function(data)``, then what ``call_soon`` got meanwhile, also when that raised."""

@@ -9,7 +9,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from helpers.fanout import Loop, Source
 from helpers.nats_server import NatsServer
+from wsgw.hub import Hub
+from wsgw.metrics import Metrics
+from wsgw.turn import Turn
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +63,18 @@ def restore_logging() -> Iterator[None]:
     logging.getLogger().handlers[:] = handlers
     for logger, level in before:
         logger.setLevel(level)
+
+
+@pytest.fixture
+def loop() -> Loop:
+    return Loop()
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+def hub(loop: Loop, source: Source) -> Hub:
+    return Hub(Metrics(), Turn(loop.call_soon), loop.clock, source)

@@ -82,6 +82,18 @@ async def test_no_name_of_a_client_becomes_a_label(gateway: Gateway) -> None:
         assert name not in text
 
 
+async def test_which_names_are_answered_and_that_no_other_is_kept(gateway: Gateway) -> None:
+    assert gateway.answers("SUM", "socketio")
+    assert not gateway.answers("OUT", "socketio")
+    gateway.publisher("OUT", "socketio")
+    assert not gateway.answers("OUT", "socketio")
+    name = "x" * 100_000
+    with pytest.raises(GatewayError):
+        gateway.publisher(name, "socketio")
+    assert not gateway.answers(name, "socketio")
+    assert [known for known, _ in gateway._publishers] == ["OUT"]
+
+
 async def test_request(gateway: Gateway, nats: NatsServer) -> None:
     with pytest.raises(GatewayError) as caught:
         await gateway.request("SUM", b"")

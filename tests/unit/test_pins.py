@@ -94,6 +94,7 @@ PROTOCOL_ATTRIBUTES: dict[str, Any] = {
     "disconnected": bool,
     "read_paused": bool,
     "close_timer": type(None),
+    "writable": asyncio.Event,
     "frames": list,
     "curr_msg_data_type": str,
     "connections": set,

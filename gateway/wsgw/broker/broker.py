@@ -61,7 +61,7 @@ class Broker:
         self._requests = 0
         self._request_bytes = 0
         self._publishing: dict[Publishing, None] = {}
-        self._holding = False  # them, since more was in flight than the limits; until it is under half of them
+        self._congested = False  # them, since more was in flight than the limits; until it is under half of them
         self._max_payload_bytes = DEFAULT_MAX_PAYLOAD_BYTES
         #: what NATS sends is delivered within runs of it
         self.turn = Turn(asyncio.get_running_loop().call_soon)
@@ -69,7 +69,7 @@ class Broker:
 
     @property
     def connected(self) -> bool:
-        """Whether NATS answered the last fence."""
+        """Whether there is a connection, and NATS answers on it."""
         return self._connection is not None and not self._connection.lost.done()
 
     @property
@@ -80,7 +80,7 @@ class Broker:
     def add(self, publishing: Publishing) -> None:
         """Tell ``publishing`` when too many publishes wait for NATS, those of all together."""
         self._publishing[publishing] = None
-        if self._holding:
+        if self._congested:
             publishing.congested()
 
     def discard(self, publishing: Publishing) -> None:
@@ -108,7 +108,7 @@ class Broker:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if connection is not None:
-            self._release()
+            self._forget_connection()
             await connection.close("the gateway stopped")
 
     async def wait_connected(self) -> None:
@@ -133,10 +133,10 @@ class Broker:
             outcome(GatewayError(OVERLOADED, f"{messages} messages are waiting for NATS"))
         else:
             self._connection.publish(subject, payloads, outcome)
-            if not self._holding:
+            if not self._congested:
                 messages, size = self._connection.in_flight
                 if messages > MAX_IN_FLIGHT_MESSAGES or size > MAX_IN_FLIGHT_BYTES:
-                    self._holding = True
+                    self._congested = True
                     for publishing in list(self._publishing):
                         publishing.congested()
 
@@ -157,7 +157,7 @@ class Broker:
             await self._connection.unsubscribe(subscription)
 
     def hold(self) -> None:
-        """Read nothing from NATS until ``release``, or until the connection is lost."""
+        """Read nothing from this connection to NATS until ``release``; to be said again when there may be another."""
         if self._connection is not None:
             self._connection.hold()
 
@@ -207,7 +207,7 @@ class Broker:
             assert connection is not None
             delay, told = BACKOFF_SECONDS[0], ""
             reason = await asyncio.shield(connection.lost)
-            self._release()
+            self._forget_connection()
             log.warning("nats: connection lost: %s", reason)
             known = {_address(url) for url in self._servers}
             self._discovered = [url for url in connection.discovered() if _address(url) not in known]
@@ -236,7 +236,7 @@ class Broker:
             return
         raise OSError("; ".join(reasons))
 
-    def _release(self) -> None:
+    def _forget_connection(self) -> None:
         self._connection = None
         self._connected.clear()
         self._metrics.nats_connected.set(0)
@@ -245,10 +245,10 @@ class Broker:
         return (0, 0) if self._connection is None else self._connection.in_flight
 
     def _settled(self) -> None:
-        if self._holding:
+        if self._congested:
             messages, size = self._in_flight()
             if messages <= MAX_IN_FLIGHT_MESSAGES // 2 and size <= MAX_IN_FLIGHT_BYTES // 2:
-                self._holding = False
+                self._congested = False
                 waiting = list(self._publishing)
                 random.shuffle(waiting)  # the first ones may fill it again
                 for publishing in waiting:

@@ -1,7 +1,7 @@
 """nats-py's client with two short cuts: messages are handed over as they are read, publishes are written as one piece.
 
 The library puts each message into a queue and runs a task per subscription. Without them a message costs a fraction,
-one connection's messages come in the order NATS sent them whatever their subscriptions, and there is no queue that
+one connection's messages come in the order NATS sent them whatever their subscriptions, and they wait in no queue that
 could overflow: a gateway that is too slow is held by TCP. The private parts used here are guarded by
 tests/unit/test_pins.py.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 from nats.aio.client import Client
@@ -77,13 +78,18 @@ class DirectClient(Client):
         if self._stream is not None:
             self._stream.release()
 
+    def silent_seconds(self) -> float:
+        """How long NATS has said nothing although it could have been heard."""
+        stream = self._stream
+        return 0.0 if stream is None or stream.held else time.monotonic() - stream.heard_at
+
     # -- the library's
 
     async def _read_loop(self) -> None:
         """As the library's, but the stream reads, and only what it leaves is the library's to parse."""
         assert isinstance(self._transport, TcpTransport)
         try:
-            stream = self._stream = Stream(self._transport, self._direct, self._on_refusal, self._turn)
+            stream = self._stream = Stream(self._transport, self._direct, self._on_refusal, self._expects, self._turn)
             stream.start()
             while not self.is_closed:
                 await self._ps.parse(await stream.next_line())
@@ -91,6 +97,10 @@ class DirectClient(Client):
             if not isinstance(error, OSError | Error):
                 log.exception("nats: reading failed")
             await self._process_op_err(error)
+
+    def _expects(self, number: bytes) -> bool:
+        """Whether the library has that subscription; messages of ended ones, maybe many, would wait for its task."""
+        return number.isdigit() and int(number) in self._subs
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         self._on_close()  # now: the rest may wait for a server that does not read, and fail

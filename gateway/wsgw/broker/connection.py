@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -26,9 +27,11 @@ from wsgw.turn import Turn
 
 log = logging.getLogger("wsgw.nats")
 
-#: Idle connections are proven alive by a fence this often, and given up when one is out for FENCE_TIMEOUT.
+#: Idle connections are proven alive by a fence this often, and given up when one is out for FENCE_TIMEOUT and nothing
+#: else has come meanwhile either (a fence comes behind all that waits to be read), or for FENCE_LIMIT whatever comes.
 FENCE_INTERVAL_SECONDS = 2.0
 FENCE_TIMEOUT_SECONDS = 5.0
+FENCE_LIMIT_SECONDS = 30.0
 
 
 class Connection:
@@ -80,7 +83,8 @@ class Connection:
             self._watching = self._loop.create_task(self._watch())
             await asyncio.wait_for(self.barrier(), timeout_seconds)
         except Exception as error:  # whatever answers there: it need not be NATS
-            reason = self._last_error or str(error) or type(error).__name__
+            lost = self.lost.result() if self.lost.done() else ""
+            reason = self._last_error or lost or str(error) or type(error).__name__
             await self.close()
             if "onnection reset" in reason:  # the server's reason was lost with the connection
                 reason += " (NATS may have refused the credentials)"
@@ -146,11 +150,11 @@ class Connection:
 
         # a pattern that covers _INBOX would bring the gateway's own fences to clients
         hidden = f"{self._inbox}.".encode() if subscription.subject.startswith(("*", ">")) else None
-        deliver, time = subscription.deliver, self._loop.time
+        deliver, clock = subscription.deliver, time.monotonic
 
         def receive(subject: bytes, payload: bytes) -> None:
             if hidden is None or not subject.startswith(hidden):
-                deliver(Publication(subject.decode(), payload, time()))
+                deliver(Publication(subject.decode(), payload, clock()))
 
         try:
             subscription.nats = await self._client.listen(subscription.subject, receive)
@@ -230,7 +234,7 @@ class Connection:
             self._loop.call_soon(self._write)
 
     def _write(self) -> None:
-        """Hands the tick's publishes to nats-py, and one fence behind them."""
+        """Write the tick's publishes, and one fence behind them."""
         self._scheduled = False
         lines, self._lines = self._lines, []
         if not self.lost.done():
@@ -238,14 +242,16 @@ class Connection:
             self._client.write(b"".join(lines))
 
     async def _watch(self) -> None:
-        """Keeps a fence going at least every FENCE_INTERVAL_SECONDS, and gives the connection up when one stays out."""
+        """Keeps a fence going at least every FENCE_INTERVAL_SECONDS, and gives a dead connection up."""
         while True:
             await asyncio.sleep(FENCE_INTERVAL_SECONDS / 2)
             oldest = self._fences.oldest_sent_at()
             if oldest is None:
                 self._schedule()
-            elif self._loop.time() - oldest > FENCE_TIMEOUT_SECONDS:
-                self._lose(f"NATS did not answer for {FENCE_TIMEOUT_SECONDS:g} s")
+                continue
+            waited = self._loop.time() - oldest
+            if min(waited, self._client.silent_seconds()) > FENCE_TIMEOUT_SECONDS or waited > FENCE_LIMIT_SECONDS:
+                self._lose(f"NATS did not answer for {int(waited)} s")
                 return
 
     def _fence_returned(self, subject: bytes, payload: bytes) -> None:

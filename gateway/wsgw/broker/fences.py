@@ -7,10 +7,13 @@ about one of the batch arrives before it.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 
 from wsgw.errors import FORBIDDEN, UNCONFIRMED, GatewayError
+
+log = logging.getLogger("wsgw.nats")
 
 #: Told once per call of publish: None when NATS processed it all, else why it is not known to have.
 Outcome = Callable[[GatewayError | None], None]
@@ -59,12 +62,12 @@ class Fences:
             self._forget(batch)
             doubtful = batch.unexplained.difference([subject for subject, _, _ in batch.publishes])
             for subject, count, outcome in batch.publishes:
+                error = None
                 if subject in batch.denied:
-                    outcome(GatewayError(FORBIDDEN, f"NATS refuses {subject!r}: {batch.denied[subject]}"))
+                    error = GatewayError(FORBIDDEN, f"NATS refuses {subject!r}: {batch.denied[subject]}")
                 elif doubtful and count:
-                    outcome(GatewayError(UNCONFIRMED, f"NATS refused something else: {batch.denied[min(doubtful)]}"))
-                else:
-                    outcome(None)
+                    error = GatewayError(UNCONFIRMED, f"NATS refused something else: {batch.denied[min(doubtful)]}")
+                _tell(outcome, error)
 
     def denied(self, subject: str, said: str, *, explained: bool = False) -> None:
         """NATS refused publishes to ``subject``, in the words ``said``.
@@ -85,7 +88,7 @@ class Fences:
         for batch in batches:
             self._forget(batch)
             for _, _, outcome in batch.publishes:
-                outcome(error)
+                _tell(outcome, error)
 
     def oldest_sent_at(self) -> float | None:
         """When the oldest fence still out was sent, in the caller's clock; None when none is out."""
@@ -94,3 +97,10 @@ class Fences:
     def _forget(self, batch: _Batch) -> None:
         self.messages -= sum([count for _, count, _ in batch.publishes])
         self.bytes -= batch.size
+
+
+def _tell(outcome: Outcome, error: GatewayError | None) -> None:
+    try:
+        outcome(error)
+    except Exception:  # one client's fault is not another's
+        log.exception("telling the outcome of a publish failed")

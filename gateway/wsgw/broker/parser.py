@@ -25,7 +25,7 @@ class DirectParser:
     """``direct`` maps a subscription's number, as the bytes NATS writes, to who gets its messages; it may change.
 
     ``on_refusal``, and ``on_other``, which gets lines (with the payload, where there is one), must neither block nor
-    raise.
+    raise. Messages of other subscriptions are dropped unless ``expects(number)``.
     """
 
     def __init__(
@@ -33,8 +33,10 @@ class DirectParser:
         direct: Mapping[bytes, Deliver],
         on_refusal: Callable[[Refusal], None],
         on_other: Callable[[bytes], None],
+        expects: Callable[[bytes], bool],
     ) -> None:
         self._direct = direct
+        self._expects = expects
         self._on_refusal = on_refusal
         self._on_other = on_other
         self._kept = bytearray()  # the beginning of a line, or of a message
@@ -52,9 +54,9 @@ class DirectParser:
         at, end = 0, len(data)
         needed = 0
         # the last message's first line and what it says: the next one's is often the same
-        header, fields, start, stop = b"\n", [b""], 0, 0
+        header, fields, start, stop = b"", [b""], 0, 0
         while at < end:
-            if not data.startswith(header, at):
+            if not header or not data.startswith(header, at):
                 line = data.find(b"\r\n", at)
                 if line < 0:
                     if end - at > MAX_LINE_BYTES:
@@ -71,7 +73,8 @@ class DirectParser:
                 break
             deliver = direct.get(fields[2])
             if deliver is None:
-                self._on_other(data[at : at + stop])
+                if self._expects(fields[2]):
+                    self._on_other(data[at : at + stop])
             else:
                 try:
                     deliver(fields[1], data[at + start : at + stop - 2])

@@ -6,6 +6,7 @@ The library's stream protocol stays behind: it hears of a full buffer and of the
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -28,7 +29,12 @@ class Stream(asyncio.Protocol):
     """
 
     def __init__(
-        self, tcp: TcpTransport, direct: Mapping[bytes, Deliver], on_refusal: Callable[[Refusal], None], turn: Turn
+        self,
+        tcp: TcpTransport,
+        direct: Mapping[bytes, Deliver],
+        on_refusal: Callable[[Refusal], None],
+        expects: Callable[[bytes], bool],
+        turn: Turn,
     ) -> None:
         reader, writer = tcp._io_reader, tcp._io_writer
         assert reader is not None
@@ -36,12 +42,14 @@ class Stream(asyncio.Protocol):
         self._reader = reader
         self._transport = cast("asyncio.Transport", writer.transport)
         self._below = cast("asyncio.StreamReaderProtocol", writer.transport.get_protocol())
-        self._parser = DirectParser(direct, on_refusal, self._line_received)
+        self._parser = DirectParser(direct, on_refusal, self._line_received, expects)
         self._turn = turn
         self._lines: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._error: Exception | None = None
         self._held = False
+        #: in seconds of ``time.monotonic``: when NATS was heard last, or could be heard again
+        self.heard_at = time.monotonic()
 
     def start(self) -> None:
         """Take over; raises OSError when the connection has been lost already."""
@@ -66,8 +74,13 @@ class Stream(asyncio.Protocol):
         if self._error is None and not self._transport.is_closing():
             self._transport.write(lines)
 
+    @property
+    def held(self) -> bool:
+        """Between ``hold`` and ``release``."""
+        return self._held
+
     def hold(self) -> None:
-        """Read nothing until ``release``."""
+        """Read nothing until ``release``; harmless when it is so."""
         if not self._held and not self._transport.is_closing():
             self._held = True
             self._transport.pause_reading()
@@ -76,11 +89,13 @@ class Stream(asyncio.Protocol):
         """Undo ``hold``; harmless without it."""
         if self._held and not self._transport.is_closing():
             self._held = False
+            self.heard_at = time.monotonic()
             self._transport.resume_reading()
 
     # -- asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
+        self.heard_at = time.monotonic()
         if self._error is None:
             try:
                 self._turn.run(self._parser.feed, data)

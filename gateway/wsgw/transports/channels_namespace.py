@@ -69,7 +69,7 @@ class ChannelsHandler:
         self._socket = socket
         self._session = Session(gateway, SOCKETIO_WIRE, self._refused, socket.sender)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turn: asyncio.Lock | None = None
+        self._subscribing: asyncio.Lock | None = None
         self._unsettled = HoldBack(gateway.broker, socket.hold, socket.release)
         # events that came in this tick, to be published together
         self._publisher: Publisher | None = None
@@ -101,7 +101,7 @@ class ChannelsHandler:
             payload = _payload(args)
             if name in (SUBSCRIBE, UNSUBSCRIBE):
                 self._control(name, payload.decode(errors="replace"), ack)
-            elif self._gateway.answers(name):
+            elif self._gateway.answers(name, SOCKETIO_WIRE.transport):
                 self._start(self._request(name, payload, ack))
             else:
                 self._publish(name, payload, ack)
@@ -160,9 +160,9 @@ class ChannelsHandler:
             raise GatewayError(BAD_REQUEST, f"this client is not subscribed to {channel!r}")
 
     async def _subscribe_later(self, name: str, ack: Ack | None) -> None:
-        if self._turn is None:
-            self._turn = asyncio.Lock()
-        async with self._turn:  # one after the other: the same name may be asked for twice
+        if self._subscribing is None:
+            self._subscribing = asyncio.Lock()
+        async with self._subscribing:  # one after the other: the same name may be asked for twice
             try:
                 await self.subscribe([name])
             except GatewayError as error:

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.connection import Opened, kind, publish, subscribe
 from helpers.nats_server import NatsServer
-from helpers.waiting import DEADLINE_SECONDS
+from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.broker import connection as module
 from wsgw.broker.connection import Connection
 from wsgw.errors import (
@@ -55,6 +55,25 @@ class TestLoss:
             assert kind(await publish(connection, "a")) is UNCONFIRMED
         await asyncio.wait_for(asyncio.shield(connection.lost), DEADLINE_SECONDS)
         await asyncio.wait_for(connection.close(), 5)
+
+    async def test_reading_that_is_held_is_no_silence(
+        self, nats: NatsServer, open_connection: Opened, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "FENCE_TIMEOUT_SECONDS", 0.1)
+        monkeypatch.setattr(module, "FENCE_INTERVAL_SECONDS", 0.02)
+        connection = await open_connection(nats.url)
+        connection.hold()
+        told = asyncio.ensure_future(publish(connection, "a"))
+        started = asyncio.get_running_loop().time()
+        await eventually(lambda: asyncio.get_running_loop().time() - started > 0.5, "many looks at the fence")
+        assert not connection.lost.done()
+        assert not told.done()
+        connection.release()
+        assert await told is None
+        monkeypatch.setattr(module, "FENCE_LIMIT_SECONDS", 0.3)
+        connection.hold()
+        assert kind(await publish(connection, "a")) is UNCONFIRMED
+        assert "did not answer" in connection.lost.result()
 
     async def test_closing_with_full_buffers(
         self, start_server: Callable[..., NatsServer], open_connection: Opened

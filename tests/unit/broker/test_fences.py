@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -112,6 +113,23 @@ def test_a_loss_fails_everything_once() -> None:
     fences.fail(LOST)
     assert len(told.all) == 2
     assert (fences.messages, fences.bytes, fences.oldest_sent_at()) == (0, 0, None)
+
+
+def test_an_outcome_that_fails_hurts_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(error: GatewayError | None) -> None:
+        raise ZeroDivisionError
+
+    fences, told = Fences(), Told()
+    for _ in range(2):
+        fences.add("a", 1, 1, fail)
+        add(fences, told, "1")
+        number = fences.seal(1.0)
+    fences.add("a", 1, 1, fail)
+    add(fences, told, "2")
+    fences.returned(number)
+    fences.fail(LOST)
+    assert told.all == [("1", None), ("1", None), ("2", LOST)]
+    assert caplog.text.count("telling the outcome") == 3
 
 
 def test_outcomes_may_publish_again() -> None:

@@ -150,6 +150,8 @@ class Connection:
     def websocket_lost(self, code: int) -> None:
         """The session's WebSocket, or the one that probes, was closed by the client, or lost (1006)."""
         self._websocket = None
+        if self.engine.state is State.WEBSOCKET:
+            self.sender.close()  # nobody is there to whom what ends with the session could be told
         self.engine.websocket_lost(code)
 
     def uses(self, websocket: WebSocketEnd) -> bool:

@@ -1,0 +1,82 @@
+"""A hub without NATS, loop and sockets: wires and clients that write down, a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wsgw.channels import Channel, Direction
+from wsgw.frames import Message
+from wsgw.metrics import Metrics
+from wsgw.outbox import OutboxTotals
+from wsgw.publication import Batch, Encoded, Publication
+from wsgw.sender import Sender
+
+IN = Channel("IN", Direction.INBOUND)
+CHAT = Channel("chat.*", Direction.BOTH)
+
+
+class Wire:
+    def __init__(self, transport: str = "websocket") -> None:
+        self.transport = transport
+        self.encoded: list[tuple[str, bytes]] = []
+
+    def encode(self, name: str, publication: Publication) -> Encoded:
+        self.encoded.append((name, publication.payload))
+        return Encoded(Message(True, publication.payload))
+
+
+class Client(Sender):
+    """A sender that writes down the batches; it is paused while ``takes`` is false."""
+
+    __slots__ = ("batches", "on_batch", "takes")
+
+    def __init__(self) -> None:
+        super().__init__(Metrics(), OutboxTotals(), "websocket")
+        self.batches: list[Batch] = []
+        self.takes = True
+        self.on_batch: Callable[[], None] = lambda: None
+
+    def offer(self, batch: Batch) -> bool:
+        self.batches.append(batch)
+        self.on_batch()
+        return self.takes
+
+    @property
+    def data(self) -> list[list[bytes]]:
+        return [[item.messages[0].data for item in batch.items] for batch in self.batches]
+
+
+class Loop:
+    """Time, and callbacks that run when the tick ends."""
+
+    def __init__(self) -> None:
+        self.now = 1.0
+        self.callbacks: list[Callable[[], None]] = []
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self.callbacks.append(callback)
+
+    def clock(self) -> float:
+        return self.now
+
+    def tick(self) -> None:
+        callbacks, self.callbacks = self.callbacks, []
+        for callback in callbacks:
+            callback()
+
+
+class Source:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def hold(self) -> None:
+        self.told.append("hold")
+
+    def release(self) -> None:
+        self.told.append("release")
+
+
+def publication(payload: bytes, at: float = 1.0) -> Publication:
+    return Publication("x", payload, at)
