@@ -21,6 +21,11 @@ SCRIPTS = Path(sys.executable).parent
 DEADLINE_SECONDS = 30.0
 
 
+def _hear_hangups() -> None:
+    """Also where the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Command:
     """A running ``wsgw``: ``output`` is what it printed, ``messages`` its log lines without time and label."""
 
@@ -78,6 +83,7 @@ async def wsgw() -> AsyncIterator[Start]:
             env={k: v for k, v in os.environ.items() if not k.startswith(("WSGW_", "NATS_"))} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            preexec_fn=_hear_hangups,
         )
         commands.append(Command(process))
         return commands[-1]
