@@ -35,6 +35,7 @@ class Group:
         "_latency",
         "_members",
         "_metrics",
+        "_no_batch",
         "_pending",
         "_pending_at",
         "_pending_bytes",
@@ -64,7 +65,7 @@ class Group:
         self._pending_bytes = 0
         self._pending_at = 0.0  # when the first of it was received
         self._late: dict[Sender, int] = {}  # new members, and how much of ``_pending`` came before them
-        self._batch = Batch(channel, ())  # the one that is being handed over
+        self._batch = self._no_batch = Batch(channel, ())  # the one that is being handed over
         self._batch_at = 0.0
         self._batch_written = 0
         self._waiting: dict[Sender, None] = {}  # members that have still to get it
@@ -142,9 +143,13 @@ class Group:
                     self._serve_late(sender, items, before)
 
     def _end_batch(self) -> None:
-        if not self._waiting and self._batch_written:
+        """If all have it: its bytes are not kept until the next one."""
+        if self._waiting:
+            return
+        if self._batch_written:
             self._latency.observe(self._clock() - self._batch_at)
             self._batch_written = 0
+        self._batch = self._no_batch
 
     def _serve_late(self, sender: Sender, items: list[Encoded], before: int) -> None:
         """Hand ``items`` to ``sender`` without the first ``before``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import pytest
@@ -204,3 +205,14 @@ def test_one_clients_fault_is_not_anothers(hub: Hub, loop: Loop, caplog: pytest.
     loop.tick()
     assert [len(client.batches) for client in clients] == [1, 1, 1]
     assert "writing to a client failed" in caplog.text
+
+
+def test_a_batch_is_not_kept(hub: Hub, loop: Loop) -> None:
+    """Ten thousand names would keep megabytes."""
+    client = Client()
+    hub.subscribe(IN, "IN", WIRE, client)
+    hub.publish("IN", publication(b"a"))
+    loop.tick()
+    (batch,) = client.batches
+    client.batches.clear()
+    assert not [kept for kept in gc.get_referents(hub._groups["IN"][0]) if kept is batch]
