@@ -45,20 +45,26 @@ async def publisher(nats_server: NatsServer) -> AsyncIterator[Peer]:
     await peer.close()
 
 
+@pytest.fixture
+async def gateway(nats_server: NatsServer, start_gateway: StartGateway) -> GatewayProcess:
+    """One whose outboxes hold all that these tests publish: nothing is dropped."""
+    outbox = {"messages": 1_000_000, "bytes": 1024**3}
+    gateway = start_gateway(
+        nats_server.url, [{"name": "IN", "direction": "inbound", "subject": SUBJECT, "outbox": outbox}]
+    )
+    await gateway.ready()
+    return gateway
+
+
 async def metric_is(gateway: GatewayProcess, value: float, name: str, **labels: str) -> None:
     """Returns when a metric has that value."""
     await eventually(lambda: gateway.metric(name, **labels) == value, f"{name} {labels} is {value:g}")
 
 
 async def test_order_through_batches_congestion_and_outbox(
-    nats_server: NatsServer, start_gateway: StartGateway, publisher: Peer, subscribe: Subscribe
+    gateway: GatewayProcess, publisher: Peer, subscribe: Subscribe
 ) -> None:
     """In each round some stop reading; when all came to the gateway they go on, while the next round is published."""
-    outbox = {"messages": 1_000_000, "bytes": 1024**3}
-    gateway = start_gateway(
-        nats_server.url, [{"name": "IN", "direction": "inbound", "subject": SUBJECT, "outbox": outbox}]
-    )
-    await gateway.ready()
     rng = random.Random(SEED)
     payloads = numbered(4 * ROUND, SEED)
     clients = [await subscribe(gateway, "IN", socketio=socketio) for socketio in (False, True) for _ in range(4)]
@@ -143,14 +149,9 @@ def newest_within(payloads: list[bytes], size: int) -> int:
 
 
 async def test_clients_leave_in_the_middle_of_a_burst(
-    nats_server: NatsServer, start_gateway: StartGateway, publisher: Peer, subscribe: Subscribe
+    gateway: GatewayProcess, publisher: Peer, subscribe: Subscribe
 ) -> None:
     """By RST and by a close, while they read and after they stopped: who stays gets everything, in order."""
-    outbox = {"messages": 1_000_000, "bytes": 1024**3}
-    gateway = start_gateway(
-        nats_server.url, [{"name": "IN", "direction": "inbound", "subject": SUBJECT, "outbox": outbox}]
-    )
-    await gateway.ready()
     rng = random.Random(SEED)
     payloads = numbered(2 * ROUND, SEED)
     stay = [await subscribe(gateway, "IN", socketio=socketio) for socketio in (False, True) for _ in range(2)]

@@ -140,20 +140,14 @@ class Decoder:
 
 def encode_event(namespace: str, id: int | None, name: str, args: Sequence[Argument]) -> Encoded:
     """An event of the server; ``id`` asks for an ack."""
-    attachments: list[Message] = []
-    payload = join(quote(name), args, attachments)
-    if id is not None:
-        payload = b"%d" % id + payload
-    kind = EVENT if not attachments else f"{BINARY_EVENT}{len(attachments)}-"
-    return Encoded(Message(True, _head(kind, namespace) + payload), *attachments)
+    head, payload, attachments = _parts(EVENT, BINARY_EVENT, namespace, quote(name), args)
+    digits = b"" if id is None else b"%d" % id
+    return Encoded(Message(True, head + digits + payload), *attachments)
 
 
 def encode_acks(namespace: str, ids: Sequence[int], args: Sequence[Argument]) -> list[Encoded]:
     """The answers to a client's events with those ``ids``, the same for all."""
-    attachments: list[Message] = []
-    payload = join(b"", args, attachments)
-    kind = ACK if not attachments else f"{BINARY_ACK}{len(attachments)}-"
-    head = _head(kind, namespace)
+    head, payload, attachments = _parts(ACK, BINARY_ACK, namespace, b"", args)
     return [Encoded(Message(True, head + b"%d" % id + payload), *attachments) for id in ids]
 
 
@@ -217,3 +211,14 @@ def _text(kind: str, namespace: str, payload: bytes) -> Encoded:
 def _head(kind: str, namespace: str) -> bytes:
     head = b"4" + kind.encode()
     return head if namespace == "/" else head + namespace.encode() + b","
+
+
+def _parts(
+    kind: str, binary_kind: str, namespace: str, first: bytes, args: Sequence[Argument]
+) -> tuple[bytes, bytes, list[Message]]:
+    """What comes before a packet's id and what behind it, and its attachments."""
+    attachments: list[Message] = []
+    payload = join(first, args, attachments)
+    if attachments:
+        kind = f"{binary_kind}{len(attachments)}-"
+    return _head(kind, namespace), payload, attachments
