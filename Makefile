@@ -19,7 +19,7 @@ bench: $(VENV)/.installed ## Compare with NATS' own WebSocket and others. QUICK=
 	@$(BIN)/python -m bench.run
 
 fuzz: $(VENV)/.installed ## The long run of the frame splitter against the library. STREAMS= byte streams.
-	WSGW_FUZZ_STREAMS=$(or $(STREAMS),1000000) $(BIN)/python -m pytest --timeout 7200 tests/unit/wire/test_clientframes.py
+	WSGW_FUZZ_STREAMS=$(or $(STREAMS),1000000) $(BIN)/python -m pytest --timeout 7200 tests/unit/protocols/websocket/test_clientframes.py
 
 frozen: $(VENV)/.installed ## The long form of a NATS that stands still under full load. FOR= seconds.
 	WSGW_FROZEN_SECONDS=$(or $(FOR),30) $(BIN)/python -m pytest -s --timeout 600 tests/integration/test_frozen_nats.py

@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
+from wsgw.config.settings import ENVIRONMENT, INBOUND_VARIABLE, OUTBOUND_VARIABLE, Settings
 from wsgw.errors import KINDS
 from wsgw.metrics import TABLE
-from wsgw.settings import ENVIRONMENT, INBOUND_VARIABLE, OUTBOUND_VARIABLE, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 _MARKED = re.compile(r"<!-- table: (\w+) -->\n.*?<!-- end -->\n", re.DOTALL)

@@ -9,12 +9,13 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from wsgw import __version__
-from wsgw.gateway import Gateway, gateway_of
+from wsgw.config.settings import Settings
+from wsgw.core.gateway import Gateway, gateway_of
 from wsgw.metrics import Metrics
-from wsgw.settings import Settings
-from wsgw.transports import http, websocket
-from wsgw.transports.channels_namespace import ChannelsNamespace
-from wsgw.transports.socketio import Options, SocketIOServer
+from wsgw.surfaces import publish as http
+from wsgw.surfaces import websocket
+from wsgw.surfaces.socketio import Options, SocketIOServer
+from wsgw.surfaces.socketio.channels import ChannelsNamespace
 
 SOCKETIO_PATH = "/socket.io"
 WEBSOCKET_PATH = "/ws/"
@@ -23,7 +24,7 @@ WEBSOCKET_PATH = "/ws/"
 def create_app(settings: Settings) -> FastAPI:
     """The gateway as an ASGI application; it connects to NATS in its lifespan, in the background.
 
-    Under ``wsgw.server`` WebSockets take the fast path; any other ASGI server works too. Mounted in another
+    Under ``wsgw.process.server`` WebSockets take the fast path; any other ASGI server works too. Mounted in another
     application, enter ``app.router.lifespan_context(app)`` in that one's lifespan. ``app.state.gateway`` is the
     Gateway, ``app.state.socketio`` the SocketIOServer, while the lifespan lasts.
     """

@@ -12,14 +12,14 @@ from typing import Any
 
 import uvicorn
 
-from wsgw.frames import Message
+from wsgw.fanout.frames import Message
+from wsgw.fanout.outbox import OutboxTotals
+from wsgw.fanout.publication import Encoded
 from wsgw.metrics import Metrics
-from wsgw.outbox import OutboxTotals
-from wsgw.publication import Encoded
-from wsgw.sockets import Ack, Handler, Socket
+from wsgw.protocols.socketio.arguments import Argument, Json
+from wsgw.protocols.socketio.sockets import Ack, Handler, Socket
+from wsgw.surfaces.socketio import EngineIOServer, EngineSession, Options, SocketIOServer
 from wsgw.transports.direct import DirectProtocol
-from wsgw.transports.socketio import Connection, EngineIOServer, Options, SocketIOServer
-from wsgw.wire.arguments import Argument, Json
 
 
 class Echo:
@@ -27,7 +27,7 @@ class Echo:
 
     accepted = True
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: EngineSession) -> None:
         self._connection = connection
 
     def message_received(self, data: str | bytes) -> None:

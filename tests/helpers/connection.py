@@ -1,4 +1,4 @@
-"""A ``Connection`` to NATS, as tests open and use it."""
+"""A ``NatsConnection`` to NATS, as tests open and use it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import asyncio
 from uuid import uuid4
 
 from helpers.waiting import DEADLINE_SECONDS
-from wsgw.broker.connection import Connection
-from wsgw.broker.subscription import Credentials, Subscription
+from wsgw.broker.connection import NatsConnection
+from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.errors import GatewayError, Kind
-from wsgw.turn import Turn
+from wsgw.fanout.turn import Turn
 
 
 class Opened:
     """Opens connections, writes down what they tell, and closes them at the end."""
 
     def __init__(self) -> None:
-        self.connections: list[Connection] = []
+        self.connections: list[NatsConnection] = []
         self.settled = 0
 
     def _settled(self) -> None:
         self.settled += 1
 
-    async def __call__(self, url: str, credentials: Credentials | None = None) -> Connection:
-        connection = Connection(self._settled, Turn(asyncio.get_running_loop().call_soon))
+    async def __call__(self, url: str, credentials: Credentials | None = None) -> NatsConnection:
+        connection = NatsConnection(self._settled, Turn(asyncio.get_running_loop().call_soon))
         await connection.open(url, credentials or Credentials(), "test", 5)
         self.connections.append(connection)
         return connection
@@ -34,15 +34,15 @@ def subject() -> str:
     return f"t.{uuid4().hex}"
 
 
-async def publish(connection: Connection, subject: str, payload: bytes = b"x") -> GatewayError | None:
+async def publish(connection: NatsConnection, subject: str, payload: bytes = b"x") -> GatewayError | None:
     told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
     connection.publish(subject, [payload], told.set_result)
     return await asyncio.wait_for(told, DEADLINE_SECONDS)
 
 
-async def subscribe(connection: Connection, subject: str) -> tuple[Subscription, list[bytes]]:
+async def subscribe(connection: NatsConnection, subject: str) -> tuple[NatsSubscription, list[bytes]]:
     payloads: list[bytes] = []
-    subscription = Subscription(subject, lambda publication: payloads.append(publication.payload))
+    subscription = NatsSubscription(subject, lambda publication: payloads.append(publication.payload))
     await connection.subscribe(subscription)
     return subscription, payloads
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wsgw.channels import Channel, Direction
-from wsgw.frames import Message
+from wsgw.channels.channel import Channel, Direction
+from wsgw.fanout.frames import Message
+from wsgw.fanout.outbox import OutboxTotals
+from wsgw.fanout.publication import Batch, Encoded, Publication
+from wsgw.fanout.sender import Sender
 from wsgw.metrics import Metrics
-from wsgw.outbox import OutboxTotals
-from wsgw.publication import Batch, Encoded, Publication
-from wsgw.sender import Sender
 
 IN = Channel("IN", Direction.INBOUND)
 CHAT = Channel("chat.*", Direction.BOTH)
@@ -65,7 +65,7 @@ class Loop:
             callback()
 
 
-class Source:
+class Upstream:
     """Writes down what it is told."""
 
     def __init__(self) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import uvicorn
 
 from helpers.waiting import eventually
-from wsgw.frames import Message
-from wsgw.link import Link
-from wsgw.publication import Encoded
-from wsgw.server import listen
+from wsgw.fanout.frames import Message
+from wsgw.fanout.link import Link
+from wsgw.fanout.publication import Encoded
+from wsgw.process.server import listen
+from wsgw.transports.accept import open_link, run_link
 from wsgw.transports.asgi import Event, Receive, Send
 from wsgw.transports.direct import DirectProtocol
-from wsgw.transports.links import open_link, run_link
 
 
 class Recorder:

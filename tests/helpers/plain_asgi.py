@@ -10,8 +10,8 @@ import logging
 from fastapi import FastAPI
 
 from wsgw.app import create_app
-from wsgw.configfile import read
-from wsgw.settings import load
+from wsgw.config.file import read
+from wsgw.config.settings import load
 
 
 def application() -> FastAPI:

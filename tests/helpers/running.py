@@ -14,9 +14,9 @@ from helpers.link_server import LinkServer
 from helpers.raw_websocket import RawWebSocket
 from helpers.waiting import eventually
 from wsgw.app import create_app
-from wsgw.configfile import ConfigFile
-from wsgw.gateway import Gateway
-from wsgw.settings import load
+from wsgw.config.file import ConfigFile
+from wsgw.config.settings import load
+from wsgw.core.gateway import Gateway
 
 CHANNELS: list[dict[str, Any]] = [
     {"name": "IN", "direction": "inbound"},

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from wsgw.bridge import Bridge
+from wsgw.bridges.base import Bridge
 from wsgw.broker.broker import Broker
-from wsgw.channels import Channel
-from wsgw.frames import Message
-from wsgw.hub import Hub
+from wsgw.channels.channel import Channel
+from wsgw.fanout.frames import Message
+from wsgw.fanout.hub import Hub
+from wsgw.fanout.outbox import OutboxTotals
+from wsgw.fanout.publication import Batch, Encoded, Publication
+from wsgw.fanout.sender import Sender
 from wsgw.metrics import Metrics
-from wsgw.outbox import OutboxTotals
-from wsgw.publication import Batch, Encoded, Publication
-from wsgw.sender import Sender
 
 
 class PlainWire:

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from helpers.fanout import Loop, Source
+from helpers.fanout import Loop, Upstream
 from helpers.nats_server import NatsServer
-from wsgw.hub import Hub
+from wsgw.fanout.hub import Hub
+from wsgw.fanout.turn import Turn
 from wsgw.metrics import Metrics
-from wsgw.turn import Turn
 
 
 @pytest.fixture(scope="session")
@@ -71,10 +71,10 @@ def loop() -> Loop:
 
 
 @pytest.fixture
-def source() -> Source:
-    return Source()
+def source() -> Upstream:
+    return Upstream()
 
 
 @pytest.fixture
-def hub(loop: Loop, source: Source) -> Hub:
+def hub(loop: Loop, source: Upstream) -> Hub:
     return Hub(Metrics(), Turn(loop.call_soon), loop.clock, source)

@@ -15,8 +15,8 @@ from helpers.raw_websocket import RawWebSocket, text
 from helpers.running import CHANNELS, running
 from helpers.waiting import eventually
 from wsgw.app import create_app
-from wsgw.configfile import ConfigFile
-from wsgw.settings import Settings, load
+from wsgw.config.file import ConfigFile
+from wsgw.config.settings import Settings, load
 
 
 def settings(nats: NatsServer) -> Settings:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from wsgw.broker.connection import Connection, unavailable
+from wsgw.backoff import Backoff
+from wsgw.broker.connection import NatsConnection, unavailable
 from wsgw.broker.fences import Outcome
-from wsgw.broker.subscription import Credentials, Subscription
+from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.errors import OVERLOADED, GatewayError, WsgwError
+from wsgw.fanout.publication import Publication
+from wsgw.fanout.turn import Turn
 from wsgw.metrics import Metrics
-from wsgw.publication import Publication
-from wsgw.turn import Turn
 
 log = logging.getLogger("wsgw.nats")
 
@@ -54,7 +55,7 @@ class Broker:
         self._credentials = credentials or Credentials()
         self._name = name
         self._metrics = metrics
-        self._connection: Connection | None = None
+        self._connection: NatsConnection | None = None
         self._connected = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._reconnecting = False
@@ -140,18 +141,18 @@ class Broker:
                     for publishing in list(self._publishing):
                         publishing.congested()
 
-    async def subscribe(self, subject: str, deliver: Callable[[Publication], None]) -> Subscription:
+    async def subscribe(self, subject: str, deliver: Callable[[Publication], None]) -> NatsSubscription:
         """Interest in ``subject``, in effect on return, until its ``ended``. ``deliver`` must not block.
 
         Raises GatewayError: nats_unavailable, forbidden.
         """
         if self._connection is None:
             raise unavailable()
-        subscription = Subscription(subject, deliver)
+        subscription = NatsSubscription(subject, deliver)
         await self._connection.subscribe(subscription)
         return subscription
 
-    async def unsubscribe(self, subscription: Subscription) -> None:
+    async def unsubscribe(self, subscription: NatsSubscription) -> None:
         """End a subscription made by ``subscribe``; harmless when it has ended."""
         if self._connection is not None:
             await self._connection.unsubscribe(subscription)
@@ -173,7 +174,7 @@ class Broker:
         await self._connection.barrier()
 
     async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
-        """The reply to a request; raises GatewayError (see ``Connection.request``, and overloaded)."""
+        """The reply to a request; raises GatewayError (see ``NatsConnection.request``, and overloaded)."""
         if self._connection is None:
             raise unavailable()
         if self._requests >= MAX_REQUESTS or self._request_bytes + len(payload) > MAX_IN_FLIGHT_BYTES:
@@ -189,7 +190,7 @@ class Broker:
     # -- inside
 
     async def _run(self) -> None:
-        delay = BACKOFF_SECONDS[0]
+        backoff = Backoff(*BACKOFF_SECONDS)
         told = ""
         while True:
             if self._connection is None:
@@ -200,12 +201,12 @@ class Broker:
                         told = str(error)
                         unexpected = None if isinstance(error, OSError) else error
                         log.warning("nats: waiting for NATS: %s", told, exc_info=unexpected)
-                    await asyncio.sleep(delay * random.uniform(0.5, 1.5))
-                    delay = min(delay * 2, BACKOFF_SECONDS[1])
+                    await asyncio.sleep(backoff.next())
                     continue
             connection = self._connection
             assert connection is not None
-            delay, told = BACKOFF_SECONDS[0], ""
+            told = ""
+            backoff.reset()
             reason = await asyncio.shield(connection.lost)
             self._forget_connection()
             log.warning("nats: connection lost: %s", reason)
@@ -217,7 +218,7 @@ class Broker:
         reasons = []
         configured = len(self._servers)
         for number, url in enumerate([*self._servers, *self._discovered]):
-            connection = Connection(self._settled, self.turn)
+            connection = NatsConnection(self._settled, self.turn)
             try:
                 await connection.open(url, self._credentials, self._name, CONNECT_TIMEOUT_SECONDS)
             except OSError as error:

@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable
 
 from nats.aio.client import Client
-from nats.aio.subscription import Subscription
+from nats.aio.subscription import Subscription as LibrarySubscription
 from nats.aio.transport import TcpTransport
 from nats.errors import Error
 
 from wsgw.broker.parser import Deliver
-from wsgw.broker.refusal import Refusal
 from wsgw.broker.stream import Stream
-from wsgw.turn import Turn
+from wsgw.broker.violation import PermissionViolation
+from wsgw.fanout.turn import Turn
 
 log = logging.getLogger("wsgw.nats")
 
@@ -33,7 +33,7 @@ class DirectClient(Client):
         self,
         turn: Turn,
         on_close: Callable[[], None] = lambda: None,
-        on_refusal: Callable[[Refusal], None] = lambda refusal: None,
+        on_refusal: Callable[[PermissionViolation], None] = lambda refusal: None,
     ) -> None:
         super().__init__()
         self._turn = turn
@@ -42,7 +42,7 @@ class DirectClient(Client):
         self._direct: dict[bytes, Deliver] = {}
         self._stream: Stream | None = None
 
-    async def listen(self, subject: str, deliver: Deliver) -> Subscription:
+    async def listen(self, subject: str, deliver: Deliver) -> LibrarySubscription:
         """Subscribe; what comes goes to ``deliver`` as it is read. End it by ``unlisten``."""
         sid = self._sid + 1
         self._direct[b"%d" % sid] = deliver
@@ -51,7 +51,7 @@ class DirectClient(Client):
         assert subscription._id == sid
         return subscription
 
-    async def unlisten(self, subscription: Subscription) -> None:
+    async def unlisten(self, subscription: LibrarySubscription) -> None:
         """Undo ``listen``; nothing is delivered after the call has begun."""
         self._direct.pop(b"%d" % subscription._id, None)
         await subscription.unsubscribe()

@@ -1,7 +1,7 @@
 """One connection to one NATS server, from CONNECT until it is lost; it is never reconnected, only replaced.
 
 nats-py's own reconnecting is off: it would send publishes that were already reported as unconfirmed, and some of the
-server's errors end it for good. ``Broker`` makes a new ``Connection`` instead.
+server's errors end it for good. ``Broker`` makes a new ``NatsConnection`` instead.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import nats.errors
 
 from wsgw.broker.client import DirectClient
 from wsgw.broker.fences import Fences, Outcome
-from wsgw.broker.refusal import Refusal
-from wsgw.broker.subscription import Credentials, Subscription
-from wsgw.channels import too_large
+from wsgw.broker.subscription import Credentials, NatsSubscription
+from wsgw.broker.violation import PermissionViolation
+from wsgw.channels.table import too_large
 from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, NO_RESPONDERS, TIMEOUT, UNCONFIRMED, GatewayError
-from wsgw.publication import Publication
-from wsgw.turn import Turn
+from wsgw.fanout.publication import Publication
+from wsgw.fanout.turn import Turn
 
 log = logging.getLogger("wsgw.nats")
 
@@ -34,7 +34,7 @@ FENCE_TIMEOUT_SECONDS = 5.0
 FENCE_LIMIT_SECONDS = 30.0
 
 
-class Connection:
+class NatsConnection:
     """See the module. ``lost`` gets a sentence when the connection is over; all that was pending has failed by then."""
 
     def __init__(self, on_settled: Callable[[], None], turn: Turn) -> None:
@@ -46,7 +46,7 @@ class Connection:
         self._fences = Fences()
         self._inbox = ""
         self._userinfo = ""
-        self._subscriptions: set[Subscription] = set()
+        self._subscriptions: set[NatsSubscription] = set()
         self._asking: dict[str, set[asyncio.Future[str]]] = {}
         self._watching: asyncio.Task[None] | None = None
         self._last_error = ""
@@ -145,7 +145,7 @@ class Connection:
         self._schedule()
         return future
 
-    async def subscribe(self, subscription: Subscription) -> None:
+    async def subscribe(self, subscription: NatsSubscription) -> None:
         """Returns when the subscription is in effect; raises GatewayError (forbidden, nats_unavailable)."""
 
         # a pattern that covers _INBOX would bring the gateway's own fences to clients
@@ -169,7 +169,7 @@ class Connection:
             await self.unsubscribe(subscription)
             raise subscription.ended.result()
 
-    async def unsubscribe(self, subscription: Subscription) -> None:
+    async def unsubscribe(self, subscription: NatsSubscription) -> None:
         """End the interest; nothing is delivered after the call has begun."""
         if subscription in self._subscriptions and subscription.nats is not None:
             self._subscriptions.discard(subscription)
@@ -262,7 +262,7 @@ class Connection:
         """nats-py's error callback; it must never raise, or the read loop ends."""
         self._last_error = str(error) or type(error).__name__
 
-    def _refused(self, refusal: Refusal) -> None:
+    def _refused(self, refusal: PermissionViolation) -> None:
         subject, said = refusal.subject, refusal.said
         if subject.startswith(f"{self._inbox}."):
             verb = "publish" if refusal.of_publish else "subscribe"

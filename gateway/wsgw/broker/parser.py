@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from nats.errors import ProtocolError
 
-from wsgw.broker.refusal import Refusal
+from wsgw.broker.violation import PermissionViolation
 
 log = logging.getLogger("wsgw.nats")
 
@@ -31,7 +31,7 @@ class DirectParser:
     def __init__(
         self,
         direct: Mapping[bytes, Deliver],
-        on_refusal: Callable[[Refusal], None],
+        on_refusal: Callable[[PermissionViolation], None],
         on_other: Callable[[bytes], None],
         expects: Callable[[bytes], bool],
     ) -> None:
@@ -86,7 +86,7 @@ class DirectParser:
             self._needed = needed
 
     def _other_line(self, line: bytes) -> None:
-        refusal = Refusal.parse(line) if line.startswith(b"-ERR") else None
+        refusal = PermissionViolation.parse(line) if line.startswith(b"-ERR") else None
         if refusal is None:
             self._on_other(line)
         else:

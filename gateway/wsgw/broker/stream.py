@@ -15,8 +15,8 @@ from nats.aio.transport import TcpTransport
 from nats.errors import ProtocolError, UnexpectedEOF
 
 from wsgw.broker.parser import Deliver, DirectParser
-from wsgw.broker.refusal import Refusal
-from wsgw.turn import Turn
+from wsgw.broker.violation import PermissionViolation
+from wsgw.fanout.turn import Turn
 
 #: Lines for the library that wait; a server that sends so many at a time is none.
 MAX_LINES = 65_536
@@ -32,7 +32,7 @@ class Stream(asyncio.Protocol):
         self,
         tcp: TcpTransport,
         direct: Mapping[bytes, Deliver],
-        on_refusal: Callable[[Refusal], None],
+        on_refusal: Callable[[PermissionViolation], None],
         expects: Callable[[bytes], bool],
         turn: Turn,
     ) -> None:

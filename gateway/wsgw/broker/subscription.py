@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nats.aio.subscription import Subscription as NatsSubscription
+from nats.aio.subscription import Subscription as LibrarySubscription
 
 from wsgw.errors import GatewayError
-from wsgw.publication import Publication
+from wsgw.fanout.publication import Publication
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +21,14 @@ class Credentials:
     token: str | None = None
 
 
-class Subscription:
+class NatsSubscription:
     """Interest in one subject; ``ended`` gets the reason when NATS refuses it or the connection is lost."""
 
     def __init__(self, subject: str, deliver: Callable[[Publication], None]) -> None:
         self.subject = subject
         self.deliver = deliver
         self.ended: asyncio.Future[GatewayError] = asyncio.get_running_loop().create_future()
-        self.nats: NatsSubscription | None = None
+        self.nats: LibrarySubscription | None = None
 
     def end(self, error: GatewayError) -> None:
         """Tell the owner that nothing more comes."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from wsgw import configfile, settings
+from wsgw.config import file as configfile
+from wsgw.config import settings
 from wsgw.errors import ConfigError
 
 

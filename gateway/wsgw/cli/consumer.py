@@ -8,11 +8,12 @@ import sys
 
 import click
 
+from wsgw.backoff import Backoff
 from wsgw.cli import jsontext
 from wsgw.cli.address import Address
 from wsgw.cli.clients import client_for
 from wsgw.cli.clients.base import Unavailable, first_of
-from wsgw.cli.clients.reach import Reach, pauses
+from wsgw.cli.clients.reach import PAUSE_SECONDS, Reach
 from wsgw.cli.options import connection_options, log_options, start_log
 from wsgw.cli.run import run
 
@@ -59,7 +60,7 @@ class Consumer:
         client = client_for(self._address, self._timeout_seconds)
         reach = Reach(self._address, client, lambda: client.subscribe(channels), self._timeout_seconds)
         clock = asyncio.get_running_loop().time
-        retry = pauses()
+        backoff = Backoff(*PAUSE_SECONDS)
         try:
             await reach.first()
             if self._side == "NATS":
@@ -75,8 +76,8 @@ class Consumer:
                     log.warning("connection to %s lost, reconnecting: %s", self._address, error)
                 await client.close()
                 if clock() - opened > _STABLE_SECONDS:
-                    retry = pauses()
-                await asyncio.sleep(next(retry))
+                    backoff.reset()
+                await asyncio.sleep(backoff.next())
                 await reach.again()
                 log.info("connection to %s is back", self._address)
         finally:

@@ -13,8 +13,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsgw import yaml12
 from wsgw.cli import jsontext
+from wsgw.config import yaml12
 from wsgw.errors import ConfigError
 
 log = logging.getLogger(__name__)

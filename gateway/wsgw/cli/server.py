@@ -13,14 +13,14 @@ import click
 import uvloop
 import yaml
 
-from wsgw import configfile
 from wsgw import log as logs
-from wsgw import server as process
-from wsgw import settings as config
 from wsgw.broker.broker import masked
-from wsgw.configfile import ConfigFile, channels_of, split_names
+from wsgw.config import file as configfile
+from wsgw.config import settings as config
+from wsgw.config.file import ConfigFile, channels_of, split_names
+from wsgw.config.settings import Settings
 from wsgw.errors import ConfigError, WsgwError
-from wsgw.settings import Settings
+from wsgw.process import server as process
 
 log = logging.getLogger("wsgw.server")
 

@@ -1,1 +1,1 @@
-"""Where ASGI and uvicorn are known: everything that turns connections and requests into sessions."""
+"""From a socket to a link: uvicorn's protocol objects, and plain ASGI."""

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from wsgw.frames import Message, truncated
-from wsgw.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
-from wsgw.publication import Batch, Encoded
+from wsgw.fanout.frames import Message, truncated
+from wsgw.fanout.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
+from wsgw.fanout.publication import Batch, Encoded
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]

@@ -21,11 +21,11 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from wsgw.frames import Message, is_utf8, truncated
-from wsgw.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
-from wsgw.publication import Batch, Encoded
+from wsgw.fanout.frames import Message, is_utf8, truncated
+from wsgw.fanout.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
+from wsgw.fanout.publication import Batch, Encoded
+from wsgw.protocols.websocket.clientframes import ClientFrames
 from wsgw.transports.asgi import Event, message_of
-from wsgw.wire.clientframes import ClientFrames
 
 EXTENSION = "wsgw.direct"
 LINGER_SECONDS = 0.5

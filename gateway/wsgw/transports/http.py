@@ -1,175 +1,99 @@
-"""``POST /publish/{channel}`` and ``POST /request/{channel}``, and what operators ask: health, readiness, metrics."""
+"""The little of HTTP that Engine.IO polling needs, over ASGI messages."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
-from dataclasses import asdict
-from typing import TypeVar
+from collections.abc import Sequence
+from urllib.parse import parse_qsl
 
-import orjson
-from fastapi import APIRouter, Request, Response
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from wsgw.protocols.engineio.packets import TOO_LARGE, RequestRefused
+from wsgw.protocols.socketio.sockets import Request
+from wsgw.transports.asgi import Event, Receive, Send
 
-from wsgw import __version__
-from wsgw.errors import BAD_REQUEST, TOO_LARGE, GatewayError
-from wsgw.frames import is_utf8
-from wsgw.gateway import Gateway, gateway_of
+Headers = list[tuple[bytes, bytes]]
 
-TRANSPORT = "http"
-#: What is still read, and for how long, of a body that was refused for its size.
-UNREAD_BYTES = 64 * 1024 * 1024
-UNREAD_SECONDS = 5.0
-
-#: Pages of every origin may ask (the Fetch standard), as they may over WebSocket and Socket.IO.
-_CORS = {"access-control-allow-origin": "*"}
 _CORS_MAX_AGE_SECONDS = 600
 
-T = TypeVar("T")
 
-router = APIRouter()
-
-
-@router.post("/publish/{channel:path}", status_code=202)
-async def publish(channel: str, request: Request) -> Response:
-    """Publish the body, unchanged, to an outbound channel. 202 says that NATS has processed it."""
-    gateway = gateway_of(request.scope)
-    return await _answer(gateway, request, lambda body: _publish(gateway, channel, body))
+class ClientGone(Exception):
+    """The client went away before its request was complete."""
 
 
-@router.post("/request/{channel:path}")
-async def request(channel: str, request: Request) -> Response:
-    """Ask a request channel: the body is the request, the answer's body is the responder's reply, both unchanged."""
-    gateway = gateway_of(request.scope)
-    return await _answer(gateway, request, lambda body: _request(gateway, channel, body))
-
-
-@router.options("/publish/{channel:path}")
-@router.options("/request/{channel:path}")
-async def preflight(request: Request) -> Response:
-    """What browsers ask before they let a page of another origin POST."""
-    headers = {
-        "allow": "OPTIONS, POST",
-        "access-control-allow-methods": "POST",
-        "access-control-allow-headers": request.headers.get("access-control-request-headers", "content-type"),
-        "access-control-max-age": str(_CORS_MAX_AGE_SECONDS),
-    }
-    return Response(status_code=204, headers=_CORS | headers)
-
-
-@router.get("/healthz")
-async def healthz() -> Response:
-    """200 while the event loop turns."""
-    return _json({"status": "ok", "version": __version__})
-
-
-@router.get("/readyz")
-async def readyz(request: Request) -> Response:
-    """200 when NATS answers, every bridge is subscribed and no stop has begun; else 503 and what is missing."""
-    readiness = gateway_of(request.scope).readiness()
-    return _json(asdict(readiness), 200 if readiness.ready else 503)
-
-
-@router.get("/metrics")
-async def metrics(request: Request) -> Response:
-    """The Prometheus metrics."""
-    return Response(
-        gateway_of(request.scope).metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
+def request_of(scope: Event) -> Request:
+    """What ``scope`` says of the request."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    client = scope.get("client")
+    return Request(
+        path=scope["path"],
+        query=dict(parse_qsl(query, keep_blank_values=True)),
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+        client=client[0] if client else "",
     )
 
 
-class _EarlyResponse(Response):
-    """An answer to a request whose body is not read to the end: it goes out first, then ``rest`` is read, for a while.
-
-    Then the connection ends. One that is closed with data unread is reset, and the answer lost (RFC 9112 section 9.6).
-    """
-
-    def __init__(self, response: Response, rest: AsyncIterator[bytes]) -> None:
-        super().__init__(response.body, response.status_code, response.headers)
-        self.headers["connection"] = "close"
-        self._rest = rest
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        with suppress(TimeoutError, ClientDisconnect):
-            async with asyncio.timeout(UNREAD_SECONDS):
-                size = 0
-                async for chunk in self._rest:
-                    size += len(chunk)
-                    if size > UNREAD_BYTES:
-                        break
-        await send({"type": "http.response.body", "body": b""})
+async def respond(send: Send, status: int, body: bytes, content_type: str, headers: Headers) -> None:
+    """Send a whole response."""
+    every = [
+        (b"content-type", content_type.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": every})
+    await send({"type": "http.response.body", "body": body})
 
 
-def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(value), status, headers, media_type="application/json")
-
-
-def _refusal(error: GatewayError) -> Response:
-    headers = _CORS | ({"allow": "OPTIONS"} if error.kind.http_status == 405 else {})
-    return _json(error.as_json(), error.kind.http_status, headers)
-
-
-async def _answer(gateway: Gateway, request: Request, ask: Callable[[bytes], Awaitable[Response]]) -> Response:
-    """What ``ask`` answers to the request's body, or why it is not asked, which alone counts as ``rejected``."""
-    chunks = request.stream()
-    try:
-        gateway.admit()
-        body = await _unless_stopped(gateway, _body(request, chunks, gateway.broker.max_payload_bytes))
-    except GatewayError as error:
-        gateway.metrics.rejected.labels(error.kind.name).inc()
-        refusal = _refusal(error)
-        return _EarlyResponse(refusal, chunks) if error.kind is TOO_LARGE else refusal
-    try:
-        return await ask(body)
-    except GatewayError as error:
-        return _refusal(error)
-
-
-async def _publish(gateway: Gateway, channel: str, payload: bytes) -> Response:
-    settled: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
-
-    def outcome(error: GatewayError | None) -> None:
-        if not settled.done():  # the client may have gone
-            settled.set_result(error)
-
-    gateway.publish(channel, payload, TRANSPORT, outcome)
-    error = await gateway.unless_stopped(settled)
-    if error is not None:
-        raise error
-    return _json({"accepted": True}, 202, _CORS)
-
-
-async def _request(gateway: Gateway, channel: str, payload: bytes) -> Response:
-    reply = await _unless_stopped(gateway, gateway.request(channel, payload))
-    media_type = "text/plain; charset=utf-8" if is_utf8(reply) else "application/octet-stream"
-    return Response(reply, headers=_CORS, media_type=media_type)
-
-
-async def _unless_stopped(gateway: Gateway, work: Coroutine[object, object, T]) -> T:
-    task = asyncio.get_running_loop().create_task(work)
-    try:
-        return await gateway.unless_stopped(task)
-    finally:
-        task.cancel()
-
-
-async def _body(request: Request, chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    """The whole body; raises GatewayError: too_large as soon as it is over ``limit``, without reading the rest."""
-    too_large = GatewayError(TOO_LARGE, f"the payload has more than {limit} bytes, which is what NATS takes at most")
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise too_large
-    body: list[bytes] = []
+async def read_body(receive: Receive, limit_bytes: int) -> bytes:
+    """The request's body; raises RequestRefused (413) once it is over the limit, ClientGone when it ends early."""
+    parts: list[bytes] = []
     size = 0
-    try:
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > limit:
-                raise too_large
-            body.append(chunk)
-    except ClientDisconnect:
-        raise GatewayError(BAD_REQUEST, "the client went away before its body was complete") from None
-    return b"".join(body)
+    while True:
+        event = await receive()
+        if event["type"] != "http.request":
+            raise ClientGone
+        part = event.get("body", b"")
+        size += len(part)
+        if size > limit_bytes:
+            raise RequestRefused(TOO_LARGE)
+        parts.append(part)
+        if not event.get("more_body", False):
+            return b"".join(parts)
+
+
+async def wait_gone(receive: Receive) -> None:
+    """Returns when the client has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class Cors:
+    """Which pages of other origins may read answers (the Fetch standard): ``"*"`` for all, or their origins."""
+
+    def __init__(self, origins: str | Sequence[str]) -> None:
+        self._origins = None if origins == "*" else frozenset([origins] if isinstance(origins, str) else origins)
+
+    def allows(self, request: Request) -> bool:
+        """Whether ``request`` comes from an allowed page, or from no page of another origin at all."""
+        origin = request.headers.get("origin")
+        return self._origins is None or origin is None or origin in self._origins or self._is_own(request, origin)
+
+    def headers(self, request: Request) -> Headers:
+        """What every answer to ``request`` carries."""
+        if self._origins is None:
+            return [(b"access-control-allow-origin", b"*")]
+        origin = request.headers.get("origin")
+        if origin not in self._origins:
+            return [(b"vary", b"origin")]
+        return [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"origin")]
+
+    def preflight(self, request: Request) -> Headers:
+        """What the answer to OPTIONS carries besides."""
+        wanted = request.headers.get("access-control-request-headers", "content-type")
+        return [
+            (b"access-control-allow-methods", b"GET,POST"),
+            (b"access-control-allow-headers", wanted.encode("latin-1")),
+            (b"access-control-max-age", b"%d" % _CORS_MAX_AGE_SECONDS),
+        ]
+
+    @staticmethod
+    def _is_own(request: Request, origin: str) -> bool:
+        return origin.partition("://")[2] == request.headers.get("host")

@@ -10,7 +10,7 @@ import pytest
 from helpers.connection import Opened
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
-from wsgw.broker.connection import Connection
+from wsgw.broker.connection import NatsConnection
 from wsgw.broker.subscription import Credentials
 
 #: "limited" may publish to ok.>, requests.> and its inbox, and listen to ok.> and its inbox.
@@ -111,10 +111,10 @@ async def open_connection() -> AsyncIterator[Opened]:
 
 
 @pytest.fixture
-async def connection(nats: NatsServer, open_connection: Opened) -> Connection:
+async def connection(nats: NatsServer, open_connection: Opened) -> NatsConnection:
     return await open_connection(nats.url)
 
 
 @pytest.fixture
-async def limited(users: NatsServer, open_connection: Opened) -> Connection:
+async def limited(users: NatsServer, open_connection: Opened) -> NatsConnection:
     return await open_connection(users.url, Credentials("limited", "secret"))

@@ -26,8 +26,8 @@ from wsgw.errors import (
     GatewayError,
     Kind,
 )
+from wsgw.fanout.publication import Publication
 from wsgw.metrics import Metrics
-from wsgw.publication import Publication
 
 
 class Brokers:
@@ -127,13 +127,13 @@ async def test_it_connects_again(make_broker: Brokers, start_server: Callable[..
 async def test_it_goes_on_after_anything(
     make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    opened = connection.Connection.open
+    opened = connection.NatsConnection.open
 
     async def fail(*args: object) -> None:
-        monkeypatch.setattr(connection.Connection, "open", opened)
+        monkeypatch.setattr(connection.NatsConnection, "open", opened)
         raise ZeroDivisionError("unforeseen")
 
-    monkeypatch.setattr(connection.Connection, "open", fail)
+    monkeypatch.setattr(connection.NatsConnection, "open", fail)
     broker, _ = await started(make_broker, nats.url)
     assert await publish(broker, "a") is None
     assert "ZeroDivisionError: unforeseen" in caplog.text

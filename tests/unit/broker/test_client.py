@@ -12,7 +12,7 @@ from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import arrived, eventually
 from wsgw.broker.client import DirectClient
-from wsgw.turn import Turn
+from wsgw.fanout.turn import Turn
 
 from .conftest import FakeServer
 

@@ -13,8 +13,8 @@ from helpers.connection import Opened, kind, note, publish, subject, subscribe
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
-from wsgw.broker.connection import Connection
-from wsgw.broker.subscription import Credentials, Subscription
+from wsgw.broker.connection import NatsConnection
+from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.errors import (
     FORBIDDEN,
     NATS_UNAVAILABLE,
@@ -25,8 +25,8 @@ from wsgw.errors import (
     GatewayError,
     Kind,
 )
-from wsgw.publication import Publication
-from wsgw.turn import Turn
+from wsgw.fanout.publication import Publication
+from wsgw.fanout.turn import Turn
 
 from .conftest import FakeServer
 
@@ -94,28 +94,30 @@ class TestOpen:
     async def test_a_server_that_says_nothing(self, start_server: Callable[..., NatsServer]) -> None:
         server = start_server()
         server.freeze()
-        connection = Connection(lambda: None, Turn(asyncio.get_running_loop().call_soon))
+        connection = NatsConnection(lambda: None, Turn(asyncio.get_running_loop().call_soon))
         with pytest.raises(OSError, match=r"\w"):
             await connection.open(server.url, Credentials(), "test", 0.2)
 
     async def test_cancelled(self, start_server: Callable[..., NatsServer]) -> None:
         server = start_server()
         server.freeze()
-        connection = Connection(lambda: None, Turn(asyncio.get_running_loop().call_soon))
+        connection = NatsConnection(lambda: None, Turn(asyncio.get_running_loop().call_soon))
         opening = asyncio.ensure_future(connection.open(server.url, Credentials(), "test", 30))
         await asyncio.sleep(0.05)
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
 
-    async def test_limits(self, nats: NatsServer, limited: Connection, connection: Connection) -> None:
+    async def test_limits(self, nats: NatsServer, limited: NatsConnection, connection: NatsConnection) -> None:
         assert limited.max_payload_bytes == 2048
         assert connection.max_payload_bytes == 1024 * 1024
         assert connection.discovered() == []
 
 
 class TestPublish:
-    async def test_in_order_and_confirmed(self, connection: Connection, peer: Peer, open_connection: Opened) -> None:
+    async def test_in_order_and_confirmed(
+        self, connection: NatsConnection, peer: Peer, open_connection: Opened
+    ) -> None:
         name = subject()
         got = await peer.listen(name)
         told: list[int] = []
@@ -129,7 +131,7 @@ class TestPublish:
         await arrived(got, 1000)
         assert got == [b"%d" % number for number in range(1000)]
 
-    async def test_an_outcome_means_that_nats_has_it(self, connection: Connection, peer: Peer) -> None:
+    async def test_an_outcome_means_that_nats_has_it(self, connection: NatsConnection, peer: Peer) -> None:
         name = subject()
         got = await peer.listen(name)
         for number in range(50):
@@ -137,13 +139,13 @@ class TestPublish:
             await peer.fence()
             assert len(got) == number + 1
 
-    async def test_sizes(self, limited: Connection) -> None:
+    async def test_sizes(self, limited: NatsConnection) -> None:
         assert await publish(limited, "ok.x", b"") is None
         assert await publish(limited, "ok.x", b"x" * 2048) is None
         assert kind(await publish(limited, "ok.x", b"x" * 2049)) is TOO_LARGE
         assert limited.in_flight == (0, 0)
 
-    async def test_refused_ones_are_told_apart(self, limited: Connection) -> None:
+    async def test_refused_ones_are_told_apart(self, limited: NatsConnection) -> None:
         told: list[Kind | None] = []
         names = ["ok.1", "Denied.x", "ok.2", "denied.Y", "ok.3"]
         for name in names:
@@ -163,7 +165,7 @@ class TestPublish:
         assert kind(await publish(connection, name)) is FORBIDDEN
         assert other == [None]
 
-    async def test_a_barrier_covers_what_was_published_before_it(self, connection: Connection) -> None:
+    async def test_a_barrier_covers_what_was_published_before_it(self, connection: NatsConnection) -> None:
         """Also while NATS has not taken the ones of the tick before."""
         told: list[int] = []
         for _ in range(20):
@@ -176,25 +178,25 @@ class TestPublish:
 
 
 class TestSubscribe:
-    async def test_delivers(self, connection: Connection, peer: Peer) -> None:
+    async def test_delivers(self, connection: NatsConnection, peer: Peer) -> None:
         name = subject()
         before = asyncio.get_running_loop().time()
         got: list[Publication] = []
-        await connection.subscribe(Subscription(name, got.append))
+        await connection.subscribe(NatsSubscription(name, got.append))
         await peer.publish(name, b"", b"\xff", "é")
         await arrived(got, 3)
         assert [publication.payload for publication in got] == [b"", b"\xff", "é".encode()]
         assert {publication.subject for publication in got} == {name}
         assert before <= got[0].received_at <= asyncio.get_running_loop().time()
 
-    async def test_in_effect_on_return(self, connection: Connection, peer: Peer) -> None:
+    async def test_in_effect_on_return(self, connection: NatsConnection, peer: Peer) -> None:
         for _ in range(50):
             name = subject()
             _, got = await subscribe(connection, name)
             await peer.publish(name, b"x")
             await arrived(got, 1)
 
-    async def test_refused(self, limited: Connection) -> None:
+    async def test_refused(self, limited: NatsConnection) -> None:
         with pytest.raises(GatewayError, match=r"Secret\.x") as caught:
             await subscribe(limited, "Secret.x")
         assert caught.value.kind is FORBIDDEN
@@ -214,7 +216,7 @@ class TestSubscribe:
         await arrived(got, 1)
         assert not healthy.ended.done()
 
-    async def test_unsubscribed(self, connection: Connection, peer: Peer) -> None:
+    async def test_unsubscribed(self, connection: NatsConnection, peer: Peer) -> None:
         name = subject()
         subscription, got = await subscribe(connection, name)
         await connection.unsubscribe(subscription)
@@ -227,16 +229,18 @@ class TestSubscribe:
         assert not subscription.ended.done()
 
     @pytest.mark.parametrize("everything", [">", "*.*.*"])
-    async def test_own_fences_are_not_publications(self, connection: Connection, peer: Peer, everything: str) -> None:
+    async def test_own_fences_are_not_publications(
+        self, connection: NatsConnection, peer: Peer, everything: str
+    ) -> None:
         marker = uuid4().hex.encode()
         names: list[str] = []
-        await connection.subscribe(Subscription(everything, lambda p: names.append(p.subject)))
+        await connection.subscribe(NatsSubscription(everything, lambda p: names.append(p.subject)))
         for _ in range(5):
             await publish(connection, "a.b.c", marker)
         await arrived(names, 5)
         assert not [name for name in names if name.startswith(connection._inbox)]
 
-    async def test_a_burst_is_not_dropped(self, connection: Connection, peer: Peer) -> None:
+    async def test_a_burst_is_not_dropped(self, connection: NatsConnection, peer: Peer) -> None:
         name = subject()
         _, got = await subscribe(connection, name)
         payloads = [b"%d" % number + bytes(1000) for number in range(20_000)]
@@ -244,11 +248,11 @@ class TestSubscribe:
         await arrived(got, 20_000)
         assert got == payloads
 
-    async def test_the_order_across_subscriptions_is_that_of_nats(self, connection: Connection, peer: Peer) -> None:
+    async def test_the_order_across_subscriptions_is_that_of_nats(self, connection: NatsConnection, peer: Peer) -> None:
         name = subject()
         got: list[str] = []
         for pattern in (f"{name}.*", f"{name}.b", f"{name}.a"):
-            await connection.subscribe(Subscription(pattern, lambda publication: got.append(publication.subject)))
+            await connection.subscribe(NatsSubscription(pattern, lambda publication: got.append(publication.subject)))
         sent = [f"{name}.{'ab'[number % 2]}" for number in range(500)]
         for one in sent:
             await peer.publish(one, b"")
@@ -256,14 +260,14 @@ class TestSubscribe:
         assert got == [one for one in sent for _ in range(2)]
 
     async def test_a_failing_callback_ends_nothing(
-        self, connection: Connection, peer: Peer, caplog: pytest.LogCaptureFixture
+        self, connection: NatsConnection, peer: Peer, caplog: pytest.LogCaptureFixture
     ) -> None:
         name = subject()
 
         def fail(publication: Publication) -> None:
             raise ZeroDivisionError
 
-        await connection.subscribe(Subscription(name, fail))
+        await connection.subscribe(NatsSubscription(name, fail))
         await peer.publish(name, b"x")
         await eventually(lambda: "ZeroDivisionError" in caplog.text, "the failure in the log")
         assert await publish(connection, name) is None
@@ -282,7 +286,7 @@ class TestSubscribe:
 
 
 class TestRequest:
-    async def test_reply(self, connection: Connection, peer: Peer) -> None:
+    async def test_reply(self, connection: NatsConnection, peer: Peer) -> None:
         name = subject()
         await peer.answer(name, lambda payload: payload[::-1])
         assert await connection.request(name, b"abc\xff", 5) == b"\xffcba"
@@ -291,19 +295,19 @@ class TestRequest:
         assert replies == [payload[::-1] for payload in asked]
         assert connection._asking == {}
 
-    async def test_no_responders(self, connection: Connection) -> None:
+    async def test_no_responders(self, connection: NatsConnection) -> None:
         with pytest.raises(GatewayError) as caught:
             await connection.request(subject(), b"", 5)
         assert caught.value.kind is NO_RESPONDERS
 
-    async def test_timeout(self, connection: Connection, peer: Peer) -> None:
+    async def test_timeout(self, connection: NatsConnection, peer: Peer) -> None:
         name = subject()
         await peer.listen(name)
         with pytest.raises(GatewayError, match=r"within 0\.05 s") as caught:
             await connection.request(name, b"", 0.05)
         assert caught.value.kind is TIMEOUT
 
-    async def test_forbidden_at_once(self, limited: Connection) -> None:
+    async def test_forbidden_at_once(self, limited: NatsConnection) -> None:
         with pytest.raises(GatewayError, match=r"Denied\.x") as caught:
             await limited.request("Denied.x", b"", 60)
         assert caught.value.kind is FORBIDDEN
@@ -321,7 +325,7 @@ class TestRequest:
             await asking
         assert caught.value.kind in (UNCONFIRMED, NATS_UNAVAILABLE)
 
-    async def test_cancelled(self, connection: Connection, peer: Peer) -> None:
+    async def test_cancelled(self, connection: NatsConnection, peer: Peer) -> None:
         name = subject()
         got = await peer.listen(name)
         asking = asyncio.ensure_future(connection.request(name, b"", 60))

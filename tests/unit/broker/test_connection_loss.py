@@ -11,7 +11,7 @@ from helpers.connection import Opened, kind, publish, subscribe
 from helpers.nats_server import NatsServer
 from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.broker import connection as module
-from wsgw.broker.connection import Connection
+from wsgw.broker.connection import NatsConnection
 from wsgw.errors import (
     NATS_UNAVAILABLE,
     UNCONFIRMED,
@@ -89,7 +89,7 @@ class TestLoss:
         assert len(told) == 40
         assert set(told) <= {UNCONFIRMED, NATS_UNAVAILABLE}
 
-    async def test_closing_fails_what_is_pending(self, connection: Connection) -> None:
+    async def test_closing_fails_what_is_pending(self, connection: NatsConnection) -> None:
         told: list[Kind | None] = []
         connection.publish("a", [b""], lambda error: told.append(kind(error)))
         barrier = connection.barrier()

@@ -14,7 +14,7 @@ from helpers.peer import Peer
 from helpers.waiting import eventually
 from wsgw.broker import stream
 from wsgw.broker.client import DirectClient
-from wsgw.turn import Turn
+from wsgw.fanout.turn import Turn
 
 from .conftest import FakeServer
 

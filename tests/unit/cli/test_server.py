@@ -10,12 +10,12 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from wsgw import server as process
-from wsgw.channels import Direction
+from wsgw.channels.channel import Direction
 from wsgw.cli.server import dump, easer, server
-from wsgw.configfile import ConfigFile
-from wsgw.server import PortUnavailable
-from wsgw.settings import Settings, load
+from wsgw.config.file import ConfigFile
+from wsgw.config.settings import Settings, load
+from wsgw.process import server as process
+from wsgw.process.server import PortUnavailable
 
 pytestmark = pytest.mark.usefixtures("restore_logging")
 

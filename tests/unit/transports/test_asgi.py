@@ -11,8 +11,8 @@ import pytest
 from helpers.link_server import Application, Recorder
 from helpers.raw_websocket import RawWebSocket, binary, close, text
 from helpers.waiting import arrived, eventually
-from wsgw.frames import Message
-from wsgw.server import listen
+from wsgw.fanout.frames import Message
+from wsgw.process.server import listen
 from wsgw.transports.asgi import AsgiLink
 
 

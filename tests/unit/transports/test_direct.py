@@ -13,7 +13,7 @@ from websockets.frames import Frame, Opcode
 from helpers.link_server import Application, LinkServer
 from helpers.raw_websocket import RawWebSocket, binary, close, more, ping, pong, serialized, text
 from helpers.waiting import arrived, eventually
-from wsgw.frames import MAX_REASON_BYTES, truncated
+from wsgw.fanout.frames import MAX_REASON_BYTES, truncated
 from wsgw.transports import direct as module
 from wsgw.transports.direct import DirectProtocol
 

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
+from wsgw.backoff import Backoff
 from wsgw.cli.address import Address
 from wsgw.cli.clients.base import Client, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 5.0
-
-
-def pauses() -> Iterator[float]:
-    """Seconds to wait before each further attempt: doubled each time, scattered so that clients do not come at once."""
-    pause = _FIRST_PAUSE_SECONDS
-    while True:
-        yield pause * random.uniform(0.5, 1.0)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+#: Before each further attempt.
+PAUSE_SECONDS = (0.1, 5.0)
 
 
 class Reach:
@@ -38,20 +30,20 @@ class Reach:
     async def first(self) -> None:
         """Try until ``timeout_seconds`` are over. Raises Refused, then too."""
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
-        for pause in pauses():
-            reason = await self._once(deadline)
-            if reason is None:
-                return
+        backoff = Backoff(*PAUSE_SECONDS)
+        while (reason := await self._once(deadline)) is not None:
+            pause = backoff.next()
             if asyncio.get_running_loop().time() + pause >= deadline:
                 raise Refused(f"cannot reach {self._address} within {self._timeout_seconds:g} s: {reason}")
             await asyncio.sleep(pause)
 
     async def again(self) -> None:
         """Try for ever, each attempt for at most ``timeout_seconds``. Raises Refused."""
-        for pause in pauses():
+        backoff = Backoff(*PAUSE_SECONDS)
+        while True:
             if await self._once(asyncio.get_running_loop().time() + self._timeout_seconds) is None:
                 return
-            await asyncio.sleep(pause)
+            await asyncio.sleep(backoff.next())
 
     async def _once(self, deadline: float) -> str | None:
         """None, or why the attempt failed."""

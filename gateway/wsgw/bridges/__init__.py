@@ -1,0 +1,1 @@
+"""Interest in NATS: one bridge for each channel that delivers."""

@@ -1,0 +1,266 @@
+"""The task that owns the NATS side of one pattern channel (``chat.*``): interest follows the clients.
+
+A concrete subject is subscribed to from its first session until ``LINGER_SECONDS`` after its last. While any session
+wants the pattern itself there is one subscription to the pattern, and concrete names are served from it. At each
+change both are in effect for ``GRACE_SECONDS``, and ``Overlap`` drops the second copies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Any
+
+from wsgw.backoff import Backoff
+from wsgw.bridges.base import BridgeState, Keeper, OnRefused
+from wsgw.bridges.interests import Interest, Interests
+from wsgw.bridges.overlap import Overlap, Via
+from wsgw.broker.broker import Broker
+from wsgw.broker.subscription import NatsSubscription
+from wsgw.channels.channel import Channel
+from wsgw.errors import NATS_UNAVAILABLE, GatewayError
+from wsgw.fanout.hub import Hub
+from wsgw.fanout.publication import Publication
+
+log = logging.getLogger("wsgw.bridge")
+
+LINGER_SECONDS = 5.0
+GRACE_SECONDS = 1.0
+WINDOW_SECONDS = 0.5
+RETRY_SECONDS = (1.0, 30.0)
+
+
+class PatternBridge:
+    """See the module; implements ``Bridge``. ``max_subjects`` bounds the concrete subjects in use at a time."""
+
+    def __init__(self, channel: Channel, broker: Broker, hub: Hub, max_subjects: int) -> None:
+        self.channel = channel
+        self._broker = broker
+        self._hub = hub
+        self._gaps = hub.metrics.gaps.labels(channel.name)
+        self._keeper = Keeper(channel, hub.metrics, self._serve)
+        self._interests = Interests(channel, max_subjects)
+        self._pattern: NatsSubscription | None = None
+        self._retry_at = 0.0
+        self._retry = Backoff(*RETRY_SECONDS)
+        #: what concrete names are served from, or those that join while a change goes on
+        self._source = Via.CONCRETE
+        self._overlap: Overlap | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def state(self) -> BridgeState:
+        return self._keeper.state
+
+    @property
+    def reason(self) -> str:
+        return self._keeper.reason
+
+    def start(self) -> None:
+        self._keeper.start()
+
+    async def stop(self) -> None:
+        await self._keeper.stop()
+
+    def join(self, name: str, refused: OnRefused) -> asyncio.Future[None]:
+        """See ``Bridge``; the interest follows."""
+        interest = self._interests.get(name)
+        if interest is None:
+            interest = self._interests.add(name)
+            if self._overlap is not None:
+                self._overlap.leave_out(name)
+            if self._source is Via.PATTERN or not self._broker.connected:
+                interest.settle()
+            self._changed.set()
+        self._interests.enter(name, refused)
+        return asyncio.shield(interest.ready)
+
+    def leave(self, name: str, refused: OnRefused) -> None:
+        if self._interests.leave(name, refused, asyncio.get_running_loop().time()):
+            self._changed.set()
+
+    # -- inside
+
+    async def _serve(self) -> Exception:
+        """Follow the sessions on one connection until that is lost; what was subscribed on it is forgotten."""
+        await self._broker.wait_connected()
+        away = GatewayError(NATS_UNAVAILABLE, "waiting for NATS")
+        lost = self._broker.lost()
+        if lost is None:
+            return away
+        following = asyncio.get_running_loop().create_task(self._follow())
+        try:
+            either: set[asyncio.Future[Any]] = {following, lost}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            following.cancel()
+            (error,) = await asyncio.gather(following, return_exceptions=True)
+        if self._pattern is not None or self._interests.subscribed():
+            self._gaps.inc()
+        await self._forget()
+        if lost.done():
+            self._keeper.backoff.reset()
+        return error if isinstance(error, Exception) else away
+
+    async def _follow(self) -> None:
+        """Keep NATS' interest as the sessions want it, for ever; raises GatewayError when the connection is lost."""
+        now = asyncio.get_running_loop().time
+        if self._keeper.state is BridgeState.STARTING:
+            self._keeper.subscribed()
+        while True:
+            self._changed.clear()
+            self._interests.drop_idle(now() - LINGER_SECONDS)
+            await self._drop_orphans()
+            if self._pattern is not None and self._pattern.ended.done():
+                await self._lose_pattern(self._pattern)
+            wanted = self._interests.in_pattern
+            if wanted is None and self._keeper.state is BridgeState.FAILED:  # the refusal hurts nobody any more
+                self._retry_at = 0.0
+                self._keeper.subscribed()
+            if wanted is not None and self._pattern is None and now() >= self._retry_at:
+                await self._start_pattern()
+            if self._pattern is None:
+                await self._subscribe_missing()
+            elif wanted is None:
+                await self._stop_pattern()
+            timed = self._keeper.state is BridgeState.FAILED or self._interests.any_idle
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.5 if timed else None):  # wait_for can swallow a cancellation (3.11)
+                    await self._changed.wait()
+
+    async def _start_pattern(self) -> None:
+        concrete = self._interests.subscribed()
+        if concrete:
+            self._overlap = Overlap(Via.PATTERN, concrete, WINDOW_SECONDS)
+        try:
+            self._pattern = await self._broker.subscribe(self.channel.subject, self._deliver_pattern)
+        except GatewayError as error:
+            if error.kind is NATS_UNAVAILABLE:
+                raise
+            self._overlap = None
+            self._refuse_pattern(error)
+            return
+        self._pattern.ended.add_done_callback(lambda _: self._changed.set())
+        self._retry.reset()
+        self._keeper.subscribed()
+        self._source = Via.PATTERN
+        for interest in self._interests:
+            interest.settle()
+        if concrete:
+            await asyncio.sleep(GRACE_SECONDS)
+            self._interests.release()
+            await self._drop_orphans()
+            await asyncio.sleep(WINDOW_SECONDS)  # second copies of what came just before
+            await self._read_all()
+            self._overlap = None
+
+    async def _stop_pattern(self) -> None:
+        """Back to concrete subjects. The change takes in the names there are now and takes its time whoever joins:
+        names that join meanwhile get nothing from the pattern, so that for them there is no change.
+        """
+        self._source = Via.CONCRETE
+        self._overlap = Overlap(Via.CONCRETE, self._interests.names(), WINDOW_SECONDS)
+        await self._subscribe_missing()
+        await self._serve_joins(GRACE_SECONDS)
+        pattern, self._pattern = self._pattern, None
+        if pattern is not None:
+            await self._broker.unsubscribe(pattern)
+        await self._serve_joins(WINDOW_SECONDS)
+        await self._read_all()
+        self._overlap = None
+        self._changed.set()  # who left, or wants the pattern again, was not looked at
+
+    async def _read_all(self) -> None:
+        """Returns when what NATS sent so far has been read (the hub may hold that up), or the connection is lost."""
+        with suppress(GatewayError):
+            await self._broker.barrier()
+
+    async def _serve_joins(self, seconds: float) -> None:
+        """Let time pass, in which names that join are subscribed to."""
+        now = asyncio.get_running_loop().time
+        until = now() + seconds
+        while (left := until - now()) > 0:
+            self._changed.clear()
+            await self._subscribe_missing()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+
+    async def _subscribe_missing(self) -> None:
+        await self._drop_orphans()  # a name that comes back must not have two subscriptions
+        missing = [self._subscribe_concrete(name, interest) for name, interest in self._interests.missing()]
+        for result in await asyncio.gather(*missing, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _subscribe_concrete(self, name: str, interest: Interest) -> None:
+        def deliver(publication: Publication) -> None:
+            self._deliver_concrete(name, publication, Via.CONCRETE)
+
+        try:
+            subscription = await self._broker.subscribe(self.channel.subject_of(name), deliver)
+        except GatewayError as error:
+            if error.kind is NATS_UNAVAILABLE:
+                raise
+            self._refuse(name, interest, error)
+            return
+        if not self._interests.hold(name, interest, subscription):  # made room for another while NATS was asked
+            return
+        subscription.ended.add_done_callback(lambda _: self._ended(name, interest, subscription))
+        interest.settle()
+
+    def _deliver_pattern(self, publication: Publication) -> None:
+        self._hub.publish(self.channel.name, publication)
+        self._deliver_concrete(self.channel.name_of(publication.subject), publication, Via.PATTERN)
+
+    def _deliver_concrete(self, name: str, publication: Publication, source: Via) -> None:
+        if self._overlap is not None:
+            # copies are read at a time, but the hub may have held the source between them
+            read_at = publication.received_at - self._hub.held_seconds
+            taken = self._overlap.is_first(source, name, publication.payload, read_at)
+        else:
+            taken = source is self._source
+        if taken:
+            self._keeper.received += 1
+            self._hub.publish(name, publication)
+
+    async def _drop_orphans(self) -> None:
+        while self._interests.orphans:
+            await self._broker.unsubscribe(self._interests.orphans.pop())
+
+    async def _lose_pattern(self, pattern: NatsSubscription) -> None:
+        """NATS took the pattern's subscription back; concrete names go on with their own."""
+        await self._broker.unsubscribe(pattern)
+        self._pattern, self._source = None, Via.CONCRETE
+        self._refuse_pattern(pattern.ended.result())
+
+    def _refuse_pattern(self, error: GatewayError) -> None:
+        self._keeper.failed(error)
+        self._retry_at = asyncio.get_running_loop().time() + self._retry.next()
+        if self._interests.in_pattern is not None:
+            self._interests.in_pattern.settle()
+
+    def _refuse(self, name: str, interest: Interest, error: GatewayError) -> None:
+        self._interests.remove(name, interest)
+        sessions, interest.sessions = interest.sessions, []
+        for refused in sessions:
+            refused(error)
+        interest.settle()
+
+    def _ended(self, name: str, interest: Interest, subscription: NatsSubscription) -> None:
+        error = subscription.ended.result()
+        if error.kind is not NATS_UNAVAILABLE and interest.subscription is subscription:
+            self._refuse(name, interest, error)
+        self._changed.set()
+
+    async def _forget(self) -> None:
+        """Start from nothing; sessions stay, and are subscribed for anew."""
+        pattern, self._pattern, self._overlap = self._pattern, None, None
+        self._source = Via.CONCRETE
+        self._interests.release()
+        for interest in self._interests:
+            interest.settle()
+        if pattern is not None:
+            await self._broker.unsubscribe(pattern)
+        await self._drop_orphans()

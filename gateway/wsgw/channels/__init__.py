@@ -1,0 +1,1 @@
+"""Channels: names, directions, patterns, and how they match NATS subjects."""

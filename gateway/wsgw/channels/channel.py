@@ -1,0 +1,110 @@
+"""A channel: a configured, client-visible name with a direction and options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wsgw.channels.subjects import is_pattern, refill, subject_problem, wildcards
+
+#: Event names that Socket.IO keeps for itself, and the prefix of the gateway's own events.
+RESERVED_EVENTS = frozenset(
+    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
+)
+RESERVED_PREFIX = "wsgw:"
+
+
+class Direction(StrEnum):
+    """Seen from the client: inbound is NATS to client, outbound is client to NATS, request is asked and answered."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    BOTH = "both"
+    REQUEST = "request"
+
+
+class SlowConsumer(StrEnum):
+    """What happens to a client that does not take what the channel brings (the policy of a slow consumer)."""
+
+    DROP_OLDEST = "drop_oldest"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One configured channel. A name with wildcards needs a ``subject`` with the same ones in the same order."""
+
+    name: str
+    direction: Direction
+    subject: str = ""
+    slow_consumer: SlowConsumer = SlowConsumer.DROP_OLDEST
+    outbox_messages: int = 16_384
+    outbox_bytes: int = 8 * 1024 * 1024
+    timeout_seconds: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not self.subject:
+            object.__setattr__(self, "subject", self.name)
+
+    @property
+    def is_pattern(self) -> bool:
+        """True when clients join or publish to names that match ``name``, false when they use ``name`` itself."""
+        return is_pattern(self.name)
+
+    @property
+    def delivers(self) -> bool:
+        """True when clients may subscribe."""
+        return self.direction in (Direction.INBOUND, Direction.BOTH)
+
+    @property
+    def accepts(self) -> bool:
+        """True when clients may publish."""
+        return self.direction in (Direction.OUTBOUND, Direction.BOTH)
+
+    @property
+    def answers(self) -> bool:
+        """True when clients ask and a responder on NATS answers."""
+        return self.direction is Direction.REQUEST
+
+    def subject_of(self, name: str) -> str:
+        """The NATS subject of ``name``, which is this channel's name or matches it as a pattern."""
+        if name == self.name:
+            return self.subject
+        return refill(self.name, name, self.subject)
+
+    def name_of(self, subject: str) -> str:
+        """The client's name of ``subject``, the inverse of :meth:`subject_of`."""
+        if subject == self.subject or not self.is_pattern:
+            return self.name
+        return refill(self.subject, subject, self.name)
+
+
+def channel_problem(channel: Channel) -> tuple[str, str] | None:
+    """Why ``channel`` cannot be configured: the key (name or subject) to change and the reason; None when it can."""
+    for what, value in (("name", channel.name), ("subject", channel.subject)):
+        problem = subject_problem(value, wildcards=True)
+        if problem:
+            return what, f"{what} {value!r} {problem}"
+    if channel.name in RESERVED_EVENTS:
+        return "name", f"name {channel.name!r} is a reserved Socket.IO event"
+    if channel.name.startswith(RESERVED_PREFIX):
+        reason = f"begins with {RESERVED_PREFIX!r}, which is kept for the gateway's own events"
+        return "name", f"name {channel.name!r} {reason}"
+    problem = _subject_refusal(channel)
+    return None if problem is None else ("subject", f"subject {channel.subject!r} {problem}")
+
+
+def _subject_refusal(channel: Channel) -> str | None:
+    if channel.is_pattern and wildcards(channel.name) != wildcards(channel.subject):
+        return f"needs the same wildcards in the same order as the name {channel.name!r}"
+    if channel.accepts or channel.answers:
+        first = channel.subject.split(".")[0]
+        if first in ("*", ">"):
+            return (
+                "begins with a wildcard: clients could publish to NATS' own subjects "
+                "($SYS, $JS, _INBOX); begin it with a fixed token"
+            )
+        if first.startswith("$") or first == "_INBOX":
+            return "is one of NATS' own; clients may not publish to it"
+        if not channel.is_pattern and is_pattern(channel.subject):
+            return "has wildcards, but a message needs one subject to go to"
+    return None

@@ -1,0 +1,1 @@
+"""What surfaces talk to: the gateway and the session."""

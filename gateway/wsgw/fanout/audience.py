@@ -1,0 +1,181 @@
+"""The subscribers of one name that share a wire: what is kept for them until a turn ends, and its handing over."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from wsgw.channels.channel import Channel
+from wsgw.fanout.publication import Batch, Encoded, Publication, Wire
+from wsgw.fanout.sender import Sender
+from wsgw.metrics import Metrics
+
+log = logging.getLogger("wsgw.hub")
+
+#: Bytes of a batch; a publication alone may be larger.
+BATCH_BYTES = 256 * 1024
+#: Deliveries between two looks at the clock: one of a subscriber that is congested costs half a microsecond or more.
+LOOK_EVERY = 64
+
+
+class Audience:
+    """``schedule(audience)`` is called when there is something to ``flush``; ``clock()`` is that of publications.
+
+    A member gets what is added between its ``join`` and its ``leave``, in order.
+    """
+
+    __slots__ = (
+        "_batch",
+        "_batch_at",
+        "_batch_written",
+        "_clock",
+        "_delivered",
+        "_delivered_bytes",
+        "_late",
+        "_latency",
+        "_members",
+        "_metrics",
+        "_no_batch",
+        "_pending",
+        "_pending_at",
+        "_pending_bytes",
+        "_schedule",
+        "_waiting",
+        "channel",
+        "scheduled",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        channel: Channel,
+        wire: Wire,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        schedule: Callable[[Audience], None],
+    ) -> None:
+        self.channel = channel
+        self.wire = wire
+        #: whoever schedules it takes note of that here
+        self.scheduled = False
+        self._clock = clock
+        self._schedule = schedule
+        self._members: dict[Sender, None] = {}
+        self._pending: list[Encoded] = []  # what is in no batch yet
+        self._pending_bytes = 0
+        self._pending_at = 0.0  # when the first of it was received
+        self._late: dict[Sender, int] = {}  # new members, and how much of ``_pending`` came before them
+        self._batch = self._no_batch = Batch(channel, ())  # the one that is being handed over
+        self._batch_at = 0.0
+        self._batch_written = 0
+        self._waiting: dict[Sender, None] = {}  # members that have still to get it
+        self._metrics = metrics
+        self._latency = metrics.delivery_latency_seconds.labels(channel.name)
+        self._delivered = 0  # not reported yet: a Counter costs more than a delivery
+        self._delivered_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def add(self, name: str, publication: Publication) -> None:
+        """Keep ``publication`` for the members there are now."""
+        item = self.wire.encode(name, publication)
+        if not self._pending:
+            self._pending_at = publication.received_at
+        self._pending.append(item)
+        self._pending_bytes += item.size
+        if not self.scheduled:
+            self._schedule(self)
+
+    def join(self, sender: Sender) -> None:
+        """``sender`` is a member; it may be one only once."""
+        self._members[sender] = None
+        if self._pending:
+            self._late[sender] = len(self._pending)
+
+    def leave(self, sender: Sender) -> None:
+        """Undo ``join``; ``sender`` is given now what is kept for it."""
+        del self._members[sender]
+        before = self._late.pop(sender, 0)
+        if sender in self._waiting:
+            del self._waiting[sender]
+            self._batch_written += self._serve({sender: None}, self._batch)
+            self._end_batch()
+        if not sender.closed:
+            self._serve_late(sender, self._pending, before)
+
+    def flush(self, until: float) -> bool:
+        """Serve members, at least some, until the clock says ``until``; whether all of them have everything."""
+        while self._waiting or self._pending:
+            if not self._waiting:
+                self._begin_batch()
+            self._batch_written += self._serve(self._waiting, self._batch, max(1, LOOK_EVERY // len(self._batch.items)))
+            self._end_batch()
+            if self._clock() >= until:
+                break
+        return not self._waiting and not self._pending
+
+    def report(self) -> None:
+        """Bring the counters up to date."""
+        name = self.channel.name
+        self._metrics.deliveries.labels(name, self.wire.transport).inc(self._delivered)
+        self._metrics.delivered_bytes.labels(name).inc(self._delivered_bytes)
+        self._delivered = self._delivered_bytes = 0
+
+    # -- inside
+
+    def _begin_batch(self) -> None:
+        items, self._pending = self._pending, []
+        if self._pending_bytes > BATCH_BYTES:
+            items, self._pending = _cut(items)
+        self._pending_bytes = sum([item.size for item in self._pending])
+        self._batch = Batch(self.channel, items)
+        self._batch_at = self._pending_at
+        self._batch_written = 0
+        self._waiting = dict(self._members)
+        if self._late:
+            late, self._late = self._late, {}
+            for sender, before in late.items():
+                del self._waiting[sender]
+                if before > len(items):
+                    self._late[sender] = before - len(items)
+                else:
+                    self._serve_late(sender, items, before)
+
+    def _end_batch(self) -> None:
+        """If all have it: its bytes are not kept until the next one."""
+        if self._waiting:
+            return
+        if self._batch_written:
+            self._latency.observe(self._clock() - self._batch_at)
+            self._batch_written = 0
+        self._batch = self._no_batch
+
+    def _serve_late(self, sender: Sender, items: list[Encoded], before: int) -> None:
+        """Hand ``items`` to ``sender`` without the first ``before``."""
+        if before < len(items):
+            self._serve({sender: None}, Batch(self.channel, items[before:]))
+
+    def _serve(self, waiting: dict[Sender, None], batch: Batch, most: int = 1) -> int:
+        """Hand ``batch`` to ``most`` of ``waiting`` and take them out; to how many it was written at once."""
+        written = 0
+        while waiting and most:
+            most -= 1
+            sender, _ = waiting.popitem()
+            try:
+                written += sender.offer(batch)
+            except Exception:  # one client's fault is not another's
+                log.exception("channel %s: writing to a client failed", self.channel.name)
+        self._delivered += written * len(batch.items)
+        self._delivered_bytes += written * batch.size
+        return written
+
+
+def _cut(items: list[Encoded]) -> tuple[list[Encoded], list[Encoded]]:
+    """The first of ``items`` that make a batch, at least one, and the rest."""
+    size = 0
+    for number, item in enumerate(items):
+        size += item.size
+        if size > BATCH_BYTES and number:
+            return items[:number], items[number:]
+    return items, []

@@ -1,0 +1,137 @@
+"""The table of subscriptions, and the fan-out of publications to them.
+
+Synchronous, and knows neither NATS nor sockets: it calls the encoders and senders it was given. What arrives in one
+turn is encoded once per wire, kept, and handed to every subscriber as one batch when the turn ends. A fan-out that
+takes long goes on in later ticks, so that others get theirs; meanwhile nothing more is read from NATS.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from wsgw.channels.channel import Channel
+from wsgw.fanout.audience import Audience
+from wsgw.fanout.publication import Publication, Wire
+from wsgw.fanout.sender import Sender
+from wsgw.fanout.turn import Turn
+from wsgw.metrics import Metrics
+
+log = logging.getLogger("wsgw.hub")
+
+#: Longest that subscribers are served in one tick.
+SLICE_SECONDS = 0.01
+
+
+class Upstream(Protocol):
+    """Where publications come from."""
+
+    def hold(self) -> None:
+        """Bring none until ``release``; what was read already may still come."""
+
+    def release(self) -> None:
+        """Undo ``hold``."""
+
+
+class Hub:
+    """``turn`` says when to hand on, ``clock()`` is that of publications; ``source`` is held while we lag."""
+
+    def __init__(self, metrics: Metrics, turn: Turn, clock: Callable[[], float], source: Upstream) -> None:
+        self.metrics = metrics
+        self._turn = turn
+        self._clock = clock
+        self._source = source
+        self._held_at: float | None = None  # while the source is held
+        self._held_before = 0.0
+        self._audiences: dict[str, list[Audience]] = {}
+        self._dirty: deque[Audience] = deque()  # while there are any, a flush is on its way
+        self._on_its_way = False
+        metrics.on_read.append(self._report)
+
+    def subscribe(self, channel: Channel, name: str, wire: Wire, sender: Sender) -> None:
+        """From now on ``sender`` gets publications to ``name``, which is ``channel``'s name or matches it.
+
+        A sender subscribes to a name at most once.
+        """
+        audiences = self._audiences.get(name)
+        if audiences is None:
+            audiences = self._audiences[name] = []
+        audience = next((audience for audience in audiences if audience.wire is wire), None)
+        if audience is None:
+            audience = Audience(channel, wire, self.metrics, self._clock, self._schedule)
+            audiences.append(audience)
+        audience.join(sender)
+        self.metrics.subscriptions.labels(channel.name).inc()
+
+    def unsubscribe(self, name: str, wire: Wire, sender: Sender) -> None:
+        """End a subscription made by ``subscribe`` with the same arguments; what came before it still goes out."""
+        audiences = self._audiences[name]
+        audience = next(audience for audience in audiences if audience.wire is wire)
+        audience.leave(sender)
+        self.metrics.subscriptions.labels(audience.channel.name).dec()
+        if not audience:
+            audience.report()
+            audiences.remove(audience)
+        if not audiences:
+            del self._audiences[name]
+
+    def publish(self, name: str, publication: Publication) -> None:
+        """Fan ``publication`` out to the subscribers of ``name``."""
+        for audience in self._audiences.get(name, ()):
+            audience.add(name, publication)
+
+    def has(self, name: str) -> bool:
+        """Whether anybody subscribes to ``name``."""
+        return name in self._audiences
+
+    def flush(self, seconds: float = SLICE_SECONDS) -> None:
+        """Hand what is kept to the subscribers, for about ``seconds``; what is left then follows in the next ticks."""
+        dirty, clock = self._dirty, self._clock
+        until = clock() + seconds
+        while dirty and clock() < until:
+            audience = dirty.popleft()
+            audience.scheduled = False
+            try:
+                served = audience.flush(until)
+            except Exception:  # the others have to be served
+                log.exception("channel %s: the fan-out failed", audience.channel.name)
+                continue
+            if not served and not audience.scheduled:
+                audience.scheduled = True
+                dirty.append(audience)
+        if dirty:
+            if self._held_at is None:
+                self._held_at = clock()
+            self._source.hold()  # every time: it may be another one now
+            self._wake(self._turn.call_later)
+        elif self._held_at is not None:
+            self._held_before, self._held_at = self.held_seconds, None
+            self._source.release()
+
+    @property
+    def held_seconds(self) -> float:
+        """How long the source has been held so far, all times together."""
+        return self._held_before + (0.0 if self._held_at is None else self._clock() - self._held_at)
+
+    # -- inside
+
+    def _schedule(self, audience: Audience) -> None:
+        audience.scheduled = True
+        self._dirty.append(audience)
+        self._wake(self._turn.call_soon)
+
+    def _wake(self, call: Callable[[Callable[[], None]], None]) -> None:
+        if not self._on_its_way:
+            self._on_its_way = True
+            call(self._woken)
+
+    def _woken(self) -> None:
+        self._on_its_way = False
+        self.flush()
+
+    def _report(self) -> None:
+        for audiences in self._audiences.values():
+            for audience in audiences:
+                audience.report()

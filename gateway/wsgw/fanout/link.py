@@ -1,0 +1,65 @@
+"""The seam between sockets and sessions: what a session needs of a client's transport, and what it hears from it.
+
+Everything here is synchronous; nothing waits for a client. Two implementations of ``Link`` exist for WebSocket:
+``transports.direct`` (uvicorn's protocol object itself) and ``transports.asgi`` (any ASGI server).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from wsgw.fanout.frames import Message
+from wsgw.fanout.publication import Batch, Encoded
+
+#: How long a client has to finish a closing handshake before its connection is dropped.
+CLOSE_TIMEOUT_SECONDS = 5.0
+#: A transport that holds more than this is congested.
+WRITE_HIGH_WATER_BYTES = 64 * 1024
+
+
+class Link(Protocol):
+    """An open WebSocket connection. Calls after the connection ended do nothing."""
+
+    def write(self, item: Encoded) -> None:
+        """Write one item."""
+
+    def write_batch(self, batch: Batch) -> None:
+        """Write all items of a batch."""
+
+    def buffered_bytes(self) -> int:
+        """Bytes written that the operating system has not taken yet."""
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Start, or answer, the closing handshake (RFC 6455 section 7.1.2); bounded in time, then as ``abort``."""
+
+    def abort(self) -> None:
+        """Drop the connection without a closing handshake; ``Receiver.lost`` follows."""
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the client until ``resume_reading``; repeated calls are harmless."""
+
+    def resume_reading(self) -> None:
+        """Undo ``pause_reading``."""
+
+    def stop_keepalive(self) -> None:
+        """Send no WebSocket pings any more: the protocol above has a heartbeat of its own."""
+
+
+class Receiver(Protocol):
+    """What a link tells the session above it. No call may raise or block."""
+
+    def messages_received(self, messages: Sequence[Message]) -> None:
+        """Whole messages of the client, in order, at least one; text is valid UTF-8."""
+
+    def close_received(self, code: int, reason: str) -> None:
+        """The client began the closing handshake; answer with ``Link.close`` when ready (1005: it gave no code)."""
+
+    def writing_paused(self) -> None:
+        """The transport's buffer is full: write nothing more until ``writing_resumed``."""
+
+    def writing_resumed(self) -> None:
+        """The transport takes more."""
+
+    def lost(self, code: int) -> None:
+        """The connection is gone, by ``code``: the one closed with, or 1006. Called exactly once, last."""

@@ -1,0 +1,88 @@
+"""A publication on its way from NATS to sessions, and what a wire makes of it.
+
+``Publication`` is what NATS delivered. A wire turns it into one ``Encoded``, once, whatever the number of
+sessions. The ``Encoded`` of one turn make a ``Batch``, or several, whose bytes are joined once and written to each
+session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Protocol
+
+from wsgw.channels.channel import Channel
+from wsgw.fanout.frames import Message, encode
+
+_UNDECODED = object()
+
+
+class Publication:
+    """One message from NATS: ``subject``, ``payload`` as published, ``received_at`` by ``time.monotonic``."""
+
+    __slots__ = ("_text", "payload", "received_at", "subject")
+
+    def __init__(self, subject: str, payload: bytes, received_at: float) -> None:
+        self.subject = subject
+        self.payload = payload
+        self.received_at = received_at
+        self._text: object = _UNDECODED
+
+    @property
+    def text(self) -> str | None:
+        """The payload as text, or None when it is not valid UTF-8; decoded at most once."""
+        if self._text is _UNDECODED:
+            try:
+                self._text = self.payload.decode()
+            except UnicodeDecodeError:
+                self._text = None
+        return self._text  # type: ignore[return-value]
+
+
+class Encoded:
+    """One publication (or control packet) in one wire: its ``messages``, and the same as finished WebSocket frames.
+
+    A Socket.IO binary event is several messages; they are queued, dropped and written together.
+    """
+
+    __slots__ = ("_frames", "messages", "size")
+
+    def __init__(self, *messages: Message) -> None:
+        self.messages = messages
+        #: bytes of all messages, framing not counted
+        self.size = sum([len(m.data) for m in messages])
+        self._frames: bytes | None = None
+
+    @property
+    def frames(self) -> bytes:
+        """All messages as WebSocket frames, joined; made once."""
+        if self._frames is None:
+            self._frames = encode(self.messages[0]) if len(self.messages) == 1 else b"".join(map(encode, self.messages))
+        return self._frames
+
+
+class Batch:
+    """What one subscription set got in one turn: ``items`` of one ``channel`` in order."""
+
+    def __init__(self, channel: Channel, items: Sequence[Encoded]) -> None:
+        self.channel = channel
+        self.items = items
+        #: bytes of all messages, framing not counted
+        self.size = sum([item.size for item in items])
+
+    @cached_property
+    def frames(self) -> bytes:
+        """All items as WebSocket frames, joined; made once and shared by every session."""
+        items = self.items
+        return items[0].frames if len(items) == 1 else b"".join([item.frames for item in items])
+
+
+class Wire(Protocol):
+    """How a protocol writes publications. Two sessions with the same wire object share the encoded bytes."""
+
+    #: the value of the ``transport`` label in metrics
+    transport: str
+
+    def encode(self, name: str, publication: Publication) -> Encoded:
+        """``publication`` as a session gets it that subscribed to ``name`` (a channel, or a subject of a pattern)."""
+        ...

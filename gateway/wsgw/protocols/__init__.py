@@ -1,0 +1,1 @@
+"""What clients speak: codecs and state machines without I/O."""

@@ -1,0 +1,153 @@
+"""Engine.IO 4: packets, polling payloads and refusals, as a server reads and writes them.
+
+Source: the Engine.IO protocol, revision 4 (docs/engine.io-protocol/v4-current.md of socketio/socket.io).
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from wsgw.errors import WsgwError
+from wsgw.fanout.frames import Message
+
+OPEN = "0"
+CLOSE = "1"
+PING = "2"
+PONG = "3"
+MESSAGE = "4"
+UPGRADE = "5"
+NOOP = "6"
+
+CLOSE_PACKET = Message(True, b"1")
+PING_PACKET = Message(True, b"2")
+PROBE_REPLY = Message(True, b"3probe")
+NOOP_PACKET = Message(True, b"6")
+
+#: The parsers of some clients refuse a payload of more packets.
+MAX_PAYLOAD_PACKETS = 16
+
+_TYPES = frozenset("0123456")
+_SEPARATOR = b"\x1e"
+
+
+class PacketError(WsgwError):
+    """Not a packet, or not one that may be sent here; the connection it came on is closed."""
+
+
+class EnginePacket(NamedTuple):
+    """One packet: ``type`` is one of the digits above; ``data`` is bytes only for a binary MESSAGE."""
+
+    type: str
+    data: str | bytes
+
+
+def decode(message: Message) -> EnginePacket:
+    """The packet that a WebSocket message is; raises PacketError."""
+    text, data = message
+    if not text:
+        return EnginePacket(MESSAGE, data)
+    return _decode_text(data)
+
+
+def decode_payload(body: bytes) -> Iterator[EnginePacket]:
+    """The packets of a polling request's body, one by one; raises PacketError at the first that is none."""
+    start = 0
+    while start <= len(body):
+        end = body.find(_SEPARATOR, start)  # no split: a body may hold millions of packets
+        part = body[start:] if end < 0 else body[start:end]
+        start = len(body) + 1 if end < 0 else end + 1
+        if part.startswith(b"b"):
+            try:
+                yield EnginePacket(MESSAGE, b64decode(part[1:], validate=True))
+            except ValueError as error:
+                raise PacketError("a binary packet is not base64") from error
+        else:
+            yield _decode_text(part)
+
+
+def encode_payload(messages: Iterable[Message]) -> bytes:
+    """The body of a polling answer with ``messages`` (as they go over WebSocket) as its packets."""
+    return _SEPARATOR.join([data if text else b"b" + b64encode(data) for text, data in messages])
+
+
+def open_packet(
+    sid: str,
+    upgrades: Sequence[str],
+    ping_interval_seconds: float,
+    ping_timeout_seconds: float,
+    max_payload_bytes: int,
+) -> Message:
+    """The handshake's answer."""
+    return Message(
+        True,
+        b"0"
+        + orjson.dumps(
+            {
+                "sid": sid,
+                "upgrades": list(upgrades),
+                "pingInterval": round(ping_interval_seconds * 1000),
+                "pingTimeout": round(ping_timeout_seconds * 1000),
+                "maxPayload": max_payload_bytes,
+            }
+        ),
+    )
+
+
+class RequestError(NamedTuple):
+    """Why a request is refused, as the reference server says it: the ``code`` and ``message`` of the answer's body."""
+
+    code: int
+    message: str
+    http_status: int = 400
+
+    @property
+    def body(self) -> bytes:
+        """The answer's body, JSON."""
+        return orjson.dumps({"code": self.code, "message": self.message})
+
+    @property
+    def reason(self) -> str:
+        """The value of the ``reason`` label of ``wsgw_rejected_total``."""
+        return self.message.lower().replace(" ", "_")
+
+
+UNKNOWN_TRANSPORT = RequestError(0, "Transport unknown")
+UNKNOWN_SID = RequestError(1, "Session ID unknown")
+BAD_HANDSHAKE_METHOD = RequestError(2, "Bad handshake method")
+BAD_REQUEST = RequestError(3, "Bad request")
+TOO_LARGE = RequestError(3, "Payload too large", 413)
+FORBIDDEN = RequestError(4, "Forbidden", 403)
+DRAINING = RequestError(4, "Draining", 503)
+UNSUPPORTED_VERSION = RequestError(5, "Unsupported protocol version")
+REQUEST_ERRORS = (
+    UNKNOWN_TRANSPORT,
+    UNKNOWN_SID,
+    BAD_HANDSHAKE_METHOD,
+    BAD_REQUEST,
+    TOO_LARGE,
+    FORBIDDEN,
+    DRAINING,
+    UNSUPPORTED_VERSION,
+)
+
+
+class RequestRefused(WsgwError):
+    """A request that is answered with ``refusal``."""
+
+    def __init__(self, error: RequestError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def _decode_text(data: bytes) -> EnginePacket:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise PacketError("a text packet is not UTF-8") from error
+    if text[:1] not in _TYPES:  # the empty string is in no frozenset of characters
+        raise PacketError("not a packet")
+    return EnginePacket(text[0], text[1:])

@@ -1,0 +1,179 @@
+"""The arguments of Socket.IO events and acks: JSON values that are taken apart and put together, never re-encoded.
+
+A gateway must not change what it passes on: ``1.0``, big integers, the order of keys and keys given twice survive
+because a value that is not a string stays the text it came as. Strict JSON (RFC 8259): NaN and Infinity are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from json.scanner import make_scanner
+from typing import Any, NamedTuple
+
+import orjson
+
+from wsgw.errors import WsgwError
+from wsgw.fanout.frames import Message
+
+
+class Json(NamedTuple):
+    """A JSON value as its text, byte for byte.
+
+    ``problem`` is None, or says why the value cannot be passed on as one payload (it has binary inside, or is a
+    string that is no Unicode text); then it is for an error answer, not for NATS.
+    """
+
+    raw: str
+    problem: str | None = None
+
+
+#: A JSON string's value; a top-level binary attachment; any other JSON value.
+Argument = str | bytes | Json
+
+
+class ArgumentError(WsgwError):
+    """Not a JSON array, or one whose placeholders do not fit its attachments."""
+
+
+class Attachment(NamedTuple):
+    """The place of a binary attachment that is still to come."""
+
+    num: int
+
+
+#: The value that begins at a place, and where it ends; raises ValueError or StopIteration where none does.
+Scan = Callable[[str, int], tuple[Any, int]]
+
+_BLANK = re.compile(r"[ \t\n\r]*")
+_SURROGATE = "a string with an unpaired surrogate is no Unicode text"
+_NESTED_BINARY = "binary inside an object or array is not supported; send it as the argument itself"
+_TOO_DEEP = "the value is nested too deeply"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ArgumentError(f"{name} is not JSON")
+
+
+def _small_int(digits: str) -> int:
+    return int(digits) if len(digits) < 6 else -1  # only the num of placeholders is looked at
+
+
+def _scanner(decoder: json.JSONDecoder) -> Scan:
+    """What ``decoder.raw_decode`` calls."""
+    return make_scanner(decoder)  # type: ignore[arg-type]  # the stub says something else than json.decoder does
+
+
+# Only the extent of values matters here, so numbers are not converted (which also spares huge ones).
+_scan = _scanner(json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant))
+
+
+def split(text: str) -> list[Argument]:
+    """The elements of the JSON array ``text``; raises ArgumentError."""
+    return _split(text, _scan, _argument)
+
+
+def only(text: str, at: int) -> Argument | None:
+    """The last element of a JSON array, where it begins at ``at`` and nothing but ``]`` follows; else None."""
+    try:
+        value, end = _scan(text, at)
+    except (ValueError, StopIteration, RecursionError, ArgumentError):
+        return None
+    return _argument(value, text[at:end]) if text[end:] == "]" else None
+
+
+def split_binary(text: str, attachments: int) -> list[Argument | Attachment]:
+    """The elements of ``text`` where placeholder objects stand for ``attachments``; raises ArgumentError."""
+    found: list[Attachment] = []
+
+    def placeholder(value: dict[str, Any]) -> Any:
+        if value.get("_placeholder") is not True:
+            return value
+        num = value.get("num")
+        if type(num) is not int or not 0 <= num < attachments:
+            raise ArgumentError("a placeholder without its attachment")
+        found.append(Attachment(num))
+        return found[-1]
+
+    scan = _scanner(
+        json.JSONDecoder(
+            parse_int=_small_int, parse_float=str, parse_constant=_refuse_constant, object_hook=placeholder
+        )
+    )
+
+    def argument(value: object, raw: str) -> Argument | Attachment:
+        nested = bool(found)
+        found.clear()
+        if type(value) is Attachment:
+            return value
+        return Json(raw, _NESTED_BINARY) if nested else _argument(value, raw)
+
+    return _split(text, scan, argument)
+
+
+def join(head: bytes, args: Sequence[Argument], attachments: list[Message]) -> bytes:
+    """``args``, after ``head`` (JSON, or empty for none), as a JSON array; binary is appended to ``attachments``."""
+    parts = [head] if head else []
+    for arg in args:
+        if type(arg) is str:
+            parts.append(quote(arg))
+        elif type(arg) is Json:
+            parts.append(arg.raw.encode())
+        else:
+            parts.append(b'{"_placeholder":true,"num":%d}' % len(attachments))
+            attachments.append(Message(False, arg))  # type: ignore[arg-type]  # neither str nor Json: bytes
+    return b"[" + b",".join(parts) + b"]"
+
+
+def quote(text: str) -> bytes:
+    """``text`` as a JSON string; an unpaired surrogate is written as its escape."""
+    try:
+        return orjson.dumps(text)
+    except orjson.JSONEncodeError:
+        return json.dumps(text).encode()
+
+
+def _argument(value: object, raw: str) -> Argument:
+    if raw[0] != '"':
+        return Json(raw)
+    assert type(value) is str
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return Json(raw, _SURROGATE)
+    return value
+
+
+def _split(text: str, scan: Scan, argument: Callable[[object, str], Any]) -> list[Any]:
+    if text[:1] != "[":
+        raise ArgumentError("not a JSON array")
+    found: list[Any] = []
+    at = _skip_blank(text, 1)
+    separator = ","
+    if text[at : at + 1] == "]":
+        separator, at = "]", at + 1
+    while separator == ",":
+        try:
+            value, end = scan(text, at)
+        except RecursionError:
+            # its end is unknown; the arguments before it are worth an answer
+            return [*found, Json(text[at:], _TOO_DEEP)]
+        except (ValueError, StopIteration) as error:
+            raise ArgumentError("not JSON") from error
+        found.append(argument(value, text[at:end]))
+        at = _skip_blank(text, end)
+        separator = text[at : at + 1]
+        at = _skip_blank(text, at + 1)
+    if separator != "]" or at < len(text):
+        raise ArgumentError("not a JSON array")
+    return found
+
+
+def _skip_blank(text: str, at: int) -> int:
+    if text[at : at + 1] > " ":  # nearly always
+        return at
+    match = _BLANK.match(text, at)
+    assert match is not None
+    return match.end()

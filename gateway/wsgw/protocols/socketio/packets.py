@@ -1,0 +1,234 @@
+"""Socket.IO 5 packets over Engine.IO messages, as a server reads and writes them; and publications as events.
+
+Source: the Socket.IO protocol, revision 5 (docs/socket.io-protocol/v5-current.md of socketio/socket.io). A packet is
+the text of one message, ``<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]``, then one message per attachment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from wsgw.channels.channel import RESERVED_EVENTS
+from wsgw.errors import WsgwError
+from wsgw.fanout.frames import Message
+from wsgw.fanout.publication import Encoded, Publication
+from wsgw.protocols.socketio.arguments import (
+    Argument,
+    ArgumentError,
+    Attachment,
+    Json,
+    join,
+    only,
+    quote,
+    split,
+    split_binary,
+)
+
+CONNECT = "0"
+DISCONNECT = "1"
+EVENT = "2"
+ACK = "3"
+CONNECT_ERROR = "4"
+BINARY_EVENT = "5"
+BINARY_ACK = "6"
+
+#: Most attachments of one packet, as in the reference parser.
+MAX_ATTACHMENTS = 10
+
+_HEADER = re.compile(r"([0-6])(?:([0-9]{1,3})-)?(?:(/[^,]*)(?:,|\Z))?([0-9]{0,16})")
+#: What nearly all packets begin with: an event of the main namespace, its name with nothing escaped.
+_PLAIN_EVENT = re.compile(r'2([0-9]{0,16})\["([^"\\\x00-\x1f\ud800-\udfff]*)",')
+_MAX_NAMES = 4096
+
+
+class ProtocolError(WsgwError):
+    """Not a Socket.IO packet that a client may send; the connection it came on is closed."""
+
+
+class SocketPacket(NamedTuple):
+    """One packet of a client: CONNECT, DISCONNECT, EVENT or ACK (binary ones are these two as well, once whole).
+
+    ``args`` of a CONNECT is empty, or its payload; ``name`` is an EVENT's.
+    """
+
+    type: str
+    namespace: str
+    id: int | None
+    name: str
+    args: list[Argument]
+
+
+class Decoder:
+    """Puts packets together from messages. A packet with its attachments has at most ``max_packet_bytes()``."""
+
+    __slots__ = ("_attachments", "_bytes", "_expected", "_max_packet_bytes", "_packet")
+
+    def __init__(self, max_packet_bytes: Callable[[], int]) -> None:
+        self._max_packet_bytes = max_packet_bytes
+        self._packet: SocketPacket | None = None  # the one whose attachments are being received
+        self._expected = 0
+        self._attachments: list[bytes] = []
+        self._bytes = 0
+
+    def add(self, data: str | bytes) -> SocketPacket | None:
+        """The packet that the message ``data`` completes, or None; raises ProtocolError."""
+        if type(data) is str:
+            if self._packet is not None:
+                raise ProtocolError("text where an attachment is due")
+            return self._text(data)
+        if self._packet is None:
+            raise ProtocolError("an attachment without a packet")
+        self._bytes += len(data)
+        if self._bytes > self._max_packet_bytes():
+            raise ProtocolError("the attachments are too large")
+        self._attachments.append(data)  # type: ignore[arg-type]  # not str: bytes
+        return self._completed() if len(self._attachments) == self._expected else None
+
+    def _text(self, text: str) -> SocketPacket | None:
+        plain = _PLAIN_EVENT.match(text)
+        if plain is not None:
+            arg = only(text, plain.end())
+            id_digits, name = plain.groups()
+            if arg is not None and name not in RESERVED_EVENTS:
+                # as ``SocketPacket(...)``, which takes three times as long
+                return tuple.__new__(SocketPacket, (EVENT, "/", int(id_digits) if id_digits else None, name, [arg]))
+        header = _HEADER.match(text)
+        if header is None:
+            raise ProtocolError("no packet type")
+        kind, attachments, namespace, id_digits = header.groups()
+        binary = kind in (BINARY_EVENT, BINARY_ACK)
+        if binary is not (attachments is not None):
+            raise ProtocolError("the number of attachments is missing, or out of place")
+        id = int(id_digits) if id_digits else None
+        namespace = namespace or "/"
+        payload = text[header.end() :]
+        if kind in (CONNECT, DISCONNECT):
+            return self._control(kind, namespace, id, payload)
+        if kind == CONNECT_ERROR:
+            raise ProtocolError("a packet that only servers send")
+        is_event = kind in (EVENT, BINARY_EVENT)
+        if not is_event and id is None:
+            raise ProtocolError("an ack without an id")
+        expected = int(attachments) if binary else 0
+        if expected > MAX_ATTACHMENTS:
+            raise ProtocolError("too many attachments")
+        try:
+            args = split_binary(payload, expected) if binary else split(payload)
+        except ArgumentError as error:
+            raise ProtocolError(str(error)) from error
+        name = _event_name(args) if is_event else ""
+        packet = SocketPacket(EVENT if is_event else ACK, namespace, id, name, args)  # type: ignore[arg-type]  # see below
+        if not expected:
+            return packet
+        self._packet, self._expected, self._bytes = packet, expected, len(text)
+        return None
+
+    def _control(self, kind: str, namespace: str, id: int | None, payload: str) -> SocketPacket:
+        if id is not None or (payload and kind == DISCONNECT):
+            raise ProtocolError("more than a CONNECT or DISCONNECT has")
+        if not payload:
+            return SocketPacket(kind, namespace, None, "", [])
+        try:
+            args = split(f"[{payload}]")
+        except ArgumentError as error:
+            raise ProtocolError(str(error)) from error
+        if len(args) != 1 or payload[0] != "{" or type(args[0]) is not Json or args[0].problem:
+            raise ProtocolError("the payload of a CONNECT is an object")
+        return SocketPacket(kind, namespace, None, "", args)
+
+    def _completed(self) -> SocketPacket:
+        """The packet, with each Attachment among its arguments replaced by what came for it."""
+        packet, attachments = self._packet, self._attachments
+        assert packet is not None
+        self._packet, self._attachments = None, []
+        args: list[Argument | Attachment] = [*packet.args]
+        packet.args[:] = [attachments[arg.num] if isinstance(arg, Attachment) else arg for arg in args]
+        return packet
+
+
+def encode_event(namespace: str, id: int | None, name: str, args: Sequence[Argument]) -> Encoded:
+    """An event of the server; ``id`` asks for an ack."""
+    head, payload, attachments = _parts(EVENT, BINARY_EVENT, namespace, quote(name), args)
+    digits = b"" if id is None else b"%d" % id
+    return Encoded(Message(True, head + digits + payload), *attachments)
+
+
+def encode_acks(namespace: str, ids: Sequence[int], args: Sequence[Argument]) -> list[Encoded]:
+    """The answers to a client's events with those ``ids``, the same for all."""
+    head, payload, attachments = _parts(ACK, BINARY_ACK, namespace, b"", args)
+    return [Encoded(Message(True, head + b"%d" % id + payload), *attachments) for id in ids]
+
+
+def encode_connect(namespace: str, sid: str) -> Encoded:
+    """The answer to a CONNECT that was accepted."""
+    return _text(CONNECT, namespace, b'{"sid":' + quote(sid) + b"}")
+
+
+def encode_connect_error(namespace: str, message: str, data: Json | None) -> Encoded:
+    """The answer to a CONNECT that was refused."""
+    more = b"" if data is None else b',"data":' + data.raw.encode()
+    return _text(CONNECT_ERROR, namespace, b'{"message":' + quote(message) + more + b"}")
+
+
+def encode_disconnect(namespace: str) -> Encoded:
+    """The server takes the client out of ``namespace``."""
+    return _text(DISCONNECT, namespace, b"")
+
+
+class SocketIOWire:
+    """Publications as events of the main namespace: one string argument, or one binary where it is not UTF-8."""
+
+    transport = "socketio"
+
+    __slots__ = ("_heads",)
+
+    def __init__(self) -> None:
+        self._heads: dict[str, bytes] = {}
+
+    def encode(self, name: str, publication: Publication) -> Encoded:
+        """See ``publication.Wire``. On the fan-out path: once per publication and name."""
+        text = publication.text
+        if text is None:
+            return encode_event("/", None, name, [publication.payload])
+        head = self._heads.get(name)
+        if head is None:
+            if len(self._heads) >= _MAX_NAMES:
+                self._heads.clear()
+            head = self._heads[name] = b"42[" + quote(name) + b","
+        return Encoded(Message(True, head + quote(text) + b"]"))
+
+
+#: Shared, so that all sessions share what it encodes. It keeps nothing but prefixes.
+SOCKETIO_WIRE = SocketIOWire()
+
+
+def _event_name(args: list[Argument] | list[Argument | Attachment]) -> str:
+    """Takes the name out of ``args``; raises ProtocolError."""
+    first = args.pop(0) if args else None
+    if type(first) is Json and (first.raw[0] in "-0123456789" or first.raw[0] == '"'):
+        return first.raw  # a number, as JavaScript allows, or no Unicode text: names no channel
+    if type(first) is not str or first in RESERVED_EVENTS:
+        raise ProtocolError("an event has a name, and not a reserved one")
+    return first
+
+
+def _text(kind: str, namespace: str, payload: bytes) -> Encoded:
+    return Encoded(Message(True, _head(kind, namespace) + payload))
+
+
+def _head(kind: str, namespace: str) -> bytes:
+    head = b"4" + kind.encode()
+    return head if namespace == "/" else head + namespace.encode() + b","
+
+
+def _parts(
+    kind: str, binary_kind: str, namespace: str, first: bytes, args: Sequence[Argument]
+) -> tuple[bytes, bytes, list[Message]]:
+    """What comes before a packet's id and what behind it, and its attachments."""
+    attachments: list[Message] = []
+    payload = join(first, args, attachments)
+    if attachments:
+        kind = f"{binary_kind}{len(attachments)}-"
+    return _head(kind, namespace), payload, attachments

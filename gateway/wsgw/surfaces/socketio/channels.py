@@ -1,0 +1,222 @@
+"""The Socket.IO namespace ``/`` of the gateway: event names are channels.
+
+A socket gets every inbound channel, or those named in the handshake's ``channels`` query (comma-separated), and more
+by the events ``wsgw:subscribe`` and ``wsgw:unsubscribe``, which take one name and an ack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from functools import partial
+
+import orjson
+
+from wsgw.config.file import split_names
+from wsgw.core.backpressure import BackPressure
+from wsgw.core.gateway import Gateway
+from wsgw.core.outbound import Publisher
+from wsgw.core.session import Session
+from wsgw.errors import BAD_REQUEST, DRAINING, OVERLOADED, GatewayError
+from wsgw.protocols.socketio.arguments import Argument, Json
+from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
+from wsgw.protocols.socketio.sockets import Ack, ConnectRefused, Socket
+
+log = logging.getLogger("wsgw.socketio")
+
+SUBSCRIBE = "wsgw:subscribe"
+UNSUBSCRIBE = "wsgw:unsubscribe"
+#: Requests and subscriptions of one socket that may wait for NATS at a time.
+MAX_TASKS = 1000
+
+_TRUE = Json("true")
+
+
+class ChannelsNamespace:
+    """Implements ``sockets.Namespace``."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def connect(self, socket: Socket, auth: Json | None) -> ChannelsHandler:
+        """See ``Namespace.connect``; refused where a channel asked for cannot be subscribed to."""
+        handler = ChannelsHandler(self._gateway, socket)
+        try:
+            self._gateway.admit()
+            await handler.subscribe(self._wanted(socket))
+        except GatewayError as error:
+            handler.disconnected(1000)
+            self._gateway.metrics.rejected.labels(error.kind.name).inc()
+            raise ConnectRefused(error.message, _error(error)) from None
+        except asyncio.CancelledError:
+            handler.disconnected(1006)
+            raise
+        return handler
+
+    def _wanted(self, socket: Socket) -> list[str]:
+        asked = socket.request.query.get("channels")
+        if asked is None:
+            return [channel.name for channel in self._gateway.channels.inbound()]
+        return list(dict.fromkeys(split_names(asked)))
+
+
+class ChannelsHandler:
+    """One socket; implements ``sockets.Handler``, and is what the gateway's drain closes."""
+
+    def __init__(self, gateway: Gateway, socket: Socket) -> None:
+        self._gateway = gateway
+        self._socket = socket
+        self._session = Session(gateway, SOCKETIO_WIRE, self._refused, socket.sender)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._subscribing: asyncio.Lock | None = None
+        self._unsettled = BackPressure(gateway.broker, socket.hold, socket.release)
+        # events that came in this tick, to be published together
+        self._publisher: Publisher | None = None
+        self._payloads: list[bytes] = []
+        self._acks: list[Ack | None] = []
+        self._joining: dict[str, GatewayError | None] = {}  # and why NATS refuses it, once it does
+
+    async def subscribe(self, names: list[str]) -> None:
+        """Take interest in all of ``names``; raises GatewayError when one is refused."""
+        self._joining |= dict.fromkeys(names)
+        try:
+            ready = [future for future in map(self._session.join, names) if future is not None]
+            if ready:
+                await asyncio.gather(*ready)
+        finally:
+            refusals = [error for name in names if (error := self._joining.pop(name, None)) is not None]
+        if refusals:
+            raise refusals[0]
+
+    # -- Handler
+
+    def connected(self) -> None:
+        self._session.listen()
+        self._session.open(self)
+        log.debug("socketio %s: connected, %s", self._socket.sid, ",".join(self._session.names))
+
+    def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
+        try:
+            payload = _payload(args)
+            if name in (SUBSCRIBE, UNSUBSCRIBE):
+                self._control(name, payload.decode(errors="replace"), ack)
+            elif self._gateway.answers(name, SOCKETIO_WIRE.transport):
+                self._start(self._request(name, payload, ack))
+            else:
+                self._publish(name, payload, ack)
+        except GatewayError as error:
+            _answer(ack, error)
+
+    def disconnected(self, code: int) -> None:
+        log.debug("socketio %s: closed with %d", self._socket.sid, code)
+        self._publish_kept()
+        self._unsettled.close()
+        for task in self._tasks:
+            task.cancel()
+        self._session.end(self, code)
+
+    # -- Drainable
+
+    def drain(self) -> None:
+        self._socket.close(DRAINING.close_code)
+
+    def abort(self) -> None:
+        self._socket.close(1006)
+
+    # -- inside
+
+    def _publish(self, name: str, payload: bytes, ack: Ack | None) -> None:
+        publisher = self._gateway.publisher(name, SOCKETIO_WIRE.transport)
+        publisher.check(payload)  # alone, for all that are published together share one outcome
+        if publisher is not self._publisher:
+            self._publish_kept()
+            self._publisher = publisher
+        if not self._payloads:
+            asyncio.get_running_loop().call_soon(self._publish_kept)
+        self._payloads.append(payload)
+        self._acks.append(ack)
+
+    def _publish_kept(self) -> None:
+        payloads, self._payloads = self._payloads, []
+        acks, self._acks = self._acks, []
+        if payloads and self._publisher is not None:
+            size = sum([len(payload) for payload in payloads])
+            self._unsettled.sent(len(payloads), size)
+            self._publisher.publish(payloads, partial(self._settled, acks, size))
+            self._unsettled.check()
+
+    def _settled(self, acks: list[Ack | None], size: int, error: GatewayError | None) -> None:
+        self._unsettled.settled(len(acks), size)
+        answer = _TRUE if error is None else _error(error)
+        self._socket.answer([ack for ack in acks if ack is not None], answer)
+
+    def _control(self, name: str, channel: str, ack: Ack | None) -> None:
+        if name == SUBSCRIBE:
+            self._start(self._subscribe_later(channel, ack))
+        elif self._session.unsubscribe(channel):
+            _answer(ack, None)
+        else:
+            raise GatewayError(BAD_REQUEST, f"this client is not subscribed to {channel!r}")
+
+    async def _subscribe_later(self, name: str, ack: Ack | None) -> None:
+        if self._subscribing is None:
+            self._subscribing = asyncio.Lock()
+        async with self._subscribing:  # one after the other: the same name may be asked for twice
+            try:
+                await self.subscribe([name])
+            except GatewayError as error:
+                _answer(ack, error)
+            else:
+                self._session.listen()
+                _answer(ack, None)
+
+    async def _request(self, name: str, payload: bytes, ack: Ack | None) -> None:
+        try:
+            reply = await self._gateway.request(name, payload)
+        except GatewayError as error:
+            _answer(ack, error)
+            return
+        if ack is not None:
+            try:
+                ack(reply.decode())
+            except UnicodeDecodeError:
+                ack(reply)
+
+    def _start(self, coroutine: Coroutine[object, object, None]) -> None:
+        if len(self._tasks) >= MAX_TASKS:
+            coroutine.close()
+            raise GatewayError(OVERLOADED, f"{MAX_TASKS} requests of this client are waiting")
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _refused(self, name: str, error: GatewayError) -> None:
+        """NATS refuses ``name``, which is being joined, or takes it back: that ends the connection."""
+        if name in self._joining:
+            self._joining[name] = error
+        else:
+            self._socket.close(error.kind.close_code)
+
+
+def _payload(args: list[Argument]) -> bytes:
+    """The one payload of an event, as bytes for NATS; raises GatewayError (bad_request)."""
+    if len(args) != 1:
+        raise GatewayError(BAD_REQUEST, f"one payload argument is expected, the event has {len(args)}")
+    payload = args[0]
+    if isinstance(payload, bytes):
+        return payload
+    if isinstance(payload, Json):
+        if payload.problem is not None:
+            raise GatewayError(BAD_REQUEST, payload.problem)
+        return payload.raw.encode()
+    return payload.encode()
+
+
+def _answer(ack: Ack | None, error: GatewayError | None) -> None:
+    if ack is not None:
+        ack(_TRUE if error is None else _error(error))
+
+
+def _error(error: GatewayError) -> Json:
+    return Json(orjson.dumps(error.as_json()).decode())

@@ -1,0 +1,267 @@
+"""The ASGI endpoint of Engine.IO 4: handshakes, polling, WebSockets, and the table of sessions by sid."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from wsgw.fanout.frames import Message
+from wsgw.fanout.outbox import OutboxTotals
+from wsgw.fanout.sender import Sender
+from wsgw.metrics import Metrics
+from wsgw.protocols.engineio import packets as engineio
+from wsgw.protocols.engineio.engine import Timing
+from wsgw.protocols.engineio.packets import RequestError, RequestRefused
+from wsgw.protocols.socketio.sockets import Request
+from wsgw.surfaces.socketio.session import EngineSession, Service
+from wsgw.surfaces.socketio.websocket import WebSocketEnd
+from wsgw.transports.accept import open_link, refuse, run_link
+from wsgw.transports.asgi import Event, Receive, Send
+from wsgw.transports.http import ClientGone, Cors, Headers, read_body, request_of, respond, wait_gone
+
+#: Longest that a POST waits for ``EngineSession.release``; then it is answered all the same.
+MAX_HOLD_SECONDS = 30.0
+
+_TEXT = "text/plain; charset=UTF-8"
+_JSON = "application/json"
+
+
+class Options(NamedTuple):
+    """What an endpoint offers. ``announced_max_payload_bytes`` tells clients how to split the bodies of their POSTs.
+
+    ``max_packet_bytes()`` is the most that one packet may have; a larger one closes its session.
+    """
+
+    max_packet_bytes: Callable[[], int]
+    ping_interval_seconds: float = 25.0
+    ping_timeout_seconds: float = 20.0
+    connect_timeout_seconds: float = 45.0
+    announced_max_payload_bytes: int = 1_000_000
+    cors_origins: str | Sequence[str] = "*"
+
+
+class EngineIOServer:
+    """A plain ASGI callable; ``open_service`` makes the protocol above each new session.
+
+    The path is the router's business. One object belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        open_service: Callable[[EngineSession], Service],
+        options: Options,
+        *,
+        metrics: Metrics,
+        totals: OutboxTotals,
+    ) -> None:
+        self._open_service = open_service
+        self._options = options
+        self._timing = Timing(options.ping_interval_seconds, options.ping_timeout_seconds)
+        self._cors = Cors(options.cors_origins)
+        self._metrics = metrics
+        for refusal in engineio.REQUEST_ERRORS:
+            metrics.rejected.labels(refusal.reason)
+        self._totals = totals
+        self._connections: dict[str, EngineSession] = {}
+        self._draining = False
+        self._active = 0  # requests and handshakes
+        self._websockets: set[WebSocketEnd] = set()
+        self._all_gone: asyncio.Event | None = None
+
+    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request or one WebSocket."""
+        self._active += 1
+        try:
+            if scope["type"] == "http":
+                await self._http(scope, receive, send)
+            else:
+                await self._websocket(scope, receive, send)
+        finally:
+            self._active -= 1
+            self._check_all_gone()
+
+    def close_all(self, code: int = 1001) -> None:
+        """Take no new clients, close those there are: polls get what waits and a close packet, WebSockets ``code``."""
+        self._draining = True
+        for connection in list(self._connections.values()):
+            connection.close(code)
+
+    async def wait_gone(self, timeout_seconds: float) -> bool:
+        """Wait until every session, request and WebSocket has ended, but not longer; whether they all have."""
+        self._all_gone = asyncio.Event()
+        self._check_all_gone()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._all_gone.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # -- HTTP
+
+    async def _http(self, scope: Event, receive: Receive, send: Send) -> None:
+        request = request_of(scope)
+        method = scope["method"]
+        headers = self._cors.headers(request)
+        if method == "OPTIONS":
+            await respond(send, 204, b"", _TEXT, headers + self._cors.preflight(request))
+            return
+        try:
+            connection = self._find(request, "polling", method)
+            if connection is None:
+                connection, opening = self._open(request, websocket=False)
+                headers.append((b"x-wsgw-sid", connection.sid.encode()))
+                await respond(send, 200, opening.data, _TEXT, headers)
+            elif method == "GET":
+                await self._poll(connection, receive, send, headers)
+            elif method == "POST":
+                await self._post(connection, receive, send, headers)
+            else:
+                await self._refuse(send, engineio.BAD_REQUEST, headers)
+        except RequestRefused as refused:
+            await self._refuse(send, refused.error, headers)
+
+    async def _refuse(self, send: Send, refusal: RequestError, headers: Headers) -> None:
+        await respond(send, refusal.http_status, refusal.body, _JSON, headers)
+
+    async def _poll(self, connection: EngineSession, receive: Receive, send: Send, headers: Headers) -> None:
+        answer = connection.poll()
+        if isinstance(answer, bytes):
+            await respond(send, 200, answer, _TEXT, headers)
+            return
+        watch = asyncio.get_running_loop().create_task(wait_gone(receive))
+        watch.add_done_callback(lambda _: None if answer.done() else connection.poll_lost())
+        try:
+            payload = await answer
+        except asyncio.CancelledError:
+            connection.poll_lost()
+            raise
+        finally:
+            watch.cancel()
+        if payload is not None:
+            await respond(send, 200, payload, _TEXT, headers)
+
+    async def _post(self, connection: EngineSession, receive: Receive, send: Send, headers: Headers) -> None:
+        options = self._options
+        limit = max(options.announced_max_payload_bytes, options.max_packet_bytes())
+        engine = connection.engine
+        connection.post_started()
+        try:
+            try:
+                packets = engineio.decode_payload(await read_body(receive, limit))
+            except RequestRefused:
+                engine.post_failed(1009)
+                raise
+            deadline = asyncio.get_running_loop().time() + MAX_HOLD_SECONDS
+            while engine.post_received(packets):
+                await asyncio.sleep(0)
+                await connection.wait_released(deadline)
+            await connection.wait_released(deadline)
+        except ClientGone:
+            engine.post_failed(1006)
+            return
+        except asyncio.CancelledError:
+            engine.post_failed(1006)
+            raise
+        engine.post_answered()
+        await respond(send, 200, b"ok", "text/html", headers)
+
+    # -- WebSocket
+
+    async def _websocket(self, scope: Event, receive: Receive, send: Send) -> None:
+        if (await receive())["type"] != "websocket.connect":
+            return
+        try:
+            request = request_of(scope)
+            connection = self._find(request, "websocket", "GET")
+            if connection is None:
+                connection, opening = self._open(request, websocket=True)
+                connection.send(opening)
+                websocket = connection.use(WebSocketEnd(connection))
+            else:
+                websocket = connection.websocket_opened()
+        except RequestRefused as refused:
+            await refuse(scope, send, refused.error.http_status, refused.error.body)
+            return
+        try:
+            link = await open_link(scope, receive, send, websocket, self._options.max_packet_bytes())
+            self._websockets.add(websocket)
+            websocket.on_lost = self._websocket_lost
+            websocket.opened(link)
+        except BaseException:
+            websocket.lost(1006)
+            raise
+        await run_link(link)
+
+    # -- both
+
+    def _find(self, request: Request, transport: str, method: str) -> EngineSession | None:
+        """The session that ``request`` is for, None for a handshake; raises RequestRefused."""
+        sid = request.query.get("sid")
+        connection = None if sid is None else self._connections.get(sid)
+        refusal = self._refusal(request, transport, method, connection)
+        if refusal is not None:
+            if sid is None:
+                self._metrics.rejected.labels(refusal.reason).inc()
+            raise RequestRefused(refusal)
+        return connection
+
+    def _refusal(
+        self, request: Request, transport: str, method: str, connection: EngineSession | None
+    ) -> RequestError | None:
+        """Why not; checked in the reference server's order."""
+        query = request.query
+        if query.get("transport") not in ("polling", "websocket"):
+            return engineio.UNKNOWN_TRANSPORT
+        if connection is None and "sid" in query:
+            return engineio.UNKNOWN_SID
+        if connection is None and method != "GET":
+            return engineio.BAD_HANDSHAKE_METHOD
+        if query["transport"] != transport or "j" in query:  # j: JSONP, which no current client uses
+            return engineio.BAD_REQUEST
+        if not self._cors.allows(request):
+            return engineio.FORBIDDEN
+        if connection is None and query.get("EIO") != "4":
+            return engineio.UNSUPPORTED_VERSION
+        if connection is None and self._draining:
+            return engineio.DRAINING
+        return None
+
+    def _open(self, request: Request, *, websocket: bool) -> tuple[EngineSession, Message]:
+        """A new session, and the packet that tells the client so."""
+        options = self._options
+        sid = secrets.token_urlsafe(15)
+        connection = EngineSession(
+            sid,
+            request,
+            Sender(self._metrics, self._totals, "socketio"),
+            self._timing,
+            options.connect_timeout_seconds,
+            self._forget,
+            websocket=websocket,
+        )
+        connection.service = self._open_service(connection)
+        self._connections[sid] = connection
+        opening = engineio.open_packet(
+            sid,
+            () if websocket else ("websocket",),
+            options.ping_interval_seconds,
+            options.ping_timeout_seconds,
+            options.announced_max_payload_bytes,
+        )
+        return connection, opening
+
+    def _forget(self, connection: EngineSession) -> None:
+        self._connections.pop(connection.sid, None)
+        self._check_all_gone()
+
+    def _websocket_lost(self, websocket: WebSocketEnd) -> None:
+        self._websockets.discard(websocket)
+        self._check_all_gone()
+
+    def _check_all_gone(self) -> None:
+        busy = self._active or self._websockets or self._connections
+        if self._all_gone is not None and not busy:
+            self._all_gone.set()

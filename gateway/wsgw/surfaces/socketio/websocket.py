@@ -1,0 +1,114 @@
+"""A WebSocket of an Engine.IO session, between its ``Link`` and its ``EngineSession``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from wsgw.fanout.frames import Message
+from wsgw.fanout.link import Link
+from wsgw.fanout.publication import Encoded
+from wsgw.fanout.sender import Sender
+from wsgw.protocols.engineio.engine import Engine, State
+
+
+class Owner(Protocol):
+    """The session, as its WebSocket sees it (``EngineSession``)."""
+
+    sender: Sender
+    engine: Engine
+
+    @property
+    def is_held(self) -> bool:
+        """The client is held back: its WebSocket is not to be read."""
+
+    def uses(self, websocket: WebSocketEnd) -> bool:
+        """Whether ``websocket`` is still the session's."""
+
+    def websocket_lost(self, code: int) -> None:
+        """The session's WebSocket, or the one that probes, was closed by the client, or lost (1006)."""
+
+
+class WebSocketEnd:
+    """A session's WebSocket, or the one that probes: implements ``Receiver``."""
+
+    __slots__ = ("_connection", "_paused", "link", "on_lost")
+
+    def __init__(self, connection: Owner) -> None:
+        self._connection = connection
+        self._paused = False
+        self.link: Link | None = None
+        self.on_lost: Callable[[WebSocketEnd], None] | None = None
+
+    def opened(self, link: Link) -> None:
+        """The WebSocket is accepted; ``link`` is this object's."""
+        self.link = link
+        link.stop_keepalive()  # Engine.IO has a heartbeat of its own
+        if not self._connection.uses(self):
+            link.close(1002)
+            return
+        if self._connection.engine.state is State.WEBSOCKET:
+            self.take_over()
+
+    def write(self, packet: Message) -> None:
+        """Write a packet past the session's queue."""
+        assert self.link is not None
+        self.link.write(Encoded(packet))
+
+    def take_over(self) -> None:
+        """The session's queue, and all it sends, goes here from now on."""
+        assert self.link is not None
+        self._connection.sender.attach(self.link)
+        if self._connection.is_held:
+            self.pause_reading()
+        if self._paused:
+            self._connection.sender.pause()
+
+    def end(self, code: int) -> None:
+        """Close it; a client that was lost needs no closing handshake."""
+        if self.link is not None:
+            if code == 1006:
+                self.link.abort()
+            else:
+                self.link.close(code)
+
+    def pause_reading(self) -> None:
+        """Take nothing more from it."""
+        if self.link is not None:
+            self.link.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Undo ``pause_reading``."""
+        if self.link is not None:
+            self.link.resume_reading()
+
+    # -- Receiver
+
+    def messages_received(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            if self._connection.uses(self):
+                self._connection.engine.websocket_received(message)
+
+    def close_received(self, code: int, reason: str) -> None:
+        assert self.link is not None
+        self.lost(code)
+        self.link.close(code)
+
+    def writing_paused(self) -> None:
+        self._paused = True
+        if self._is_active():
+            self._connection.sender.pause()
+
+    def writing_resumed(self) -> None:
+        self._paused = False
+        if self._is_active():
+            self._connection.sender.resume()
+
+    def lost(self, code: int) -> None:
+        if self._connection.uses(self):
+            self._connection.websocket_lost(code)
+        if self.on_lost is not None:
+            self.on_lost(self)
+
+    def _is_active(self) -> bool:
+        return self._connection.uses(self) and self._connection.engine.state is State.WEBSOCKET

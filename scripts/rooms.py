@@ -1,0 +1,75 @@
+"""The rooms of the package and the modules in them, lowest first: a module imports only what stands before it.
+
+``tests/unit/test_layers.py`` holds the code to this table; ``docs/architecture.md`` shows it.
+"""
+
+from __future__ import annotations
+
+#: Room (a package below ``wsgw``, empty for its root) and its modules by dotted name in it. ``app`` stands between
+#: rooms; a package is named where its ``__init__`` has code.
+ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("", ("__init__", "errors", "backoff", "log", "metrics")),
+    ("channels", ("subjects", "channel", "table")),
+    ("config", ("yaml12", "file", "settings")),
+    ("fanout", ("frames", "turn", "publication", "link", "outbox", "sender", "audience", "hub")),
+    (
+        "protocols",
+        (
+            "websocket.clientframes",
+            "engineio.packets",
+            "engineio.engine",
+            "socketio.arguments",
+            "socketio.packets",
+            "socketio.sockets",
+        ),
+    ),
+    (
+        "broker",
+        ("violation", "parser", "stream", "client", "fences", "subscription", "connection", "broker"),
+    ),
+    ("bridges", ("base", "fixed", "interests", "overlap", "pattern")),
+    ("access", ()),
+    ("core", ("backpressure", "outbound", "gateway", "session")),
+    ("transports", ("asgi", "direct", "accept", "http")),
+    (
+        "surfaces",
+        (
+            "publish",
+            "websocket",
+            "socketio.websocket",
+            "socketio.session",
+            "socketio.engineio",
+            "socketio.server",
+            "socketio.channels",
+            "socketio",
+        ),
+    ),
+    ("", ("app",)),
+    ("process", ("server",)),
+    (
+        "cli",
+        (
+            "jsontext",
+            "address",
+            "run",
+            "options",
+            "scenario",
+            "clients.base",
+            "clients.reach",
+            "clients.nats",
+            "clients.websocket",
+            "clients.socketio",
+            "clients",
+            "consumer",
+            "producer",
+            "check_config",
+            "server",
+            "main",
+        ),
+    ),
+)
+
+
+def order() -> list[str]:
+    """The dotted name below ``wsgw`` of every module that has code, lowest first."""
+    return [f"{room}.{name}".lstrip(".") for room, names in ROOMS for name in names]

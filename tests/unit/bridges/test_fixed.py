@@ -1,0 +1,143 @@
+"""The bridge of one channel, over a real server whose permissions and life the tests change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from helpers.nats_server import NatsServer
+from helpers.peer import Peer
+from helpers.stack import Stack
+from helpers.waiting import arrived, eventually
+from wsgw.bridges import base as module
+from wsgw.bridges.base import BridgeState
+from wsgw.bridges.fixed import FixedBridge
+from wsgw.broker.subscription import NatsSubscription
+from wsgw.channels.channel import Channel, Direction
+from wsgw.fanout.publication import Publication
+
+DENIED = 'authorization {users = [{user: u, password: p, permissions: {subscribe: {deny: ["secret.>"]}}}]}'
+GRANTED = 'authorization {users = [{user: u, password: p, permissions: {subscribe: {deny: ["other.>"]}}}]}'
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[Stack]:
+    made = Stack()
+    async with asyncio.timeout(60):
+        yield made
+        await made.stop()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BACKOFF_SECONDS", (0.01, 0.1))
+
+
+def bridge(stack: Stack, channel: Channel) -> FixedBridge:
+    made = FixedBridge(channel, stack.broker, stack.hub)
+    stack.start(made)
+    return made
+
+
+async def test_messages_reach_the_hub(stack: Stack, nats: NatsServer) -> None:
+    await stack.connect(nats.url)
+    made = bridge(stack, Channel("IN", Direction.INBOUND, "bridge.*.x"))
+    got = stack.listen(made.channel, "IN")
+    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed")
+    assert made.reason == ""
+    peer = await Peer.connect(nats.url)
+    await peer.publish("bridge.1.x", b"1")
+    await peer.publish("bridge.2.x", b"\xff", b"")
+    await arrived(got, 3)
+    assert got == [b"1", b"\xff", b""]
+    assert stack.metrics.value("wsgw_nats_messages_total", channel="IN") == 3
+    assert stack.metrics.value("wsgw_gaps_total", channel="IN") == 0
+    await peer.close()
+
+
+async def test_before_nats_is_there(stack: Stack, start_server: Callable[..., NatsServer]) -> None:
+    server = start_server()
+    server.stop()
+    await stack.connect(server.url, wait=False)
+    made = bridge(stack, Channel("IN", Direction.INBOUND))
+    await asyncio.sleep(0)
+    assert (made.state, made.reason) == (BridgeState.STARTING, "waiting for NATS")
+    server.start()
+    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed")
+    assert stack.metrics.value("wsgw_gaps_total", channel="IN") == 0
+
+
+async def test_after_a_loss(stack: Stack, start_server: Callable[..., NatsServer]) -> None:
+    server = start_server()
+    await stack.connect(server.url)
+    made = bridge(stack, Channel("IN", Direction.INBOUND))
+    got = stack.listen(made.channel, "IN")
+    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed")
+    server.stop()
+    await eventually(lambda: made.state is BridgeState.STARTING, "the loss is noticed")
+    server.start()
+    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed again")
+    peer = await Peer.connect(server.url)
+    await peer.publish("IN", b"x")
+    await arrived(got, 1)
+    assert stack.metrics.value("wsgw_gaps_total", channel="IN") == 1
+    await peer.close()
+
+
+async def test_a_refused_subject(
+    stack: Stack, start_server: Callable[..., NatsServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server(DENIED)
+    await stack.connect(server.url.replace("//", "//u:p@"))
+    made = bridge(stack, Channel("IN", Direction.INBOUND, "secret.x"))
+    good = bridge(stack, Channel("GOOD", Direction.INBOUND, "good"))
+    await eventually(lambda: made.state is BridgeState.FAILED, "failed")
+    assert "secret.x" in made.reason
+    await eventually(lambda: good.state is BridgeState.SUBSCRIBED, "the other one is subscribed")
+    await asyncio.sleep(0.2)  # several tries
+    assert made.state is BridgeState.FAILED
+    lines = [record.getMessage() for record in caplog.records if "failed" in record.getMessage()]
+    assert len(lines) == 1, "one line a reason, not one a try"
+    assert "secret.x" in lines[0]
+    server.reload(GRANTED)
+    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "granted: subscribed")
+
+
+async def test_a_permission_taken_back(stack: Stack, start_server: Callable[..., NatsServer]) -> None:
+    server = start_server(GRANTED)
+    await stack.connect(server.url.replace("//", "//u:p@"))
+    made = bridge(stack, Channel("IN", Direction.INBOUND, "secret.x"))
+    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed")
+    server.reload(DENIED)
+    await eventually(lambda: made.state is BridgeState.FAILED, "failed")
+
+
+async def test_a_fault_does_not_end_it(
+    stack: Stack, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stack.connect(nats.url)
+    subscribe, tries = stack.broker.subscribe, 0
+
+    async def faulty(subject: str, deliver: Callable[[Publication], None]) -> NatsSubscription:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise AssertionError("something new")
+        return await subscribe(subject, deliver)
+
+    monkeypatch.setattr(stack.broker, "subscribe", faulty)
+    made = bridge(stack, Channel("IN", Direction.INBOUND, "fault.x"))
+    await eventually(lambda: made.state is BridgeState.FAILED, "failed")
+    assert "something new" in made.reason
+    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "it goes on")
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert line.exc_info, "one line, with the traceback"
+
+
+async def test_nothing_to_wait_for(stack: Stack) -> None:
+    made = FixedBridge(Channel("IN", Direction.INBOUND), stack.broker, stack.hub)
+    assert made.join("IN", lambda error: None) is None
+    made.leave("IN", lambda error: None)
+    await made.stop()

@@ -1,0 +1,93 @@
+"""The table of names that sessions of a pattern channel want."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from wsgw.bridges.interests import Interest, Interests
+from wsgw.broker.subscription import NatsSubscription
+from wsgw.channels.channel import Channel, Direction
+from wsgw.errors import TOO_MANY_SUBJECTS, GatewayError
+
+CHAT = Channel("chat.*", Direction.BOTH, "rooms.*")
+
+
+def refused(error: GatewayError) -> None:
+    raise AssertionError(error)
+
+
+def subscription() -> NatsSubscription:
+    return NatsSubscription("rooms.x", lambda publication: None)
+
+
+def joined(table: Interests, name: str) -> Interest:
+    interest = table.add(name)
+    table.enter(name, refused)
+    return interest
+
+
+async def test_the_longest_idle_makes_room() -> None:
+    table = Interests(CHAT, 2)
+    first, _, pattern = joined(table, "chat.1"), joined(table, "chat.2"), joined(table, "chat.*")
+    with pytest.raises(GatewayError) as caught:
+        table.add("chat.3")
+    assert caught.value.kind is TOO_MANY_SUBJECTS
+    held = subscription()
+    assert table.hold("chat.1", first, held)
+    assert table.leave("chat.*", refused, 1.0)
+    assert table.leave("chat.1", refused, 2.0)
+    assert table.leave("chat.2", refused, 3.0)
+    table.add("chat.3")
+    assert table.names() == {"chat.*", "chat.2", "chat.3"}
+    assert table.orphans == [held]
+    assert table.in_pattern is pattern
+
+
+async def test_who_comes_back_is_not_idle() -> None:
+    table = Interests(CHAT, 5)
+    for name in ("chat.1", "chat.2"):
+        joined(table, name)
+        assert table.leave(name, refused, 1.0)
+        assert not table.leave(name, refused, 1.0)
+    assert not table.leave("chat.nobody", refused, 1.0)
+    table.enter("chat.1", refused)
+    table.drop_idle(0.9)
+    assert table.any_idle
+    table.drop_idle(1.0)
+    assert table.names() == {"chat.1"}
+    assert not table.any_idle
+
+
+async def test_missing_are_concrete_names_without_a_subscription() -> None:
+    table = Interests(CHAT, 5)
+    one, two = joined(table, "chat.1"), joined(table, "chat.2")
+    joined(table, "chat.*")
+    assert table.missing() == [("chat.1", one), ("chat.2", two)]
+    held = subscription()
+    assert table.hold("chat.1", one, held)
+    assert (table.missing(), table.subscribed()) == ([("chat.2", two)], {"chat.1"})
+    table.release()
+    assert dict(table.missing()) == {"chat.1": one, "chat.2": two}
+    assert (table.orphans, table.subscribed()) == ([held], set())
+    table.remove("chat.2", two)
+    assert table.missing() == [("chat.1", one)]
+
+
+async def test_a_subscription_that_comes_too_late_is_an_orphan() -> None:
+    table = Interests(CHAT, 5)
+    gone, late = joined(table, "chat.1"), subscription()
+    table.remove("chat.1", gone)
+    again = joined(table, "chat.1")
+    table.remove("chat.1", gone)
+    assert not table.hold("chat.1", gone, late)
+    assert (table.orphans, table["chat.1"], again.subscription) == ([late], again, None)
+
+
+async def test_to_settle_twice_is_harmless() -> None:
+    interest = Interest()
+    waiting = asyncio.shield(interest.ready)
+    interest.settle()
+    interest.settle()
+    await waiting

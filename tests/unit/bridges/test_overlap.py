@@ -1,0 +1,112 @@
+"""Two subscriptions that bring the same publications: each one delivered once, in the publishers' order."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsgw.bridges.overlap import Overlap, Via
+
+WINDOW = 0.5
+PATTERN, CONCRETE = Via.PATTERN, Via.CONCRETE
+
+
+def other(source: Via) -> Via:
+    return CONCRETE if source is PATTERN else PATTERN
+
+
+class Receiver:
+    """What comes out; ``now`` is the time of the copies."""
+
+    def __init__(self, new: Via) -> None:
+        self.overlap = Overlap(new, {"a", "b"}, WINDOW)
+        self.delivered: list[bytes] = []
+        self.now = 0.0
+
+    def receive(self, source: Via, payload: bytes, name: str = "a") -> bool:
+        first = self.overlap.is_first(source, name, payload, self.now)
+        if first:
+            self.delivered.append(payload)
+        return first
+
+
+@pytest.mark.parametrize("new", Via)
+def test_the_first_copy_delivers(new: Via) -> None:
+    receiver = Receiver(new)
+    assert receiver.receive(new, b"1")
+    assert not receiver.receive(other(new), b"1")
+    assert receiver.receive(other(new), b"2")
+    assert not receiver.receive(new, b"2")
+    assert receiver.delivered == [b"1", b"2"]
+
+
+def test_equal_payloads_are_different_publications() -> None:
+    receiver = Receiver(PATTERN)
+    assert receiver.receive(PATTERN, b"same")
+    assert receiver.receive(PATTERN, b"same")
+    assert not receiver.receive(CONCRETE, b"same")
+    assert not receiver.receive(CONCRETE, b"same")
+    assert receiver.receive(CONCRETE, b"same")
+
+
+def test_other_names_are_served_by_the_new_one_only() -> None:
+    """Also what equals a copy of before: it would be taken for its twin."""
+    receiver = Receiver(CONCRETE)
+    assert not receiver.receive(PATTERN, b"1", "joined")
+    assert receiver.receive(CONCRETE, b"1", "joined")
+    assert receiver.receive(PATTERN, b"1", "b")
+    receiver.overlap.leave_out("b")
+    assert not receiver.receive(PATTERN, b"1", "b")
+    assert receiver.receive(CONCRETE, b"1", "b")
+    assert receiver.receive(CONCRETE, b"1", "b")
+
+
+def test_what_had_no_twin_is_forgotten() -> None:
+    receiver = Receiver(CONCRETE)
+    assert receiver.receive(PATTERN, b"1")
+    receiver.now = WINDOW + 0.1
+    assert receiver.receive(CONCRETE, b"1")
+    assert not receiver.receive(PATTERN, b"1")
+
+
+def test_memory_follows_the_window() -> None:
+    receiver = Receiver(CONCRETE)
+    for number in range(1000):
+        receiver.now = number * WINDOW / 10
+        receiver.receive(PATTERN, b"%d" % number)
+    assert len(receiver.overlap._unpaired) < 15
+    assert len(receiver.overlap._order) < 15
+
+
+@given(
+    st.sampled_from(Via),
+    st.lists(st.sampled_from([b"A", b"B", b"C"]), max_size=8),
+    st.lists(st.sampled_from([b"A", b"B", b"C"]), max_size=8),
+    st.lists(st.sampled_from([b"A", b"B", b"C"]), max_size=8),
+)
+def test_a_change(new: Via, before: list[bytes], during: list[bytes], after: list[bytes]) -> None:
+    """NATS writes the old copy first; ``during`` the change both come, and it lasts longer than the window."""
+    receiver = Receiver(new)
+    for payload in before:
+        receiver.receive(other(new), payload)
+    for payload in during:
+        receiver.now += 2 * WINDOW / len(during)
+        receiver.receive(other(new), payload)
+        receiver.receive(new, payload)
+    receiver.now = 2 * WINDOW
+    for payload in after:
+        receiver.receive(new, payload)
+    assert receiver.delivered == before + during + after
+
+
+@given(st.sampled_from(Via), st.lists(st.sampled_from([b"A", b"B", b"C"]), max_size=8), st.lists(st.booleans()))
+def test_settled_any_interleaving_of_two_ordered_queues(new: Via, payloads: list[bytes], picks: list[bool]) -> None:
+    receiver = Receiver(new)
+    queues = {PATTERN: list(payloads), CONCRETE: list(payloads)}
+    for pick in [*picks, *[True, False] * len(payloads)]:
+        queue = queues[PATTERN if pick else CONCRETE] or queues[CONCRETE if pick else PATTERN]
+        if queue:
+            source = PATTERN if queue is queues[PATTERN] else CONCRETE
+            receiver.receive(source, queue.pop(0))
+    assert receiver.delivered == payloads

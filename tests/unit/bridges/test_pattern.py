@@ -1,0 +1,343 @@
+"""A pattern channel: NATS' interest follows the sessions, and nothing is lost or doubled when it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+
+from helpers.nats_server import NatsServer
+from helpers.peer import Peer
+from helpers.stack import Stack
+from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
+from wsgw.bridges import base as bridge
+from wsgw.bridges import pattern
+from wsgw.bridges.base import BridgeState
+from wsgw.bridges.pattern import PatternBridge
+from wsgw.broker.subscription import NatsSubscription
+from wsgw.channels.channel import Channel, Direction
+from wsgw.errors import FORBIDDEN, TOO_MANY_SUBJECTS, GatewayError
+from wsgw.fanout.publication import Publication
+
+CHAT = Channel("chat.*", Direction.BOTH, "rooms.*")
+USER = 'authorization {{users = [{{user: u, password: p, permissions: {{subscribe: {{deny: ["{}"]}}}}}}]}}'
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge, "BACKOFF_SECONDS", (0.01, 0.1))
+    monkeypatch.setattr(pattern, "LINGER_SECONDS", 0.3)
+    monkeypatch.setattr(pattern, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(pattern, "WINDOW_SECONDS", 0.1)
+    monkeypatch.setattr(pattern, "RETRY_SECONDS", (0.1, 0.5))
+
+
+class Rooms:
+    """A pattern bridge on a server of its own, and a peer that publishes."""
+
+    def __init__(self, server: NatsServer, stack: Stack) -> None:
+        self.server = server
+        self.stack = stack
+        self.bridge = PatternBridge(CHAT, stack.broker, stack.hub, 3)
+        self.refused: list[str] = []
+        self.peer: Peer
+
+    def no(self, error: GatewayError) -> None:
+        self.refused.append(error.kind.name)
+
+    async def join(self, name: str) -> list[bytes]:
+        """Subscribe a session to ``name``; its payloads."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await self.bridge.join(name, self.no)
+        return self.stack.listen(CHAT, name)
+
+    def leave(self, name: str) -> None:
+        self.bridge.leave(name, self.no)
+
+    async def subjects(self) -> list[str]:
+        """What the gateway is subscribed to at NATS."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.get(f"{self.server.monitoring}/subsz", params={"subs": "1"})
+        subjects = [entry["subject"] for entry in answer.json()["subscriptions_list"]]
+        return sorted(subject for subject in subjects if subject.startswith("rooms."))
+
+    async def at_nats(self, *subjects: str) -> None:
+        """Returns when exactly these are subscribed to."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while await self.subjects() != sorted(subjects):  # noqa: ASYNC110  the server tells nobody
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def rooms(start_server: Callable[..., NatsServer]) -> AsyncIterator[Rooms]:
+    server, stack = start_server(), Stack()
+    async with asyncio.timeout(100):
+        await stack.connect(server.url)
+        made = Rooms(server, stack)
+        stack.start(made.bridge)
+        made.peer = await Peer.connect(server.url)
+        yield made
+        await made.peer.close()
+        await stack.stop()
+
+
+async def test_interest_follows_the_sessions(rooms: Rooms) -> None:
+    await eventually(lambda: rooms.bridge.state is BridgeState.SUBSCRIBED, "ready without any interest")
+    await rooms.at_nats()
+    one, two = await rooms.join("chat.1"), await rooms.join("chat.2")
+    await rooms.at_nats("rooms.1", "rooms.2")
+    await rooms.peer.publish("rooms.1", b"a")
+    await rooms.peer.publish("rooms.2", b"b")
+    await rooms.peer.publish("rooms.3", b"c")
+    await arrived(one, 1)
+    await arrived(two, 1)
+    assert (one, two) == ([b"a"], [b"b"])
+    assert rooms.stack.metrics.value("wsgw_nats_messages_total", channel="chat.*") == 2
+    rooms.leave("chat.1")
+    rooms.leave("chat.1")
+    rooms.leave("chat.nobody")
+    await rooms.at_nats("rooms.2")
+
+
+async def test_interest_lingers_and_is_shared(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pattern, "LINGER_SECONDS", 60.0)
+    got = await rooms.join("chat.1")
+    await rooms.join("chat.1")
+    await rooms.at_nats("rooms.1")
+    rooms.leave("chat.1")
+    rooms.leave("chat.1")
+    await rooms.peer.publish("rooms.1", b"a")
+    await arrived(got, 1)
+    again = await rooms.join("chat.1")
+    await rooms.peer.publish("rooms.1", b"b")
+    await arrived(again, 1)
+    await rooms.at_nats("rooms.1")
+
+
+async def test_subjects_are_bounded(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pattern, "LINGER_SECONDS", 60.0)
+    for name in ("chat.1", "chat.2", "chat.3"):
+        await rooms.join(name)
+    with pytest.raises(GatewayError, match="3 subjects") as caught:
+        rooms.bridge.join("chat.4", rooms.no)
+    assert caught.value.kind is TOO_MANY_SUBJECTS
+    await rooms.join("chat.1")  # one that is there already
+    rooms.leave("chat.2")
+    rooms.leave("chat.3")
+    got = await rooms.join("chat.4")
+    await rooms.at_nats("rooms.1", "rooms.3", "rooms.4")
+    await rooms.peer.publish("rooms.4", b"x")
+    await arrived(got, 1)
+    await rooms.join("chat.*")  # the pattern itself is no concrete subject
+
+
+async def test_before_nats_is_there(start_server: Callable[..., NatsServer]) -> None:
+    server, stack = start_server(), Stack()
+    server.stop()
+    await stack.connect(server.url, wait=False)
+    rooms = Rooms(server, stack)
+    stack.start(rooms.bridge)
+    got = await rooms.join("chat.1")
+    server.start()
+    await rooms.at_nats("rooms.1")
+    peer = await Peer.connect(server.url)
+    await peer.publish("rooms.1", b"x")
+    await arrived(got, 1)
+    await peer.close()
+    await stack.stop()
+
+
+async def test_after_a_loss(rooms: Rooms) -> None:
+    one, every = await rooms.join("chat.1"), await rooms.join("chat.*")
+    await rooms.at_nats("rooms.*")
+    rooms.server.stop()
+    await eventually(lambda: rooms.bridge.state is BridgeState.STARTING, "the loss is noticed")
+    late = await rooms.join("chat.2")
+    rooms.server.start()
+    await rooms.at_nats("rooms.*")
+    await eventually(lambda: rooms.bridge.state is BridgeState.SUBSCRIBED, "subscribed again")
+    peer = await Peer.connect(rooms.server.url)
+    await peer.publish("rooms.1", b"a")
+    await peer.publish("rooms.2", b"b")
+    await arrived(every, 2)
+    assert (one, late, every) == ([b"a"], [b"b"], [b"a", b"b"])
+    assert rooms.stack.metrics.value("wsgw_gaps_total", channel="chat.*") == 1
+    await peer.close()
+
+
+async def test_a_pattern_has_one_subscription(rooms: Rooms) -> None:
+    one = await rooms.join("chat.1")
+    await rooms.at_nats("rooms.1")
+    every = await rooms.join("chat.*")
+    await rooms.at_nats("rooms.*")
+    two = await rooms.join("chat.2")
+    await rooms.peer.publish("rooms.1", b"a")
+    await rooms.peer.publish("rooms.2", b"b")
+    await arrived(every, 2)
+    assert (one, two, every) == ([b"a"], [b"b"], [b"a", b"b"])
+    rooms.leave("chat.*")
+    await rooms.at_nats("rooms.1", "rooms.2")
+    await rooms.peer.publish("rooms.1", b"c")
+    await arrived(one, 2)
+    assert every == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("equal", [False, True])
+async def test_nothing_is_lost_doubled_or_reordered_at_a_change(rooms: Rooms, equal: bool) -> None:
+    """Two publishers go on while a session joins and leaves the pattern again and again."""
+    got = {name: await rooms.join(name) for name in ("chat.1", "chat.2")}
+    sent: dict[str, list[bytes]] = {"chat.1": [], "chat.2": []}
+    going = True
+
+    async def publish(name: str) -> None:
+        while going:
+            for _ in range(20):
+                payload = b"same" if equal else b"%d" % len(sent[name])
+                sent[name].append(payload)
+                await rooms.peer.publish(CHAT.subject_of(name), payload)
+            await asyncio.sleep(0.001)
+
+    publishers = [asyncio.ensure_future(publish(name)) for name in got]
+    for _ in range(3):
+        await rooms.join("chat.*")
+        await rooms.at_nats("rooms.*")
+        rooms.leave("chat.*")
+        await rooms.at_nats("rooms.1", "rooms.2")
+    going = False
+    await asyncio.gather(*publishers)
+    for name, payloads in got.items():
+        await arrived(payloads, len(sent[name]))
+    await rooms.peer.publish("rooms.1", b"end")
+    await eventually(lambda: got["chat.1"][-1] == b"end", "the last one")
+    sent["chat.1"].append(b"end")
+    assert got == sent
+    total = sum(map(len, sent.values()))
+    assert rooms.stack.metrics.value("wsgw_nats_messages_total", channel="chat.*") == total
+
+
+async def test_the_change_back_ends_though_names_are_joined_all_the_time(rooms: Rooms) -> None:
+    keep = await rooms.join("chat.keep")
+    await rooms.join("chat.*")
+    await rooms.at_nats("rooms.*")
+    rooms.leave("chat.*")
+    number = 0
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while "rooms.*" in await rooms.subjects():
+            number += 1
+            name = f"chat.{number}"
+            got = await rooms.join(name)
+            for _ in range(2):
+                await rooms.peer.publish(CHAT.subject_of(name), b"same")
+            await rooms.peer.publish(CHAT.subject_of(name), b"end")
+            await eventually(lambda got=got: got[-1:] == [b"end"], "the last one")  # type: ignore[misc]
+            assert got == [b"same", b"same", b"end"]
+            rooms.leave(name)
+    assert number > 1
+    await rooms.peer.publish("rooms.keep", b"x")
+    await arrived(keep, 1)
+
+
+async def test_wanted_again_during_the_change_back(rooms: Rooms) -> None:
+    one = await rooms.join("chat.1")
+    await rooms.join("chat.*")
+    await rooms.at_nats("rooms.*")
+    rooms.leave("chat.*")
+    await rooms.at_nats("rooms.*", "rooms.1")
+    every = await rooms.join("chat.*")
+    await rooms.peer.publish("rooms.2", b"a")
+    await rooms.peer.publish("rooms.1", b"b")
+    await arrived(every, 2)
+    await arrived(one, 1)
+    assert (one, every) == ([b"b"], [b"a", b"b"])
+    await rooms.at_nats("rooms.*")
+
+
+async def test_a_join_costs_the_same_among_many(rooms: Rooms) -> None:
+    def cost(names: int) -> float:
+        made = PatternBridge(CHAT, rooms.stack.broker, rooms.stack.hub, 100_000)
+        for number in range(names):
+            made._interests.add(f"chat.{number}")
+        best = float("inf")
+        for repeat in range(5):
+            started = time.perf_counter()
+            for number in range(100):
+                made.join(f"chat.new{repeat}-{number}", rooms.no)
+                made.leave(f"chat.new{repeat}-{number}", rooms.no)
+            best = min(best, time.perf_counter() - started)
+        return best
+
+    assert cost(20_000) < 20 * cost(10), "walking the names would make it hundreds of times"
+
+
+async def test_a_fault_does_not_end_it(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscribe, tries = rooms.stack.broker.subscribe, 0
+
+    async def faulty(subject: str, deliver: Callable[[Publication], None]) -> NatsSubscription:
+        nonlocal tries
+        tries += 1
+        if tries <= 3:
+            raise AssertionError("something new")
+        return await subscribe(subject, deliver)
+
+    monkeypatch.setattr(rooms.stack.broker, "subscribe", faulty)
+    got = await rooms.join("chat.1")
+    await rooms.at_nats("rooms.1")
+    await rooms.peer.publish("rooms.1", b"x")
+    await arrived(got, 1)
+    assert rooms.bridge.state is BridgeState.SUBSCRIBED
+    assert "something new" in caplog.text
+
+
+class TestRefusals:
+    @pytest.fixture
+    async def denied(self, start_server: Callable[..., NatsServer]) -> AsyncIterator[Rooms]:
+        server, stack = start_server(USER.format("rooms.secret")), Stack()
+        await stack.connect(server.url.replace("//", "//u:p@"))
+        rooms = Rooms(server, stack)
+        stack.start(rooms.bridge)
+        rooms.peer = await Peer.connect(server.url.replace("//", "//u:p@"))
+        yield rooms
+        await rooms.peer.close()
+        await stack.stop()
+
+    async def test_a_concrete_subject(self, denied: Rooms) -> None:
+        await denied.join("chat.secret")
+        assert denied.refused == [FORBIDDEN.name]
+        got = await denied.join("chat.1")
+        await denied.peer.publish("rooms.1", b"x")
+        await arrived(got, 1)
+        assert denied.bridge.state is BridgeState.SUBSCRIBED
+        denied.leave("chat.secret")
+        await denied.join("chat.secret")
+        assert denied.refused == [FORBIDDEN.name] * 2
+
+    async def test_a_concrete_subject_later(self, denied: Rooms) -> None:
+        await denied.join("chat.1")
+        denied.server.reload(USER.format("rooms.1"))
+        await eventually(lambda: denied.refused == [FORBIDDEN.name], "the session is told")
+
+    async def test_the_pattern(self, denied: Rooms) -> None:
+        denied.server.reload(USER.format("rooms.*"))
+        await eventually(lambda: denied.stack.broker.connected, "connected")
+        await denied.join("chat.*")
+        await eventually(lambda: denied.bridge.state is BridgeState.FAILED, "failed")
+        assert "rooms.*" in denied.bridge.reason
+        assert denied.refused == []  # it is tried again, and its state is in /readyz
+        denied.server.reload(USER.format("other"))
+        await denied.at_nats("rooms.*")
+        await eventually(lambda: denied.bridge.state is BridgeState.SUBSCRIBED, "granted: subscribed")
+
+    async def test_the_pattern_when_nobody_wants_it_any_more(self, denied: Rooms) -> None:
+        denied.server.reload(USER.format("rooms.*"))
+        await eventually(lambda: denied.stack.broker.connected, "connected")
+        await denied.join("chat.*")
+        await eventually(lambda: denied.bridge.state is BridgeState.FAILED, "failed")
+        denied.leave("chat.*")
+        await eventually(lambda: denied.bridge.state is BridgeState.SUBSCRIBED, "ready again")
+        await denied.join("chat.*")  # not before the next try, but soon
+        await eventually(lambda: denied.bridge.state is BridgeState.FAILED, "failed again")

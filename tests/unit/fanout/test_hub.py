@@ -1,0 +1,156 @@
+"""The fan-out: what is encoded how often, who gets it, in which batches."""
+
+from __future__ import annotations
+
+from helpers.fanout import CHAT, IN, Client, Loop, Wire, publication
+from wsgw.fanout.audience import BATCH_BYTES
+from wsgw.fanout.hub import Hub
+
+
+def test_encoded_once_per_wire_and_shared(hub: Hub, loop: Loop) -> None:
+    text, other = Wire(), Wire("socketio")
+    clients = [Client() for _ in range(3)]
+    for client in clients[:2]:
+        hub.subscribe(IN, "IN", text, client)
+    hub.subscribe(IN, "IN", other, clients[2])
+    hub.publish("IN", publication(b"a"))
+    loop.tick()
+    assert text.encoded == other.encoded == [("IN", b"a")]
+    assert clients[0].batches[0] is clients[1].batches[0]
+    assert clients[0].batches[0] is not clients[2].batches[0]
+    assert clients[0].batches[0].channel is IN
+
+
+def test_one_batch_a_tick(hub: Hub, loop: Loop) -> None:
+    client = Client()
+    hub.subscribe(IN, "IN", Wire(), client)
+    hub.publish("IN", publication(b"a"))
+    hub.publish("IN", publication(b"b"))
+    assert client.data == []
+    assert len(loop.callbacks) == 1
+    loop.tick()
+    hub.publish("IN", publication(b"c"))
+    loop.tick()
+    loop.tick()
+    assert client.data == [[b"a", b"b"], [b"c"]]
+
+
+def test_a_batch_is_capped(hub: Hub, loop: Loop) -> None:
+    client = Client()
+    hub.subscribe(IN, "IN", Wire(), client)
+    half = b"x" * (BATCH_BYTES // 2)
+    for payload in (half, half, b"tail", half * 3, b"end"):
+        hub.publish("IN", publication(payload))
+    loop.tick()
+    assert client.data == [[half, half], [b"tail"], [half * 3], [b"end"]]
+
+
+def test_nobody_is_there(hub: Hub, loop: Loop) -> None:
+    hub.publish("IN", publication(b"a"))
+    assert loop.callbacks == []
+    assert not hub.has("IN")
+
+
+def test_names_are_apart(hub: Hub, loop: Loop) -> None:
+    wire, one, two, every = Wire(), Client(), Client(), Client()
+    hub.subscribe(CHAT, "chat.1", wire, one)
+    hub.subscribe(CHAT, "chat.2", wire, two)
+    hub.subscribe(CHAT, "chat.*", wire, every)
+    hub.publish("chat.1", publication(b"a"))
+    hub.publish("chat.*", publication(b"a"))
+    loop.tick()
+    assert (one.data, two.data, every.data) == ([[b"a"]], [], [[b"a"]])
+    assert wire.encoded == [("chat.1", b"a"), ("chat.*", b"a")]
+
+
+def test_what_came_before_a_subscription_is_not_for_it(hub: Hub, loop: Loop) -> None:
+    wire, old, new = Wire(), Client(), Client()
+    hub.subscribe(IN, "IN", wire, old)
+    hub.publish("IN", publication(b"a"))
+    hub.subscribe(IN, "IN", wire, new)
+    hub.publish("IN", publication(b"b"))
+    loop.tick()
+    assert old.data == [[b"a", b"b"]]
+    assert new.data == [[b"b"]]
+
+
+def test_what_came_before_the_end_is(hub: Hub, loop: Loop) -> None:
+    wire, client = Wire(), Client()
+    hub.subscribe(IN, "IN", wire, client)
+    hub.publish("IN", publication(b"a"))
+    hub.unsubscribe("IN", wire, client)
+    hub.publish("IN", publication(b"b"))
+    loop.tick()
+    assert client.data == [[b"a"]]
+    assert not hub.has("IN")
+
+
+def test_a_group_goes_with_its_last_member(hub: Hub, loop: Loop) -> None:
+    first, second = Wire(), Wire()
+    one, two = Client(), Client()
+    hub.subscribe(IN, "IN", first, one)
+    hub.subscribe(IN, "IN", second, two)
+    hub.unsubscribe("IN", first, one)
+    assert hub.has("IN")
+    hub.publish("IN", publication(b"a"))
+    loop.tick()
+    assert first.encoded == []
+    assert two.data == [[b"a"]]
+    hub.unsubscribe("IN", second, two)
+    assert not hub.has("IN")
+
+
+def test_flush_hands_it_over_now(hub: Hub, loop: Loop) -> None:
+    client = Client()
+    hub.subscribe(IN, "IN", Wire(), client)
+    hub.publish("IN", publication(b"a"))
+    hub.flush()
+    assert client.data == [[b"a"]]
+    hub.publish("IN", publication(b"b"))
+    loop.tick()
+    loop.tick()
+    assert client.data == [[b"a"], [b"b"]]
+
+
+def test_members_may_change_while_a_batch_goes_out(hub: Hub, loop: Loop) -> None:
+    """A write may fail and end a session, whose end unsubscribes it."""
+    wire = Wire()
+    clients = [Client() for _ in range(4)]
+    late = Client()
+    for client in clients:
+        hub.subscribe(IN, "IN", wire, client)
+
+    def change() -> None:
+        clients[3].on_batch = lambda: None
+        hub.unsubscribe("IN", wire, clients[2])
+        hub.subscribe(IN, "IN", wire, late)
+        hub.publish("IN", publication(b"b"))
+
+    clients[3].on_batch = change  # the first to be served
+    hub.publish("IN", publication(b"a"))
+    loop.tick()
+    loop.tick()
+    assert clients[0].data == clients[1].data == clients[3].data == [[b"a"], [b"b"]]
+    assert late.data == [[b"b"]]
+    assert clients[2].data == [[b"a"]]
+
+
+def test_counted_per_tick(hub: Hub, loop: Loop) -> None:
+    wire = Wire()
+    clients = [Client() for _ in range(3)]
+    for client in clients:
+        hub.subscribe(IN, "IN", wire, client)
+    clients[2].takes = False  # its sender counts when it flushes
+    hub.publish("IN", publication(b"abc", at=0.5))
+    hub.publish("IN", publication(b"d", at=0.9))
+    loop.now = 1.5
+    loop.tick()
+    value = hub.metrics.value
+    assert value("wsgw_deliveries_total", channel="IN", transport="websocket") == 4
+    assert value("wsgw_delivered_bytes_total", channel="IN") == 8
+    assert value("wsgw_delivery_latency_seconds_count", channel="IN") == 1
+    assert value("wsgw_delivery_latency_seconds_sum", channel="IN") == 1.0
+    assert value("wsgw_subscriptions", channel="IN") == 3
+    for client in clients:
+        hub.unsubscribe("IN", wire, client)
+    assert value("wsgw_subscriptions", channel="IN") == 0

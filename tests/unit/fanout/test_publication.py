@@ -1,0 +1,53 @@
+"""What is made once per publication and shared."""
+
+from __future__ import annotations
+
+import pytest
+
+from wsgw.channels.channel import Channel, Direction
+from wsgw.fanout import publication
+from wsgw.fanout.frames import Message, encode
+from wsgw.fanout.publication import Batch, Encoded, Publication
+
+A, B = Message(True, b"abc"), Message(False, b"\xff")
+
+
+@pytest.mark.parametrize("payload", [b"", b"abc", "é\ufeff".encode(), b"a\0b"])
+def test_text(payload: bytes) -> None:
+    assert Publication("x", payload, 0.0).text == payload.decode()
+
+
+@pytest.mark.parametrize("payload", [b"\xff", b"\xc3", "\ud800".encode("utf-8", "surrogatepass")])
+def test_no_text(payload: bytes) -> None:
+    made = Publication("x", payload, 0.0)
+    assert made.text is None
+    assert made.text is None
+    assert made.payload == payload
+
+
+def test_encoded() -> None:
+    assert Encoded(A).size == 3
+    assert Encoded(A).frames == encode(A)
+    both = Encoded(A, B)
+    assert both.size == 4
+    assert both.messages == (A, B)
+    assert both.frames == encode(A) + encode(B)
+
+
+def test_frames_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Message] = []
+
+    def counting(message: Message) -> bytes:
+        made.append(message)
+        return encode(message)
+
+    monkeypatch.setattr(publication, "encode", counting)
+    batch = Batch(Channel("IN", Direction.INBOUND), [Encoded(A), Encoded(A, B)])
+    assert batch.frames is batch.frames
+    assert batch.frames == encode(A) + encode(A) + encode(B)
+    assert made == [A, A, B]
+
+
+def test_a_batch_of_one_is_its_item() -> None:
+    item = Encoded(A)
+    assert Batch(Channel("IN", Direction.INBOUND), [item]).frames is item.frames

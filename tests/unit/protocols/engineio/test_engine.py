@@ -1,0 +1,372 @@
+"""The Engine.IO session's state machine, without I/O and with a clock of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from helpers.engine_shell import PROBE, TIMING, UPGRADE, Recorder, text
+from wsgw.fanout.frames import Message
+from wsgw.protocols.engineio.engine import MAX_PACKETS_AT_ONCE, Engine, State, Timing
+from wsgw.protocols.engineio.packets import (
+    BAD_REQUEST,
+    CLOSE_PACKET,
+    NOOP_PACKET,
+    PING_PACKET,
+    UNKNOWN_SID,
+    RequestRefused,
+    decode_payload,
+)
+
+
+@pytest.fixture
+def port() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def polling(port: Recorder) -> Engine:
+    return Engine(port, TIMING, websocket=False, now=100.0)
+
+
+@pytest.fixture
+def websocket(port: Recorder) -> Engine:
+    return Engine(port, TIMING, websocket=True, now=100.0)
+
+
+def ended(code: int) -> list[tuple[Any, ...]]:
+    return [("closed", code), ("gone", code)]
+
+
+def refusal_of(call: Callable[[], object]) -> object:
+    with pytest.raises(RequestRefused) as caught:
+        call()
+    return caught.value.error
+
+
+def post(engine: Engine, body: bytes) -> None:
+    """The body of the POST in flight, whole, and its answer."""
+    packets = decode_payload(body)
+    while engine.post_received(packets):
+        pass
+    engine.post_answered()
+
+
+class TestPolling:
+    def test_a_post_is_read_whole_and_in_order(self, polling: Engine, port: Recorder) -> None:
+        polling.post_started(100.0)
+        post(polling, b"\x1e".join([b"4%d" % i for i in range(1000)] + [b"bAQ=="]))
+        assert port.take() == [("message", str(i)) for i in range(1000)] + [("message", b"\x01")]
+        polling.post_started(100.0)  # and the next may come
+
+    def test_a_post_of_many_packets_is_taken_in_parts(self, polling: Engine, port: Recorder) -> None:
+        packets = decode_payload(b"\x1e".join([b"4%d" % i for i in range(2 * MAX_PACKETS_AT_ONCE + 1)]))
+        polling.post_started(100.0)
+        for _ in range(2):
+            assert polling.post_received(packets)
+            assert len(port.take()) == MAX_PACKETS_AT_ONCE
+        assert not polling.post_received(packets)
+        assert port.take() == [("message", str(2 * MAX_PACKETS_AT_ONCE))]
+        assert refusal_of(lambda: polling.post_started(100.0)) is BAD_REQUEST  # not answered yet
+
+    def test_the_session_may_end_between_the_parts_of_a_post(self, polling: Engine, port: Recorder) -> None:
+        packets = decode_payload(b"\x1e".join([b"4a"] * 2 * MAX_PACKETS_AT_ONCE))
+        polling.post_started(100.0)
+        assert polling.post_received(packets)
+        polling.fail(1006)
+        port.take()
+        assert refusal_of(lambda: polling.post_received(packets)) is UNKNOWN_SID
+        assert port.take() == []
+
+    @pytest.mark.parametrize("packet", [b"abc", b"2", b"2probe", b"5", b"6", b"0{}", b""])
+    def test_a_wrong_packet_ends_the_session_after_those_before_it(
+        self, polling: Engine, port: Recorder, packet: bytes
+    ) -> None:
+        polling.post_started(100.0)
+        assert refusal_of(lambda: post(polling, b"4a\x1e" + packet + b"\x1e4b")) is BAD_REQUEST
+        assert port.take() == [("message", "a"), *ended(1002)]
+        assert refusal_of(lambda: polling.poll(100.0)) is UNKNOWN_SID
+        assert refusal_of(lambda: polling.post_started(100.0)) is UNKNOWN_SID
+
+    def test_a_second_poll_ends_the_session(self, polling: Engine, port: Recorder) -> None:
+        assert polling.poll(100.0) is None
+        assert refusal_of(lambda: polling.poll(100.0)) is BAD_REQUEST
+        assert port.take() == [("answer", CLOSE_PACKET), *ended(1002)]
+
+    def test_polls_follow_one_another(self, polling: Engine, port: Recorder) -> None:
+        for _ in range(3):
+            assert polling.poll(100.0) is None
+            polling.poll_answered(empty=True)
+        assert port.take() == []
+
+    def test_a_lost_poll_ends_the_session(self, polling: Engine, port: Recorder) -> None:
+        polling.poll_lost()  # none is in flight
+        assert port.take() == []
+        polling.poll(100.0)
+        polling.poll_lost()
+        assert port.take() == ended(1006)
+
+    def test_a_second_post_ends_the_session(self, polling: Engine, port: Recorder) -> None:
+        polling.post_started(100.0)
+        assert refusal_of(lambda: polling.post_started(100.0)) is BAD_REQUEST
+        assert port.take() == ended(1002)
+        assert refusal_of(lambda: post(polling, b"4late")) is UNKNOWN_SID
+        assert port.take() == []
+
+    def test_a_failed_post_ends_the_session(self, polling: Engine, port: Recorder) -> None:
+        polling.poll(100.0)
+        polling.post_started(100.0)
+        polling.post_failed(1009)
+        assert port.take() == [("answer", CLOSE_PACKET), *ended(1009)]
+
+    def test_the_client_closes(self, polling: Engine, port: Recorder) -> None:
+        polling.poll(100.0)
+        polling.post_started(100.0)
+        post(polling, b"1\x1e4after")
+        assert port.take() == [("answer", NOOP_PACKET), *ended(1000)]
+
+
+class TestUpgrade:
+    def probe(self, polling: Engine) -> None:
+        assert polling.websocket_opened(100.0)
+        polling.websocket_received(PROBE)
+
+    def test_upgrade(self, polling: Engine, port: Recorder) -> None:
+        assert polling.poll(100.0) is None
+        self.probe(polling)
+        assert port.take() == [("answer", NOOP_PACKET), ("reply",)]
+        assert polling.poll(100.0) == NOOP_PACKET
+        assert not polling.polled
+        polling.websocket_received(UPGRADE)
+        polling.websocket_received(text("4hi"))
+        assert port.take() == [("switch",), ("message", "hi")]
+        assert refusal_of(lambda: polling.poll(100.0)) is BAD_REQUEST
+        assert refusal_of(lambda: polling.post_started(100.0)) is BAD_REQUEST
+        assert not polling.websocket_opened(100.0)
+        polling.tick(115.0)  # the probe's time is over and does not matter
+        assert port.take() == []
+
+    def test_only_one_probe_at_a_time(self, polling: Engine) -> None:
+        assert polling.websocket_opened(100.0)
+        assert not polling.websocket_opened(100.0)
+
+    def test_posts_go_on_during_the_probe(self, polling: Engine, port: Recorder) -> None:
+        self.probe(polling)
+        port.take()
+        polling.post_started(100.0)
+        post(polling, b"4a")
+        polling.websocket_received(UPGRADE)
+        assert port.take() == [("message", "a"), ("switch",)]
+
+    def test_no_upgrade_past_a_post_in_flight(self, polling: Engine, port: Recorder) -> None:
+        self.probe(polling)
+        polling.post_started(100.0)
+        port.take()
+        polling.websocket_received(UPGRADE)
+        assert port.take() == [("drop", 1002), *ended(1002)]
+        assert refusal_of(lambda: post(polling, b"4late")) is UNKNOWN_SID
+
+    @pytest.mark.parametrize("message", [text("4x"), text("5"), text("2"), text("?"), Message(False, b"2probe")])
+    def test_a_wrong_probe_leaves_the_session_on_polling(
+        self, polling: Engine, port: Recorder, message: Message
+    ) -> None:
+        polling.websocket_opened(100.0)
+        polling.websocket_received(message)
+        assert port.take() == [("drop", 1002)]
+        assert polling.poll(100.0) is None
+        assert polling.websocket_opened(100.0)
+
+    @pytest.mark.parametrize("message", [PROBE, text("4x"), text("5x")])
+    def test_only_the_upgrade_follows_the_probe(self, polling: Engine, port: Recorder, message: Message) -> None:
+        self.probe(polling)
+        port.take()
+        polling.websocket_received(message)
+        assert port.take() == [("drop", 1002)]
+        assert polling.state is State.POLLING
+
+    def test_a_probe_that_does_not_finish_in_time(self, polling: Engine, port: Recorder) -> None:
+        self.probe(polling)
+        port.take()
+        assert polling.deadline == 110.0
+        polling.tick(110.0)
+        assert port.take() == [("drop", 1002)]
+        assert polling.poll(110.0) is None
+        assert polling.deadline == 125.0
+
+    def test_a_lost_probe_leaves_the_session_on_polling(self, polling: Engine, port: Recorder) -> None:
+        self.probe(polling)
+        port.take()
+        polling.websocket_lost(1006)
+        assert port.take() == []
+        assert polling.poll(100.0) is None
+
+    def test_a_close_ends_the_probe(self, polling: Engine, port: Recorder) -> None:
+        self.probe(polling)
+        port.take()
+        polling.close(1001, 100.0)
+        assert port.take() == [("drop", 1001), ("closed", 1001)]
+        polling.websocket_lost(1006)
+        assert port.take() == []
+
+
+class TestWebSocket:
+    def test_messages(self, websocket: Engine, port: Recorder) -> None:
+        websocket.websocket_received(text("4a"))
+        websocket.websocket_received(Message(False, b"\x00"))
+        assert port.take() == [("message", "a"), ("message", b"\x00")]
+
+    @pytest.mark.parametrize("data", ["abc", "", "2", "2probe", "5", "6", "0"])
+    def test_a_wrong_packet_ends_the_session(self, websocket: Engine, port: Recorder, data: str) -> None:
+        websocket.websocket_received(text(data))
+        websocket.websocket_received(text("4late"))
+        assert port.take() == ended(1002)
+
+    def test_the_client_closes(self, websocket: Engine, port: Recorder) -> None:
+        websocket.websocket_received(text("1"))
+        assert port.take() == ended(1000)
+
+    def test_it_is_lost(self, websocket: Engine, port: Recorder) -> None:
+        websocket.websocket_lost(1006)
+        websocket.websocket_lost(1006)
+        assert port.take() == ended(1006)
+
+    def test_the_server_closes(self, websocket: Engine, port: Recorder) -> None:
+        websocket.close(1001, 100.0)
+        websocket.close(1000, 100.0)
+        assert port.take() == ended(1001)
+
+    def test_no_poll_and_no_second_websocket(self, websocket: Engine) -> None:
+        assert refusal_of(lambda: websocket.poll(100.0)) is BAD_REQUEST
+        assert not websocket.websocket_opened(100.0)
+
+
+class TestHeartbeat:
+    def test_pings_go_on_while_pongs_come(self, websocket: Engine, port: Recorder) -> None:
+        for due in (125.0, 150.0, 175.0):
+            assert websocket.deadline == due
+            websocket.tick(due - 0.1)
+            assert port.take() == []
+            websocket.tick(due)
+            websocket.tick(due)
+            assert port.take() == [("send", PING_PACKET)]
+            assert websocket.deadline == due + 20.0
+            websocket.websocket_received(text("3"))
+            websocket.tick(due + 20.0)
+            assert port.take() == []
+
+    def test_a_ping_timeout_longer_than_the_interval(self, port: Recorder) -> None:
+        engine = Engine(port, Timing(ping_interval=1.0, ping_timeout=20.0), websocket=True, now=100.0)
+        engine.tick(101.0)
+        engine.websocket_received(text("3"))
+        assert engine.deadline == 102.0
+        engine.tick(102.0)
+        engine.tick(103.0)
+        assert port.take() == [("send", PING_PACKET)] * 2
+        assert engine.deadline == 122.0
+        engine.tick(122.0)
+        assert port.take() == ended(1006)
+
+    def test_no_pong_in_time_ends_the_session(self, websocket: Engine, port: Recorder) -> None:
+        websocket.tick(125.0)
+        port.take()
+        websocket.tick(144.9)
+        assert port.take() == []
+        websocket.tick(145.0)
+        assert port.take() == ended(1006)
+
+    def test_a_process_that_was_late_itself_leaves_the_client_time(self, websocket: Engine, port: Recorder) -> None:
+        websocket.tick(160.0)
+        assert port.take() == [("send", PING_PACKET)]
+        assert websocket.deadline == 170.0
+
+    def test_a_late_poll_finds_the_session_over(self, polling: Engine, port: Recorder) -> None:
+        polling.tick(125.0)
+        assert refusal_of(lambda: polling.poll(145.0)) is UNKNOWN_SID
+        assert port.take() == [("send", PING_PACKET), *ended(1006)]
+
+    def test_a_pong_by_post(self, polling: Engine, port: Recorder) -> None:
+        polling.tick(125.0)
+        polling.post_started(126.0)
+        post(polling, b"3")
+        polling.tick(149.0)
+        assert port.take() == [("send", PING_PACKET)]
+
+
+class TestHold:
+    def test_a_client_that_is_held_back_owes_no_pong(self, websocket: Engine, port: Recorder) -> None:
+        websocket.tick(125.0)
+        websocket.hold()
+        for now in (145.0, 160.0, 250.0):
+            websocket.tick(now)
+            assert websocket.deadline > now
+        assert ("gone", 1006) not in port.take()
+        websocket.release(300.0)
+        websocket.tick(309.9)
+        assert port.take() == []
+        websocket.tick(310.0)
+        assert port.take() == ended(1006)
+
+    def test_nor_an_upgrade(self, polling: Engine, port: Recorder) -> None:
+        polling.websocket_opened(100.0)
+        polling.websocket_received(PROBE)
+        polling.hold()
+        polling.tick(111.0)
+        polling.release(119.0)
+        polling.websocket_received(UPGRADE)
+        assert port.take() == [("reply",), ("switch",)]
+
+    def test_lingering_ends_all_the_same(self, polling: Engine, port: Recorder) -> None:
+        polling.hold()
+        polling.close(1001, 100.0)
+        polling.tick(105.0)
+        assert port.take() == [("closed", 1001), ("gone", 1006)]
+
+    def test_nothing_is_owed_after_it(self, websocket: Engine, port: Recorder) -> None:
+        websocket.hold()
+        websocket.release(101.0)
+        assert websocket.deadline == 125.0
+
+
+class TestClose:
+    def test_a_poll_in_flight_is_answered_with_what_waits_and_the_close(self, polling: Engine, port: Recorder) -> None:
+        polling.poll(100.0)
+        polling.close(1001, 100.0)
+        assert port.take() == [("closed", 1001), ("answer", None)]
+        polling.poll_answered(empty=True)
+        assert [call[0] for call in port.take()] == ["gone"]
+
+    def test_between_two_polls_it_lingers(self, polling: Engine, port: Recorder) -> None:
+        polling.close(1001, 100.0)
+        assert port.take() == [("closed", 1001)]
+        assert polling.deadline == 105.0
+        assert refusal_of(lambda: polling.post_started(101.0)) is BAD_REQUEST
+        assert not polling.websocket_opened(101.0)
+        assert polling.poll(101.0) is None
+        polling.poll_answered(empty=False)
+        assert port.take() == []
+        assert polling.poll(101.0) is None
+        polling.poll_answered(empty=True)
+        assert [call[0] for call in port.take()] == ["gone"]
+        assert refusal_of(lambda: polling.poll(101.0)) is UNKNOWN_SID
+
+    def test_lingering_ends(self, polling: Engine, port: Recorder) -> None:
+        polling.close(1001, 100.0)
+        polling.tick(104.9)
+        polling.tick(105.0)
+        polling.tick(106.0)
+        assert port.take() == [("closed", 1001), ("gone", 1006)]
+
+    def test_failing_ends_lingering(self, polling: Engine, port: Recorder) -> None:
+        polling.close(1001, 100.0)
+        polling.fail(1006)
+        polling.fail(1006)
+        assert port.take() == [("closed", 1001), ("gone", 1006)]
+
+    @pytest.mark.parametrize("end", ["close", "fail"])
+    def test_the_rest_of_a_post_is_not_read_after_a_close(self, polling: Engine, port: Recorder, end: str) -> None:
+        port.on_message = lambda: polling.close(4010, 100.0) if end == "close" else polling.fail(4010)
+        polling.post_started(100.0)
+        post(polling, b"4a\x1e4b\x1eabc")
+        assert port.take()[:2] == [("message", "a"), ("closed", 4010)]

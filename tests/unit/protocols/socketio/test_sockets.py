@@ -1,0 +1,328 @@
+"""Multiplexer, namespaces and acks above an Engine.IO session, without I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsgw.channels.channel import Channel, Direction
+from wsgw.fanout.frames import Message
+from wsgw.fanout.outbox import OutboxTotals, Overflow
+from wsgw.fanout.publication import Batch, Encoded
+from wsgw.fanout.sender import Sender
+from wsgw.metrics import Metrics
+from wsgw.protocols.socketio.arguments import Argument, Json
+from wsgw.protocols.socketio.sockets import MAX_PENDING_ACKS, Ack, ConnectRefused, Handler, Multiplexer, Request, Socket
+
+
+class Recorder:
+    """A handler that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.acks: list[Ack | None] = []
+        self.failure: Exception | None = None
+
+    def connected(self) -> None:
+        self.calls.append(("connected",))
+
+    def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.calls.append((name, *args))
+        self.acks.append(ack)
+
+    def disconnected(self, code: int) -> None:
+        self.calls.append(("disconnected", code))
+
+
+class Unused:
+    async def connect(self, socket: Socket, auth: Json | None) -> Handler:
+        raise AssertionError("the port of these tests answers itself")
+
+
+class Carrier:
+    """The session below: accepts every CONNECT at once unless told to wait."""
+
+    def __init__(self) -> None:
+        self.sender = Sender(Metrics(), OutboxTotals(), "socketio")
+        self.sockets = Multiplexer(
+            self, self.sender, Request("/socket.io/", {}, {}, ""), {"/": Unused(), "/b": Unused()}, lambda: 1000
+        )
+        self.connecting: list[tuple[Socket, Json | None]] = []
+        self.accepting = True
+        self.handlers: dict[str, Recorder] = {}
+        self.ended: list[tuple[str, int]] = []
+        self.held = False
+
+    def hold(self) -> None:
+        self.held = True
+
+    def release(self) -> None:
+        self.held = False
+
+    def connect(self, socket: Socket, auth: Json | None) -> None:
+        self.connecting.append((socket, auth))
+        if self.accepting:
+            self.accept()
+
+    def accept(self) -> Socket:
+        socket = self.connecting[-1][0]
+        handler = self.handlers[socket.namespace] = Recorder()
+        self.sockets.accept(socket, handler)
+        return socket
+
+    def close(self, code: int) -> None:
+        self.end("close", code)
+
+    def fail(self, code: int) -> None:
+        self.end("fail", code)
+
+    def end(self, how: str, code: int) -> None:
+        self.ended.append((how, code))
+        self.sockets.closed(code)
+
+    def sent(self) -> list[str | bytes]:
+        """What went out since the last call."""
+        messages = [message for item in self.sender.take(10**6, 10**9) for message in item.messages]
+        return [message.data.decode() if message.text else message.data for message in messages]
+
+
+@pytest.fixture
+def port() -> Carrier:
+    return Carrier()
+
+
+@pytest.fixture
+def socket(port: Carrier) -> Socket:
+    port.sockets.message_received("0")
+    port.sent()
+    return port.connecting[-1][0]
+
+
+def test_connect(port: Carrier) -> None:
+    assert not port.sockets.accepted
+    port.sockets.message_received('0{"token":1.0}')
+    socket, auth = port.connecting[0]
+    assert auth == Json('{"token":1.0}')
+    assert port.sent() == [f'40{{"sid":"{socket.sid}"}}']
+    assert port.handlers["/"].calls == [("connected",)]
+    assert port.sockets.accepted
+    port.sockets.message_received("0/b")
+    assert port.connecting[1][1] is None
+    assert port.connecting[1][0].sid != socket.sid
+
+
+def test_what_is_sent_when_connected_comes_behind_the_answer(port: Carrier) -> None:
+    port.accepting = False
+    port.sockets.message_received("0")
+    socket = port.connecting[0][0]
+
+    class Greeter(Recorder):
+        def connected(self) -> None:
+            socket.emit("hello")
+
+    port.sockets.accept(socket, Greeter())
+    assert port.sent() == [f'40{{"sid":"{socket.sid}"}}', '42["hello"]']
+
+
+def test_unknown_namespace(port: Carrier, socket: Socket) -> None:
+    port.sockets.message_received("0/foo,")
+    assert port.sent() == ['44/foo,{"message":"Invalid namespace"}']
+    port.sockets.message_received('2["x"]')
+    assert port.handlers["/"].calls[-1] == ("x",)
+    assert port.ended == []
+
+
+def test_refused_connect(port: Carrier) -> None:
+    port.accepting = False
+    port.sockets.message_received("0")
+    port.sockets.refuse(port.connecting[0][0], ConnectRefused("no", Json('{"code":1}')))
+    assert port.sent() == ['44{"message":"no","data":{"code":1}}']
+    assert not port.sockets.accepted
+    port.sockets.message_received("0")
+    assert len(port.connecting) == 2
+
+
+@pytest.mark.parametrize(
+    "data",
+    ['2["x"]', '2/b,["x"]', '2/nowhere,["x"]', "31[]", "abc", '2["connect"]', b"x", "0null", "0/b,x"],
+)
+def test_wrong_packets_end_the_connection(port: Carrier, data: str | bytes) -> None:
+    port.sockets.message_received(data)
+    assert port.ended == [("fail", 1002)]
+
+
+def test_events_wait_for_the_answer_to_connect(port: Carrier) -> None:
+    port.accepting = False
+    port.sockets.message_received("0")
+    port.sockets.message_received('2["x"]')
+    assert port.ended == [("fail", 1002)]
+    late = Recorder()
+    port.sockets.accept(port.connecting[0][0], late)
+    assert late.calls == [("disconnected", 1006)]
+    port.sockets.refuse(port.connecting[0][0], ConnectRefused("late"))
+    assert port.sent() == []
+
+
+def test_a_second_connect_ends_the_connection(port: Carrier, socket: Socket) -> None:
+    port.sockets.message_received("0")
+    assert port.ended == [("fail", 1002)]
+    assert port.handlers["/"].calls[-1] == ("disconnected", 1002)
+
+
+def test_events_and_their_acks(port: Carrier, socket: Socket) -> None:
+    port.sockets.message_received('2["x","a",1.0]')
+    port.sockets.message_received('27["y"]')
+    port.sockets.message_received('51-8["z",{"_placeholder":true,"num":0}]')
+    port.sockets.message_received(b"\xff")
+    handler = port.handlers["/"]
+    assert handler.calls[1:] == [("x", "a", Json("1.0")), ("y",), ("z", b"\xff")]
+    first, second, third = handler.acks
+    assert first is None
+    assert second is not None
+    assert third is not None
+    third(b"\x01")
+    second(Json("true"))
+    second(Json("false"))
+    assert port.sent() == ['461-8[{"_placeholder":true,"num":0}]', b"\x01", "437[true]"]
+    port.sockets.message_received("1")
+    port.sockets.message_received("0")
+    port.sent()
+    handler.acks[1](Json("true"))  # type: ignore[misc]
+    third("late")
+    assert port.sent() == []
+
+
+def test_acks_of_the_client(port: Carrier, socket: Socket) -> None:
+    answers: list[list[Argument]] = []
+    socket.emit("a", ack=answers.append)
+    socket.emit("b", "x", ack=answers.append)
+    assert port.sent() == ['420["a"]', '421["b","x"]']
+    port.sockets.message_received('31["second",2]')
+    port.sockets.message_received("30[]")
+    port.sockets.message_received("30[]")
+    port.sockets.message_received("399[]")
+    assert answers == [["second", Json("2")], []]
+    assert port.ended == []
+
+
+def test_a_client_that_answers_nothing_is_closed(port: Carrier, socket: Socket) -> None:
+    for _ in range(MAX_PENDING_ACKS + 1):
+        socket.emit("a", ack=lambda args: None)
+    assert port.ended == [("fail", 4008)]
+    socket.emit("b", ack=lambda args: None)
+    assert len(port.ended) == 1
+
+
+def test_a_client_that_takes_nothing_is_closed(port: Carrier, socket: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Sender, item: Encoded) -> None:
+        raise Overflow
+
+    monkeypatch.setattr(Sender, "send", full)
+    socket.emit("a")
+    assert port.ended == [("fail", 4008)]
+    assert port.handlers["/"].calls[-1] == ("disconnected", 4008)
+
+
+def test_the_client_leaves_a_namespace(port: Carrier, socket: Socket) -> None:
+    port.sockets.message_received("0/b")
+    port.sockets.message_received("1/b")
+    port.sent()
+    assert port.handlers["/b"].calls == [("connected",), ("disconnected", 1000)]
+    port.sockets.message_received('2["x"]')
+    assert port.handlers["/"].calls == [("connected",), ("x",)]
+    port.sockets.message_received("0/b")
+    assert len(port.sent()) == 1
+    assert port.ended == []
+
+
+def test_the_server_ends_a_socket(port: Carrier, socket: Socket) -> None:
+    socket.disconnect()
+    socket.disconnect()
+    socket.emit("late")
+    assert port.sent() == ["41"]
+    assert port.handlers["/"].calls == [("connected",), ("disconnected", 1000)]
+    for crossing in ('2["x"]', '21["x"]', "30[]", "1"):  # sent before the client knew
+        port.sockets.message_received(crossing)
+    assert port.ended == []
+    port.sockets.message_received("0")
+    assert port.handlers["/"].calls == [("connected",)]
+
+
+def test_a_client_is_held_back_while_any_of_its_sockets_does(port: Carrier, socket: Socket) -> None:
+    port.sockets.message_received("0/b")
+    other = port.connecting[-1][0]
+    socket.release()
+    for held in (socket, socket, other):
+        held.hold()
+        assert port.held
+    socket.release()
+    assert port.held
+    other.release()
+    assert not port.held
+
+
+def test_a_socket_that_is_gone_holds_nothing_back(port: Carrier, socket: Socket) -> None:
+    socket.hold()
+    port.sockets.message_received("1")
+    assert not port.held
+    socket.hold()
+    assert not port.held
+
+
+def test_the_client_leaves_while_connecting(port: Carrier) -> None:
+    port.accepting = False
+    port.sockets.message_received("0")
+    port.sockets.message_received("1")
+    late = Recorder()
+    port.sockets.accept(port.connecting[0][0], late)
+    assert late.calls == [("disconnected", 1006)]
+    assert port.sent() == []
+
+
+def test_close_ends_every_namespace_once(port: Carrier, socket: Socket) -> None:
+    port.sockets.message_received("0/b")
+    socket.close(1001)
+    socket.close(1001)
+    port.sockets.closed(1006)
+    assert port.ended == [("close", 1001)]
+    for handler in port.handlers.values():
+        assert handler.calls == [("connected",), ("disconnected", 1001)]
+
+
+def test_a_failing_handler_ends_its_connection(port: Carrier, socket: Socket, caplog: pytest.LogCaptureFixture) -> None:
+    port.handlers["/"].failure = ZeroDivisionError()
+    port.sockets.message_received('2["x"]')
+    assert port.ended == [("fail", 1011)]
+    assert port.handlers["/"].calls[-1] == ("disconnected", 1011)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_sender_is_the_connections(port: Carrier, socket: Socket) -> None:
+    channel = Channel("IN", Direction.INBOUND)
+    socket.sender.offer(Batch(channel, [Encoded(Message(True, b'42["IN","x"]'))]))
+    assert port.sent() == ['42["IN","x"]']
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=5),
+            st.sampled_from(
+                ["0", "1", '2["x"]', '21["x",1]', "30[]", "0/b", "1/b", '51-["x",{"_placeholder":true,"num":0}]']
+            ),
+            st.from_regex(r"[0-6]([0-9]-)?(/b,)?[0-9]?[\[{].*", fullmatch=True),
+        )
+    )
+)
+def test_whatever_a_client_sends_nothing_raises(messages: list[str | bytes]) -> None:
+    port = Carrier()
+    for message in messages:
+        port.sockets.message_received(message)
+        if port.ended:
+            break
+    assert port.ended in ([], [("fail", 1002)])

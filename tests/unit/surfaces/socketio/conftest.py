@@ -1,0 +1,140 @@
+"""A Socket.IO endpoint on uvicorn, over both kinds of ``Link``, with a namespace that answers and writes down."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from helpers.waiting import eventually
+from wsgw.channels.channel import Channel, Direction
+from wsgw.fanout.outbox import OutboxTotals
+from wsgw.fanout.publication import Batch, Publication
+from wsgw.metrics import Metrics
+from wsgw.protocols.socketio.arguments import Argument, Json
+from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
+from wsgw.protocols.socketio.sockets import Ack, ConnectRefused, Handler, Socket
+from wsgw.surfaces.socketio import Options, SocketIOServer
+from wsgw.transports.direct import DirectProtocol
+
+CHANNEL = Channel("IN", Direction.INBOUND, outbox_messages=10**6, outbox_bytes=10**9)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a state of the other side."""
+    await eventually(condition, "what the test waits for")
+
+
+class BoardHandler:
+    """Answers ``echo`` by the event ``echoed``, ``ask`` by its ack, ``bye`` by a close; all else is only kept."""
+
+    def __init__(self, board: Board, socket: Socket) -> None:
+        self.board = board
+        self.socket = socket
+        self.code: int | None = None
+
+    def connected(self) -> None:
+        self.board.handlers.append(self)
+
+    def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
+        if name == "echo":
+            self.socket.emit("echoed", *args)
+        elif name == "ask" and ack is not None:
+            ack(*args)
+        elif name == "bye":
+            self.socket.emit("parting", *args)
+            self.socket.close(4010)
+        else:
+            self.board.events.append((name, *args))
+            if ack is not None:
+                ack(Json("true"))
+
+    def disconnected(self, code: int) -> None:
+        assert self.code is None
+        self.code = code
+
+
+class Board:
+    """The namespace, the endpoint's options and what became of its clients."""
+
+    def __init__(self) -> None:
+        self.handlers: list[BoardHandler] = []
+        self.events: list[tuple[Any, ...]] = []
+        self.auths: list[Json | None] = []
+        self.metrics = Metrics()
+        self.totals = OutboxTotals()
+        self.url = ""
+        self.server: SocketIOServer
+
+    async def connect(self, socket: Socket, auth: Json | None) -> Handler:
+        self.auths.append(auth)
+        if auth is not None and "refuse" in auth.raw:
+            raise ConnectRefused("not you", Json('{"code":1}'))
+        if auth is not None and "wait" in auth.raw:
+            await asyncio.Event().wait()
+        if auth is not None and "fail" in auth.raw:
+            raise ZeroDivisionError
+        return BoardHandler(self, socket)
+
+    def publish(self, *payloads: bytes) -> None:
+        """Fan publications out to every client that is there, as the hub does."""
+        batch = Batch(CHANNEL, [SOCKETIO_WIRE.encode("IN", Publication("IN", payload, 0.0)) for payload in payloads])
+        for handler in self.handlers:
+            if handler.code is None:
+                handler.socket.sender.offer(batch)
+
+    @asynccontextmanager
+    async def serving(self, ws: Any, **options: Any) -> AsyncIterator[Board]:
+        """The endpoint, live; uvicorn speaks WebSocket by ``ws``."""
+        options.setdefault("max_packet_bytes", lambda: 2_000_000)
+        self.server = SocketIOServer({"/": self}, Options(**options), metrics=self.metrics, totals=self.totals)
+        config = uvicorn.Config(
+            self.server,
+            log_config=None,
+            ws=ws,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_level="critical",
+            timeout_graceful_shutdown=5,
+        )
+        server = _Server(config)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+            listener.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/socket.io/"
+            task = asyncio.get_running_loop().create_task(server.serve([listener]))
+            try:
+                await until(lambda: server.started)
+                yield self
+            finally:
+                for connection in list(self.server._connections.values()):
+                    connection.fail(1001)  # close_all would wait for those between two polls
+                assert await self.server.wait_gone(10.0)
+                server.should_exit = True
+                await task
+        assert all(handler.code is not None for handler in self.handlers)
+        assert (self.totals.messages, self.totals.bytes) == (0, 0)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@pytest.fixture(params=[DirectProtocol, "websockets-sansio"], ids=["direct", "asgi"])
+async def board(request: pytest.FixtureRequest) -> AsyncIterator[Board]:
+    """A live endpoint with the default timing."""
+    async with Board().serving(request.param) as board:
+        yield board
+
+
+@pytest.fixture
+async def http(board: Board) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=board.url, timeout=30) as client:
+        yield client

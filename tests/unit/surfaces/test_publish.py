@@ -1,0 +1,237 @@
+"""``POST /publish`` and ``/request``, and what operators ask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from helpers.nats_server import NatsServer
+from helpers.peer import Peer
+from helpers.running import Running, running
+from helpers.waiting import arrived, eventually
+from wsgw import __version__
+from wsgw.surfaces import publish as http
+
+
+@pytest.fixture
+async def served(nats: NatsServer) -> AsyncIterator[Running]:
+    async with running(nats.url) as made:
+        yield made
+
+
+@pytest.fixture
+async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
+    made = await Peer.connect(nats.url)
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff\0", "é".encode(), b'{"a": 1}', b"x" * 1024 * 1024])
+async def test_publish(served: Running, peer: Peer, payload: bytes) -> None:
+    got = await peer.listen("OUT")
+    answer = await served.http.post("/publish/OUT", content=payload)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": True})
+    await arrived(got, 1)
+    assert got == [payload]
+    assert served.value("wsgw_published_messages_total", channel="OUT", transport="http") == 1
+
+
+async def test_publish_to_a_pattern(served: Running, peer: Peer) -> None:
+    got = await peer.listen("rooms.5")
+    assert (await served.http.post("/publish/chat.5", content=b"x")).status_code == 202
+    await arrived(got, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/publish/NOPE", 404, "unknown_channel"),
+        ("/publish/a/b", 404, "unknown_channel"),
+        ("/publish/chat.*", 404, "unknown_channel"),
+        ("/publish/chat.a%20b", 404, "unknown_channel"),
+        ("/publish/IN", 405, "wrong_direction"),
+        ("/publish/SUM", 405, "wrong_direction"),
+        ("/request/OUT", 405, "wrong_direction"),
+        ("/request/NOPE", 404, "unknown_channel"),
+        ("/request/SUM", 503, "no_responders"),
+    ],
+)
+async def test_refusals(served: Running, path: str, status: int, code: str) -> None:
+    answer = await served.http.post(path, content=b"x")
+    assert answer.status_code == status
+    error = answer.json()["error"]
+    assert error["code"] == code
+    assert error["message"]
+    families = text_string_to_metric_families(served.gateway.metrics.exposition().decode())
+    errors = [
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "wsgw_publish_errors_total" and sample.labels["reason"] == code
+    ]
+    assert sum(errors) == 1
+    assert served.value("wsgw_rejected_total", reason=code) == 0  # each refusal counts once
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers.get("allow") == ("OPTIONS" if status == 405 else None)
+
+
+@pytest.mark.parametrize("path", ["/publish/OUT", "/request/SUM"])
+async def test_too_large_is_told_before_all_of_it_came(served: Running, path: str) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(17):
+            yield bytes(64 * 1024)
+
+    answer = await served.http.post(path, content=endless())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
+async def opened(served: Running, length: int) -> tuple[StreamReader, StreamWriter]:
+    """A connection on which a POST with a body of ``length`` bytes has begun."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
+    writer.write(
+        f"POST /publish/OUT HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n".encode()
+    )
+    return reader, writer
+
+
+async def test_too_large_is_told_to_a_client_that_sends_all_of_it_first(served: Running) -> None:
+    size = 20_000_000
+    reader, writer = await opened(served, size)
+    async with asyncio.timeout(15):
+        for _ in range(20):  # an answer that is there already is not looked at
+            writer.write(bytes(size // 20))
+            await writer.drain()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+    assert served.value("wsgw_rejected_total", reason="too_large") == 1
+
+
+async def test_too_large_is_told_before_any_of_it_came(served: Running) -> None:
+    reader, writer = await opened(served, 10**12)
+    async with asyncio.timeout(15):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+
+
+async def test_not_all_of_a_refused_body_is_read(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "UNREAD_BYTES", 1_000_000)
+    _, writer = await opened(served, 10**12)
+    async with asyncio.timeout(15):
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(bytes(100_000))
+                await writer.drain()
+    writer.close()
+
+
+async def test_a_client_that_leaves_before_its_body_is_complete(
+    served: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await opened(served, 10)
+    writer.write(b"abc")
+    await writer.drain()
+    writer.close()
+    await eventually(lambda: served.value("wsgw_rejected_total", reason="bad_request") == 1, "the client is gone")
+    assert (await served.http.get("/healthz")).status_code == 200
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert served.value("wsgw_published_messages_total", channel="OUT", transport="http") == 0
+
+
+async def test_a_stop_does_not_wait_for_a_body(served: Running) -> None:
+    reader, writer = await opened(served, 10)
+    writer.write(b"abc")
+    await writer.drain()
+    assert (await served.http.get("/healthz")).status_code == 200  # asked later: the POST has begun
+    served.gateway.give_up()
+    async with asyncio.timeout(15):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 504 ")
+    writer.close()
+
+
+async def test_pages_of_other_origins_may_post(served: Running) -> None:
+    for path in ("/publish/OUT", "/publish/a/b", "/request/SUM"):
+        answer = await served.http.options(path, headers={"Access-Control-Request-Headers": "x-a"})
+        assert answer.status_code == 204
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert answer.headers["access-control-allow-methods"] == "POST"
+        assert answer.headers["access-control-allow-headers"] == "x-a"
+    answer = await served.http.post("/publish/OUT", headers={"Origin": "http://page"}, content=b"x")
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_request(served: Running, peer: Peer) -> None:
+    await peer.answer("math.sum", lambda payload: payload[::-1])
+    answer = await served.http.post("/request/SUM", content="éa")
+    assert answer.status_code == 200
+    assert answer.content == "éa".encode()[::-1]
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    answer = await served.http.post("/request/SUM", content="ab")
+    assert (answer.content, answer.headers["content-type"]) == (b"ba", "text/plain; charset=utf-8")
+    assert served.value("wsgw_request_seconds_count", channel="SUM") == 2
+
+
+async def test_request_without_a_reply(served: Running, peer: Peer) -> None:
+    await peer.listen("math.sum")
+    answer = await served.http.post("/request/SUM", content="x")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
+
+
+async def test_lost_before_the_proof(start_server: Callable[..., NatsServer]) -> None:
+    server = start_server()
+    async with running(server.url) as served:
+        server.freeze()
+        asking = asyncio.get_running_loop().create_task(served.http.post("/publish/OUT", content=b"x"))
+        await eventually(lambda: served.value("wsgw_publishes_in_flight") == 1, "in flight")
+        server.stop()
+        answer = await asking
+        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "unconfirmed")
+        answer = await served.http.post("/publish/OUT", content=b"x")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "nats_unavailable")
+        ready = await served.http.get("/readyz")
+        assert ready.status_code == 503
+        assert ready.json()["nats"] == "not connected"
+        assert (await served.http.get("/healthz")).status_code == 200
+
+
+async def test_draining(served: Running) -> None:
+    await served.gateway.drain(1)
+    for path in ("/publish/OUT", "/request/SUM"):
+        answer = await served.http.post(path, content=b"x")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "draining")
+    ready = await served.http.get("/readyz")
+    assert (ready.status_code, ready.json()["draining"]) == (503, True)
+
+
+async def test_operators(served: Running) -> None:
+    answer = await served.http.get("/healthz")
+    assert answer.json() == {"status": "ok", "version": __version__}
+    ready = await served.http.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json() == {"ready": True, "nats": "connected", "bridges": {}, "draining": False}
+    metrics = await served.http.get("/metrics")
+    assert metrics.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    samples = {sample.name for family in text_string_to_metric_families(metrics.text) for sample in family.samples}
+    assert {"wsgw_nats_connected", "wsgw_deliveries_total", "wsgw_build_info"} <= samples
+
+
+async def test_readiness_names_a_refused_channel(start_server: Callable[..., NatsServer]) -> None:
+    server = start_server('authorization {users = [{user: u, password: p, permissions: {subscribe: {deny: ["IN"]}}}]}')
+    async with running(server.url.replace("//", "//u:p@"), ready=False) as served:
+        await eventually(lambda: "failed" in served.gateway.readiness().bridges.get("IN", ""), "failed")
+        ready = await served.http.get("/readyz")
+        assert ready.status_code == 503
+        assert "IN" in ready.json()["bridges"]["IN"]
+
+
+async def test_methods(served: Running) -> None:
+    assert (await served.http.get("/publish/OUT")).status_code == 405
+    assert (await served.http.post("/healthz")).status_code == 405
+    assert (await served.http.get("/ws/IN")).status_code in (404, 426)
+    assert (await served.http.get("/nothing")).status_code == 404
