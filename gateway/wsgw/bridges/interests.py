@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterator
 
 from wsgw.bridges.base import OnRefused
@@ -18,7 +19,7 @@ class Interest:
 
     def __init__(self) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.sessions: list[OnRefused] = []
+        self.sessions: dict[OnRefused, None] = {}  # in order; whoever leaves may be any of very many
         self.subscription: NatsSubscription | None = None
 
     def settle(self) -> None:
@@ -37,7 +38,8 @@ class Interests:
         self._channel = channel
         self._max_subjects = max_subjects
         self._names: dict[str, Interest] = {}
-        self._idle: dict[str, float] = {}  # since when; the longest idle first
+        #: since when, the longest idle first; a plain dict finds its first slowly when many before it are gone
+        self._idle: OrderedDict[str, float] = OrderedDict()
         self._missing: dict[str, Interest] = {}
         #: subscriptions that no name wants any more; whoever ends one takes it out
         self.orphans: list[NatsSubscription] = []
@@ -87,8 +89,8 @@ class Interests:
         return interest
 
     def enter(self, name: str, refused: OnRefused) -> None:
-        """A session joins a name that is there."""
-        self._names[name].sessions.append(refused)
+        """A session, which has a ``refused`` of its own, joins a name that is there."""
+        self._names[name].sessions[refused] = None
         self._idle.pop(name, None)
 
     def leave(self, name: str, refused: OnRefused, now: float) -> bool:
@@ -96,7 +98,7 @@ class Interests:
         interest = self._names.get(name)
         if interest is None or refused not in interest.sessions:
             return False
-        interest.sessions.remove(refused)
+        del interest.sessions[refused]
         if interest.sessions:
             return False
         self._idle[name] = now

@@ -243,7 +243,7 @@ class PatternBridge:
 
     def _refuse(self, name: str, interest: Interest, error: GatewayError) -> None:
         self._interests.remove(name, interest)
-        sessions, interest.sessions = interest.sessions, []
+        sessions, interest.sessions = interest.sessions, {}
         for refused in sessions:
             refused(error)
         interest.settle()

@@ -91,12 +91,16 @@ class Channel:
         """The NATS subject of ``name``, which is this channel's name or matches it as a pattern."""
         if name == self.name:
             return self.subject
+        if self.subject == self.name:
+            return name
         return refill(self.name, name, self.subject)
 
     def name_of(self, subject: str) -> str:
         """The client's name of ``subject``, the inverse of :meth:`subject_of`."""
         if subject == self.subject or not self.is_pattern:
             return self.name
+        if self.subject == self.name:
+            return subject
         return refill(self.subject, subject, self.name)
 
 

@@ -72,9 +72,9 @@ def subject_problem(subject: str, *, wildcards: bool) -> str | None:
         return "is empty"
     if len(subject.encode("utf-8", "surrogatepass")) > MAX_SUBJECT_BYTES:
         return f"is longer than {MAX_SUBJECT_BYTES} bytes"
-    for ch in subject:
-        if ch.isspace() or not ch.isprintable():
-            return f"has a blank or control character ({ch!r})"
+    if not subject.isprintable() or " " in subject:  # no other blank is printable
+        bad = next(ch for ch in subject if ch == " " or not ch.isprintable())
+        return f"has a blank or control character ({bad!r})"
     tokens = subject.split(".")
     for i, token in enumerate(tokens):
         if not token:

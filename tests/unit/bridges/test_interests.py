@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -83,6 +84,21 @@ async def test_a_subscription_that_comes_too_late_is_an_orphan() -> None:
     table.remove("chat.1", gone)
     assert not table.hold("chat.1", gone, late)
     assert (table.orphans, table["chat.1"], again.subscription) == ([late], again, None)
+
+
+async def test_leaving_costs_the_same_among_many() -> None:
+    def cost(sessions: int) -> float:
+        table = Interests(CHAT, sessions)
+        table.add("chat.1")
+        several = [lambda error, number=number: None for number in range(sessions)]
+        for each in several:
+            table.enter("chat.1", each)
+        started = time.perf_counter()
+        for each in reversed(several):
+            table.leave("chat.1", each, 1.0)
+        return (time.perf_counter() - started) / sessions
+
+    assert cost(20_000) < 20 * cost(1000), "walking the sessions would make it hundreds of times"
 
 
 async def test_to_settle_twice_is_harmless() -> None:
