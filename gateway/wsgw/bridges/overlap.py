@@ -43,17 +43,17 @@ class Overlap:
         """``name`` is joined anew: what its old subscription brings is not for who joins."""
         self._names.discard(name)
 
-    def is_first(self, source: Via, name: str, payload: bytes, now: float) -> bool:
+    def is_first(self, via: Via, name: str, payload: bytes, now: float) -> bool:
         """Whether this copy is the one to deliver."""
         self._forget(now)
         if name not in self._names:
-            return source is self._new
+            return via is self._new
         key = (name, payload)
         waiting = self._unpaired.setdefault(key, [])
-        if waiting and waiting[-1][0] is not source:
+        if waiting and waiting[-1][0] is not via:
             waiting.pop()
             return False
-        waiting.append((source, now))
+        waiting.append((via, now))
         self._order.append((now, key))
         return True
 

@@ -45,7 +45,7 @@ class PatternBridge:
         self._retry_at = 0.0
         self._retry = Backoff(*RETRY_SECONDS)
         #: what concrete names are served from, or those that join while a change goes on
-        self._source = Via.CONCRETE
+        self._served_via = Via.CONCRETE
         self._overlap: Overlap | None = None
         self._changed = asyncio.Event()
 
@@ -70,7 +70,7 @@ class PatternBridge:
             interest = self._interests.add(name)
             if self._overlap is not None:
                 self._overlap.leave_out(name)
-            if self._source is Via.PATTERN or not self._broker.connected:
+            if self._served_via is Via.PATTERN or not self._broker.connected:
                 interest.settle()
             self._changed.set()
         self._interests.enter(name, refused)
@@ -144,7 +144,7 @@ class PatternBridge:
         self._pattern.ended.add_done_callback(lambda _: self._changed.set())
         self._retry.reset()
         self._keeper.subscribed()
-        self._source = Via.PATTERN
+        self._served_via = Via.PATTERN
         for interest in self._interests:
             interest.settle()
         if concrete:
@@ -159,7 +159,7 @@ class PatternBridge:
         """Back to concrete subjects. The change takes in the names there are now and takes its time whoever joins:
         names that join meanwhile get nothing from the pattern, so that for them there is no change.
         """
-        self._source = Via.CONCRETE
+        self._served_via = Via.CONCRETE
         self._overlap = Overlap(Via.CONCRETE, self._interests.names(), WINDOW_SECONDS)
         await self._subscribe_missing()
         await self._serve_joins(GRACE_SECONDS)
@@ -211,16 +211,24 @@ class PatternBridge:
         interest.settle()
 
     def _deliver_pattern(self, publication: Publication) -> None:
-        self._hub.publish(self.channel.name, publication)
-        self._deliver_concrete(self.channel.name_of(publication.subject), publication, Via.PATTERN)
+        """For those who joined the pattern, and for the name it is to, if that is joined by way of this channel.
 
-    def _deliver_concrete(self, name: str, publication: Publication, source: Via) -> None:
+        Other names under the pattern belong to more specific channels, whose bridges serve them.
+        """
+        self._hub.publish(self.channel.name, publication)
+        name = self.channel.name_of(publication.subject)
+        if self._interests.get(name) is None:
+            self._keeper.received += 1
+        else:
+            self._deliver_concrete(name, publication, Via.PATTERN)
+
+    def _deliver_concrete(self, name: str, publication: Publication, via: Via) -> None:
         if self._overlap is not None:
             # copies are read at a time, but the hub may have held the source between them
             read_at = publication.received_at - self._hub.held_seconds
-            taken = self._overlap.is_first(source, name, publication.payload, read_at)
+            taken = self._overlap.is_first(via, name, publication.payload, read_at)
         else:
-            taken = source is self._source
+            taken = via is self._served_via
         if taken:
             self._keeper.received += 1
             self._hub.publish(name, publication)
@@ -232,7 +240,7 @@ class PatternBridge:
     async def _lose_pattern(self, pattern: NatsSubscription) -> None:
         """NATS took the pattern's subscription back; concrete names go on with their own."""
         await self._broker.unsubscribe(pattern)
-        self._pattern, self._source = None, Via.CONCRETE
+        self._pattern, self._served_via = None, Via.CONCRETE
         self._refuse_pattern(pattern.ended.result())
 
     def _refuse_pattern(self, error: GatewayError) -> None:
@@ -257,7 +265,7 @@ class PatternBridge:
     async def _forget(self) -> None:
         """Start from nothing; sessions stay, and are subscribed for anew."""
         pattern, self._pattern, self._overlap = self._pattern, None, None
-        self._source = Via.CONCRETE
+        self._served_via = Via.CONCRETE
         self._interests.release()
         for interest in self._interests:
             interest.settle()
