@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
-from wsgw.config.settings import ENVIRONMENT, INBOUND_VARIABLE, OUTBOUND_VARIABLE, Settings
+from wsgw.config.load import ENVIRONMENT, INBOUND_VARIABLE, OUTBOUND_VARIABLE
+from wsgw.config.settings import Settings
 from wsgw.errors import KINDS
 from wsgw.metrics import TABLE
 

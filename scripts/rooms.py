@@ -10,7 +10,7 @@ from __future__ import annotations
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("__init__", "errors", "backoff", "log", "metrics")),
     ("channels", ("subjects", "channel", "table")),
-    ("config", ("yaml12", "file", "settings")),
+    ("config", ("yaml12", "file", "settings", "load")),
     ("fanout", ("frames", "turn", "deliveries", "publication", "link", "outbox", "sender", "audience", "hub")),
     (
         "protocols",

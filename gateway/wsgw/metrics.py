@@ -85,6 +85,10 @@ TABLE: tuple[Spec, ...] = (
         ("channel",),
         "Times the channel may have missed publications while NATS was away.",
     ),
+    Spec("wsgw_subjects", "gauge", ("channel",), "Concrete names of a pattern channel that clients are subscribed to."),
+    Spec(
+        "wsgw_subjects_limit", "gauge", ("channel",), "How many there may be; beyond it clients are told to come later."
+    ),
     Spec("wsgw_nats_connected", "gauge", (), "1 while NATS answers the gateway's fences."),
     Spec("wsgw_nats_reconnects_total", "counter", (), "Connections to NATS made again after a loss."),
     Spec("wsgw_event_loop_lag_seconds", "gauge", (), "How late the event loop ran its last periodic timer."),
@@ -117,6 +121,8 @@ class Metrics:
     publishes_in_flight: Gauge
     rejected: Counter
     gaps: Counter
+    subjects: Gauge
+    subjects_limit: Gauge
     nats_connected: Gauge
     nats_reconnects: Counter
     event_loop_lag_seconds: Gauge

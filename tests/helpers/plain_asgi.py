@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from wsgw.app import create_app
 from wsgw.config.file import read
-from wsgw.config.settings import load
+from wsgw.config.load import load
 
 
 def application() -> FastAPI:

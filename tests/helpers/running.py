@@ -15,7 +15,7 @@ from helpers.raw_websocket import RawWebSocket
 from helpers.waiting import eventually
 from wsgw.app import create_app
 from wsgw.config.file import ConfigFile
-from wsgw.config.settings import load
+from wsgw.config.load import load
 from wsgw.core.gateway import Gateway
 
 CHANNELS: list[dict[str, Any]] = [

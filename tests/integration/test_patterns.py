@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
+import websockets
 
 from helpers.client import Client, Refused
 from helpers.client_socketio import SocketIOTransport
@@ -81,6 +82,13 @@ async def test_max_subjects(gateway: GatewayProcess, socketio: SocketIOTransport
     with pytest.raises(Refused) as refused:
         await socketio.open(gateway, "chat.20")
     assert refused.value.code == "too_many_subjects"
+    async with websockets.connect(gateway.websocket("chat.20"), proxy=None) as late:
+        with pytest.raises(websockets.ConnectionClosed):
+            await late.recv()
+    assert late.close_code == 1013, "to come later is no use of a code that says never"
+    assert gateway.metric("wsgw_subjects", channel="chat.*") == 20
+    assert gateway.metric("wsgw_subjects_limit", channel="chat.*") == 20
+    assert gateway.output.count("channel chat.*: 16 of at most 20 names are in use") == 1
     await socketio.open(gateway, "chat.0")
     await clients[7].close()
     await eventually(lambda: gateway.metric("wsgw_connections", transport="socketio") == 20, "the client is gone")

@@ -16,7 +16,8 @@ from helpers.running import CHANNELS, running
 from helpers.waiting import eventually
 from wsgw.app import create_app
 from wsgw.config.file import ConfigFile
-from wsgw.config.settings import Settings, load
+from wsgw.config.load import load
+from wsgw.config.settings import Settings
 
 
 def settings(nats: NatsServer) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -10,6 +11,8 @@ from wsgw.bridges.base import OnRefused
 from wsgw.broker.subscription import NatsSubscription
 from wsgw.channels.channel import Channel
 from wsgw.errors import TOO_MANY_SUBJECTS, GatewayError
+
+log = logging.getLogger("wsgw.bridge")
 
 
 class Interest:
@@ -28,6 +31,10 @@ class Interest:
             self.ready.set_result(None)
 
 
+#: The share of ``max_subjects`` in use at which the log warns, and that below which it may warn again.
+WARN_SHARE, CALM_SHARE = 0.8, 0.7
+
+
 class Interests:
     """At most ``max_subjects`` concrete names, beside the pattern itself.
 
@@ -37,6 +44,7 @@ class Interests:
     def __init__(self, channel: Channel, max_subjects: int) -> None:
         self._channel = channel
         self._max_subjects = max_subjects
+        self._warned = False
         self._names: dict[str, Interest] = {}
         #: since when, the longest idle first; a plain dict finds its first slowly when many before it are gone
         self._idle: OrderedDict[str, float] = OrderedDict()
@@ -61,6 +69,12 @@ class Interests:
     def in_pattern(self) -> Interest | None:
         """The interest in the pattern itself."""
         return self._names.get(self._channel.name)
+
+    @property
+    def in_use(self) -> int:
+        """Concrete names that sessions are subscribed to; the others make room when it is needed."""
+        pattern = self._channel.name
+        return len(self._names) - len(self._idle) - (pattern in self._names and pattern not in self._idle)
 
     @property
     def any_idle(self) -> bool:
@@ -92,6 +106,10 @@ class Interests:
         """A session, which has a ``refused`` of its own, joins a name that is there."""
         self._names[name].sessions[refused] = None
         self._idle.pop(name, None)
+        if not self._warned and self.in_use >= WARN_SHARE * self._max_subjects:
+            self._warned = True
+            about = self._channel.name, self.in_use, self._max_subjects
+            log.warning("channel %s: %d of at most %d names are in use (max_subjects)", *about)
 
     def leave(self, name: str, refused: OnRefused, now: float) -> bool:
         """Undo ``enter``; whether the name became idle."""
@@ -102,6 +120,7 @@ class Interests:
         if interest.sessions:
             return False
         self._idle[name] = now
+        self._warned = self._warned and self.in_use >= CALM_SHARE * self._max_subjects
         return True
 
     def hold(self, name: str, interest: Interest, subscription: NatsSubscription) -> bool:

@@ -40,7 +40,9 @@ class PatternBridge:
         self._hub = hub
         self._gaps = hub.metrics.gaps.labels(channel.name)
         self._keeper = Keeper(channel, hub.metrics, self._serve)
-        self._interests = Interests(channel, max_subjects)
+        interests = self._interests = Interests(channel, max_subjects)
+        hub.metrics.subjects.labels(channel.name).set_function(lambda: interests.in_use)
+        hub.metrics.subjects_limit.labels(channel.name).set(max_subjects)
         self._pattern: NatsSubscription | None = None
         self._retry_at = 0.0
         self._retry = Backoff(*RETRY_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from wsgw.config import file as configfile
-from wsgw.config import settings
+from wsgw.config.load import hints, load
 from wsgw.errors import ConfigError
 
 
@@ -20,8 +20,10 @@ def check_config(file: str) -> None:
         read = configfile.read(file)
         for warning in read.warnings:
             click.echo(f"warning: {warning}", err=True)
-        checked = settings.load(environment={}, file=read)
+        checked = load(environment={}, file=read)
     except ConfigError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from None
+    for hint in hints(checked, read):
+        click.echo(f"warning: {hint}", err=True)
     click.echo(f"{file}: good, {len(checked.channels)} channels")

@@ -16,9 +16,9 @@ import yaml
 from wsgw import log as logs
 from wsgw.broker.broker import masked
 from wsgw.config import file as configfile
-from wsgw.config import settings as config
 from wsgw.config.file import ConfigFile, channels_of, split_names
-from wsgw.config.settings import Settings
+from wsgw.config.load import hints, load
+from wsgw.config.settings import DEFAULT_FILE, Settings
 from wsgw.errors import ConfigError, WsgwError
 from wsgw.process import server as process
 
@@ -69,8 +69,8 @@ def _options(command: F) -> F:
 @_options
 def server(**options: Any) -> None:
     """Run the gateway, with ./wsgw.yml where there is one and no -c is given; listens on 127.0.0.1 unless told."""
-    if options["file"] is None and Path(config.DEFAULT_FILE).exists():
-        options["file"] = config.DEFAULT_FILE
+    if options["file"] is None and Path(DEFAULT_FILE).exists():
+        options["file"] = DEFAULT_FILE
     _run("wsgw", options, [])
 
 
@@ -93,13 +93,13 @@ def easer(context: click.Context, /, **options: Any) -> None:
 def _run(program: str, options: Mapping[str, Any], unknown: list[str]) -> None:
     try:
         file = configfile.read(options["file"]) if options["file"] else None
-        settings = config.load(_command_line(program, options, file), file=file)
+        settings = load(_command_line(program, options, file), file=file)
     except ConfigError as error:
         for line in str(error).splitlines():
             click.echo(f"{program}: {line}", err=True)
         raise SystemExit(1) from None
     logs.setup(program, settings.log.level, settings.log.format)
-    for warning in _warnings(options, unknown, file):
+    for warning in [*_warnings(options, unknown, file), *hints(settings, file)]:
         log.warning("%s", warning)
     if options["dump"]:
         click.echo(dump(settings), nl=False)
@@ -155,7 +155,7 @@ def _reload(program: str, options: Mapping[str, Any], running: Settings) -> None
     """SIGHUP: read the file again. Log level and format change at once; a bad file changes nothing."""
     try:
         file = configfile.read(options["file"])
-        fresh = config.load(_command_line(program, options, file), file=file)
+        fresh = load(_command_line(program, options, file), file=file)
     except ConfigError as error:
         log.error("configuration not reloaded: %s", error)
         return

@@ -135,7 +135,7 @@ class Gateway:
 
     def _bridge(self, channel: Channel) -> Bridge:
         if channel.is_pattern:
-            return PatternBridge(channel, self.broker, self.hub, self.settings.max_subjects)
+            return PatternBridge(channel, self.broker, self.hub, self.settings.subjects_limit)
         return FixedBridge(channel, self.broker, self.hub)
 
     async def _measure_lag(self) -> None:

@@ -86,6 +86,32 @@ async def test_a_subscription_that_comes_too_late_is_an_orphan() -> None:
     assert (table.orphans, table["chat.1"], again.subscription) == ([late], again, None)
 
 
+async def test_nearly_all_names_in_use_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    table = Interests(CHAT, 10)
+
+    def leave(name: str) -> None:
+        table.leave(name, next(iter(table[name].sessions)), 1.0)
+
+    for number in range(7):
+        joined(table, f"chat.{number}")
+    joined(table, "chat.*")
+    assert (table.in_use, caplog.text) == (7, "")
+    joined(table, "chat.7")
+    joined(table, "chat.8")
+    assert caplog.text.count("channel chat.*: 8 of at most 10 names are in use") == 1
+    leave("chat.8")
+    leave("chat.7")
+    joined(table, "chat.7")
+    assert (table.in_use, caplog.text.count("in use")) == (8, 1), "told again only after it was clearly over"
+    for number in range(8):
+        leave(f"chat.{number}")
+    leave("chat.*")
+    assert table.in_use == 0
+    for number in range(8):
+        joined(table, f"chat.{number}")
+    assert caplog.text.count("in use") == 2
+
+
 async def test_leaving_costs_the_same_among_many() -> None:
     def cost(sessions: int) -> float:
         table = Interests(CHAT, sessions)

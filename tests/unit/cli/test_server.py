@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from wsgw.channels.channel import Direction
 from wsgw.cli.server import dump, easer, server
 from wsgw.config.file import ConfigFile
-from wsgw.config.settings import Settings, load
+from wsgw.config.load import load
+from wsgw.config.settings import Settings
 from wsgw.process import server as process
 from wsgw.process.server import PortUnavailable
 

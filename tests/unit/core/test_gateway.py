@@ -12,7 +12,7 @@ from helpers.peer import Peer
 from helpers.running import CHANNELS
 from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.config.file import ConfigFile
-from wsgw.config.settings import load
+from wsgw.config.load import load
 from wsgw.core.gateway import Gateway, gateway_of, make_broker
 from wsgw.errors import DRAINING, NO_RESPONDERS, TOO_LARGE, UNCONFIRMED, UNKNOWN_CHANNEL, WRONG_DIRECTION, GatewayError
 from wsgw.metrics import TABLE, Metrics

@@ -19,7 +19,8 @@ from helpers.raw_websocket import RawWebSocket, close
 from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.broker.broker import NatsUnreachable
 from wsgw.config.file import ConfigFile
-from wsgw.config.settings import Settings, load
+from wsgw.config.load import load
+from wsgw.config.settings import Settings
 from wsgw.process.server import PortUnavailable, listen, serve
 
 ORIGINAL_LINES = [

@@ -1,0 +1,164 @@
+"""The settings from the command line, the environment and the file, in that precedence; and what is wrong with them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
+
+from wsgw.channels.channel import channel_problem
+from wsgw.channels.table import ChannelTable
+from wsgw.config import file as configfile
+from wsgw.config.file import ConfigFile
+from wsgw.config.settings import ChannelSettings, LogSettings, NatsSettings, OutboxSettings, Settings
+from wsgw.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """Environment variables (the first one set counts) that fill the setting at ``key``."""
+
+    names: tuple[str, ...]
+    key: tuple[str, ...]
+    read: Callable[[str], Any]
+
+
+#: The one table of the environment. Channels are read apart: two variables make one list.
+ENVIRONMENT: tuple[Variable, ...] = (
+    Variable(("WSGW_LOG_LEVEL", "EASER_LOG_LEVEL"), ("log", "level"), str),
+    Variable(("WSGW_LOG_FORMAT", "EASER_LOG_FORMAT"), ("log", "format"), str),
+    Variable(("NATS_SERVERS", "PDMS_NATS_URI"), ("nats", "servers"), str),
+    Variable(("NATS_USER",), ("nats", "user"), str),
+    Variable(("NATS_PASS",), ("nats", "password"), str),
+    Variable(("NATS_TOKEN",), ("nats", "token"), str),
+    Variable(("WSGW_SERVER_PORT", "WEBSERVER_PORT"), ("port",), str),
+    Variable(("PDMS_TIMEOUT",), ("request_timeout",), lambda text: f"{text.strip()}ms"),
+)
+INBOUND_VARIABLE = "WSGW_INBOUND_TOPICS"
+OUTBOUND_VARIABLE = "WSGW_OUTBOUND_TOPICS"
+
+
+def load(
+    command_line: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    file: ConfigFile | None = None,
+) -> Settings:
+    """The settings from the three sources; raises ConfigError with one line for each thing that is wrong.
+
+    ``command_line`` has the nested keys of the file; its ``channels`` replace those of the file as a whole.
+    """
+    named: list[tuple[str, Mapping[str, Any]]] = [
+        ("command line", command_line or {}),
+        ("environment", _environment(os.environ if environment is None else environment)),
+    ]
+    sources = [source for _, source in named] + ([file.values] if file is not None else [])
+
+    class Sourced(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **__: PydanticBaseSettingsSource
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return tuple(InitSettingsSource(settings_cls, dict(values)) for values in sources)
+
+    def where(key: tuple[str | int, ...]) -> str:
+        for name, source in named:
+            if _has(source, key):
+                return name
+        return file.where(key) if file is not None else "defaults"
+
+    settings, problems = None, []
+    try:
+        settings = Sourced()
+    except ValidationError as error:
+        problems = [_problem(where, item["loc"], item["type"], item["msg"]) for item in error.errors()]
+    channels = next((source["channels"] for source in sources if "channels" in source), None)
+    problems += [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in _channel_problems(channels)]
+    if settings is None or problems:
+        raise ConfigError("\n".join(problems))
+    return settings
+
+
+def hints(settings: Settings, file: ConfigFile | None = None) -> list[str]:
+    """What is no error but may not be meant: channels that share names, of which the other one gets none."""
+    numbers = {channel.name: number for number, channel in enumerate(settings.channels)}
+    return [
+        (f"{file.where(('channels', numbers[other.name], 'name'))}: " if file is not None else "")
+        + f"channels {channel.name!r} and {other.name!r} share names: these belong to {channel.name!r}, the more "
+        f"specific one, and not to {other.name!r}"
+        for channel, other in ChannelTable(settings.channel_table()).hiding()
+    ]
+
+
+def _channel_problems(channels: object) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with those of ``channels``, as a source has them, that are good by themselves."""
+    seen: set[str] = set()
+    for i, values in enumerate(channels if isinstance(channels, list) else []):
+        try:
+            settings = ChannelSettings.model_validate(values)
+        except ValidationError:
+            continue  # told already
+        problem = channel_problem(settings.channel(1.0))
+        if problem is not None:
+            key, reason = problem
+            yield ("channels", i, "name" if settings.subject is None else key), reason
+        elif settings.name in seen:
+            reason = f"channel {settings.name!r} is there twice; for both ways use direction: both"
+            yield ("channels", i, "name"), reason
+        seen.add(settings.name)
+
+
+def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable in ENVIRONMENT:
+        text = next((environment[name] for name in variable.names if environment.get(name, "").strip()), None)
+        if text is not None:
+            inner = values
+            for part in variable.key[:-1]:
+                inner = inner.setdefault(part, {})
+            inner[variable.key[-1]] = variable.read(text)
+    lists = [environment.get(name, "") for name in (INBOUND_VARIABLE, OUTBOUND_VARIABLE)]
+    if any(text.strip() for text in lists):
+        values["channels"] = configfile.channels_of(*(configfile.split_names(text) for text in lists))
+    return values
+
+
+def _has(source: object, key: tuple[str | int, ...]) -> bool:
+    for part in key:
+        if isinstance(source, Mapping) and part in source:
+            source = source[part]
+        else:
+            return isinstance(source, list)
+    return True
+
+
+def _dotted(key: tuple[str | int, ...]) -> str:
+    parts = [f".{part}" if isinstance(part, str) and part.isidentifier() else f"[{part!r}]" for part in key]
+    return "".join(parts).lstrip(".")
+
+
+def _problem(where: Callable[[tuple[str | int, ...]], str], loc: tuple[str | int, ...], kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        message = "unknown key" + _suggestion(loc)
+    elif kind == "missing":
+        message = "is missing"
+    return f"{where(loc)}: {_dotted(loc)}: {message.removeprefix('Value error, ')}"
+
+
+def _suggestion(loc: tuple[str | int, ...]) -> str:
+    parent = next((part for part in reversed(loc[:-1]) if isinstance(part, str)), "")
+    known = (_SECTIONS.get(parent) or Settings).model_fields
+    close = difflib.get_close_matches(str(loc[-1]), known, 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "nats": NatsSettings,
+    "log": LogSettings,
+    "channels": ChannelSettings,
+    "outbox": OutboxSettings,
+}

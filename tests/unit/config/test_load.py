@@ -1,0 +1,360 @@
+"""Settings: which source counts, what is refused, and with which words."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as configured
+from hypothesis import strategies as st
+
+from wsgw.channels.channel import Channel, Direction
+from wsgw.config.file import ConfigFile, read
+from wsgw.config.load import ENVIRONMENT, hints, load
+from wsgw.config.settings import Settings, seconds
+from wsgw.errors import ConfigError
+
+
+def file_of(values: dict[str, Any]) -> ConfigFile:
+    return ConfigFile("x.yml", values)
+
+
+def nested(key: tuple[str, ...], value: Any) -> dict[str, Any]:
+    for part in reversed(key):
+        value = {part: value}
+    return value  # type: ignore[no-any-return]
+
+
+def found(settings: Settings, key: tuple[str, ...]) -> Any:
+    value: Any = settings
+    for part in key:
+        value = getattr(value, part)
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else value
+
+
+def refused(text: str, folder: Path) -> list[str]:
+    path = folder / "x.yml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(environment={}, file=read(str(path)))
+    return [line.removeprefix(str(folder) + "/") for line in str(caught.value).splitlines()]
+
+
+#: For every setting: command line, environment, file, and what the default is.
+SOURCES: dict[tuple[str, ...], tuple[Any, tuple[str, Any] | None, Any, Any]] = {
+    ("listen",): ("a:1", None, "b:2", "127.0.0.1:3007"),
+    ("port",): (1, ("2", 2), 3, None),
+    ("nats", "servers"): (
+        ["nats://a:1"],
+        ("nats://b:1,c:2", ["nats://b:1", "nats://c:2"]),
+        ["tls://d:1"],
+        ["nats://localhost:4222"],
+    ),
+    ("nats", "user"): ("a", ("b", "b"), "c", None),
+    ("nats", "password"): ("a", ("b", "b"), "c", None),
+    ("nats", "token"): ("a", ("b", "b"), "c", None),
+    ("request_timeout",): (1.0, ("2000", 2.0), 3.0, 2.0),
+    ("max_subjects",): (1, None, 2, None),
+    ("drain_seconds",): (1.0, None, 2.0, 2.0),
+    ("log", "level"): ("error", ("warn", "warn"), "debug", "info"),
+    ("log", "format"): ("json", ("plainText", "plainText"), "json", "plainText"),
+}
+
+
+def test_every_setting_is_in_the_table() -> None:
+    keys: set[tuple[str, ...]] = set()
+    for name, field in Settings.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", None)
+        keys |= {(name, part) for part in inner} if inner else {(name,)}
+    assert keys - {("channels",)} == SOURCES.keys()
+    assert {variable.key for variable in ENVIRONMENT} == {key for key, row in SOURCES.items() if row[1] is not None}
+
+
+@pytest.mark.parametrize("key", SOURCES, ids=".".join)
+def test_precedence(key: tuple[str, ...]) -> None:
+    on_line, in_environment, in_file, default = SOURCES[key]
+    names = next((variable.names for variable in ENVIRONMENT if variable.key == key), ())
+    for line, environment, file in itertools.product([True, False], repeat=3):
+        if environment and in_environment is None:
+            continue
+        settings = load(
+            nested(key, on_line) if line else {},
+            {names[-1]: in_environment[0]} if environment and in_environment else {},
+            file_of(nested(key, in_file)) if file else None,
+        )
+        wanted = (
+            on_line if line else in_environment[1] if environment and in_environment else in_file if file else default
+        )
+        assert found(settings, key) == wanted
+
+
+@pytest.mark.parametrize("variable", [v for v in ENVIRONMENT if len(v.names) > 1], ids=lambda v: v.names[0])
+def test_our_variable_comes_before_the_older_one(variable: Any) -> None:
+    first, second = ("error", "debug") if variable.key[-1] == "level" else ("json", "plainText")
+    if variable.key == ("nats", "servers"):
+        first, second = "nats://a:1", "nats://b:1"
+    elif variable.key == ("port",):
+        first, second = "1", "2"
+    both = load({}, dict(zip(variable.names, (first, second), strict=True)))
+    assert found(both, variable.key) == found(load({}, {variable.names[0]: first}), variable.key)
+    blank = load({}, dict(zip(variable.names, (" ", second), strict=True)))
+    assert found(blank, variable.key) == found(load({}, {variable.names[1]: second}), variable.key)
+
+
+def test_channels_are_replaced_as_a_whole() -> None:
+    file = file_of({"channels": [{"name": "F", "direction": "inbound", "timeout": "5s"}]})
+    environment = {"WSGW_INBOUND_TOPICS": "E1, E2", "WSGW_OUTBOUND_TOPICS": "E2"}
+    line = {"channels": [{"name": "L", "direction": "outbound"}]}
+    assert [channel.name for channel in load(line, environment, file).channels] == ["L"]
+    from_environment = load({}, environment, file)
+    assert [(channel.name, channel.direction) for channel in from_environment.channels] == [
+        ("E1", Direction.INBOUND),
+        ("E2", Direction.BOTH),
+    ]
+    assert [channel.name for channel in load({}, {}, file).channels] == ["F"]
+    assert [channel.name for channel in load({}, {"WSGW_OUTBOUND_TOPICS": "O"}, file).channels] == ["O"]
+
+
+def test_sections_are_merged() -> None:
+    settings = load(
+        {"nats": {"servers": "a:1"}}, {"NATS_USER": "u"}, file_of({"nats": {"password": "p", "user": "other"}})
+    )
+    assert settings.nats.servers == ["nats://a:1"]
+    assert settings.nats.user == "u"
+    assert settings.nats.password is not None
+    assert "p" not in repr(settings.nats.password)
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WSGW_SERVER_PORT", "1234")
+    assert load().listen_port == 1234
+    monkeypatch.setenv("LISTEN", "elsewhere:1")  # pydantic's own names are none of ours
+    assert load().listen == "127.0.0.1:3007"
+
+
+@pytest.mark.parametrize(
+    ("values", "host", "port"),
+    [
+        ({}, "127.0.0.1", 3007),
+        ({"listen": "0.0.0.0:80"}, "0.0.0.0", 80),
+        ({"listen": "[::1]:80"}, "::1", 80),
+        ({"listen": "localhost:0"}, "localhost", 0),
+        ({"listen": "h:80", "port": 81}, "h", 81),
+        ({"port": 0}, "127.0.0.1", 0),
+    ],
+)
+def test_listen(values: dict[str, Any], host: str, port: int) -> None:
+    settings = load(values, {})
+    assert (settings.host, settings.listen_port) == (host, port)
+
+
+def test_channel_table() -> None:
+    settings = load(
+        {},
+        {},
+        file_of(
+            {
+                "request_timeout": "500ms",
+                "channels": [
+                    {"name": "A", "direction": "inbound"},
+                    {"name": "B", "direction": "request", "subject": "b.c", "timeout": 3},
+                    {"name": "C", "direction": "both", "outbox": {"messages": 5, "bytes": "1 MiB"}},
+                ],
+            }
+        ),
+    )
+    assert settings.channel_table() == [
+        Channel("A", Direction.INBOUND, timeout_seconds=0.5),
+        Channel("B", Direction.REQUEST, "b.c", timeout_seconds=3.0),
+        Channel("C", Direction.BOTH, outbox_messages=5, outbox_bytes=1024 * 1024, timeout_seconds=0.5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (2, 2.0),
+        (0.5, 0.5),
+        ("2", 2.0),
+        ("2s", 2.0),
+        (" 500 ms ", 0.5),
+        ("1.5m", 90.0),
+        ("24h", 86400.0),
+        ("2d", 172800.0),
+    ],
+)
+def test_seconds(value: object, wanted: float) -> None:
+    assert seconds(value) == wanted
+
+
+@pytest.mark.parametrize("value", ["", "s", "-1", "1w", "1e3", "nan", "inf", True, None, [1], "1 000"])
+def test_no_seconds(value: object) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        seconds(value)
+
+
+CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("listne: a:1\n", ["x.yml:1: listne: unknown key; did you mean 'listen'?"]),
+        ("nats:\n  severs: [a]\n", ["x.yml:2: nats.severs: unknown key; did you mean 'servers'?"]),
+        ("log: {xyz: 1}\n", ["x.yml:1: log.xyz: unknown key; known here: level, format"]),
+        ("channels:\n  - {name: A}\n", ["x.yml:2: channels[0].direction: is missing"]),
+        (
+            "channels:\n- name: A\n  direction: inbound\n  outbox: {mesages: 1}\n",
+            ["x.yml:4: channels[0].outbox.mesages: unknown key; did you mean 'messages'?"],
+        ),
+        ("listen: here\n", ["x.yml:1: listen: 'here' is not HOST:PORT"]),
+        ("listen: 'h:99999'\n", ["x.yml:1: listen: 'h:99999' is not HOST:PORT"]),
+        (
+            "nats: {servers: [http://a]}\n",
+            ["x.yml:1: nats.servers: 'http://a' is not a NATS URL such as nats://HOST:4222 or tls://HOST:4222"],
+        ),
+        ("nats: {servers: []}\n", ["x.yml:1: nats.servers: at least one NATS URL is needed"]),
+        ("log: {level: loud}\n", ["x.yml:1: log.level: 'loud' is not one of error, warn, info, verbose, debug, silly"]),
+        ("log: {format: xml}\n", ["x.yml:1: log.format: 'xml' is not one of plainText, json"]),
+        (
+            "request_timeout: soon\n",
+            ["x.yml:1: request_timeout: 'soon' is not a duration such as 500ms, 2s or 1h"],
+        ),
+        (
+            CHANNEL.format("'A B'", "inbound"),
+            ["x.yml:2: channels[0].name: name 'A B' has a blank or control character (' ')"],
+        ),
+        (
+            "channels:\n  - name: A\n    direction: inbound\n    subject: a b\n",
+            ["x.yml:4: channels[0].subject: subject 'a b' has a blank or control character (' ')"],
+        ),
+        (
+            CHANNEL.format("A", "inbound") + "  - {name: A, direction: outbound}\n",
+            ["x.yml:3: channels[1].name: channel 'A' is there twice; for both ways use direction: both"],
+        ),
+        (
+            CHANNEL.format("'>'", "outbound"),
+            [
+                "x.yml:2: channels[0].name: subject '>' begins with a wildcard: clients could publish to NATS' own "
+                "subjects ($SYS, $JS, _INBOX); begin it with a fixed token"
+            ],
+        ),
+    ],
+)
+def test_refusals_name_file_line_key_and_reason(tmp_path: Path, text: str, lines: list[str]) -> None:
+    assert refused(text, tmp_path) == lines
+
+
+def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
+    lines = refused("port: -1\nlisten: x\nfoo: 1\ndrain_seconds: 0\n", tmp_path)
+    assert [line.rpartition("yml:")[2][:10].partition(":")[0] for line in sorted(lines)] == ["1", "2", "3", "4"]
+    assert {line.split(": ")[1] for line in lines} == {"port", "listen", "foo", "drain_seconds"}
+
+
+def test_a_good_channel_is_checked_among_bad_keys(tmp_path: Path) -> None:
+    text = (
+        "foo: 1\nlog: {level: loud}\nchannels:\n  - {name: A}\n  - {name: B, direction: both}\n"
+        "  - {name: B, direction: inbound}\n  - {name: '>', direction: outbound}\n  - {name: C D, direction: both}\n"
+    )
+    lines = refused(text, tmp_path)
+    assert sorted(line.split(": ")[0] + " " + line.split(": ")[1] for line in lines) == [
+        "x.yml:1 foo",
+        "x.yml:2 log.level",
+        "x.yml:4 channels[0].direction",
+        "x.yml:6 channels[2].name",
+        "x.yml:7 channels[3].name",
+        "x.yml:8 channels[4].name",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["max_subjects: 0", "channels: {}", "channels: [1]", "nats: 5", "log: ~", "port: x", "port: 1.5"]
+)
+def test_other_refusals(tmp_path: Path, text: str) -> None:
+    (line,) = refused(text, tmp_path)
+    assert line.startswith("x.yml:1: " + text.partition(":")[0])
+
+
+def test_other_sources_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"^command line: port: "):
+        load({"port": 99999}, {})
+    with pytest.raises(ConfigError, match=r"^environment: log\.level: 'loud' is not one of"):
+        load({}, {"WSGW_LOG_LEVEL": "loud"}, file_of({"log": {"level": "info"}}))
+    with pytest.raises(ConfigError, match=r"^environment: channels\[1\]\.name: name '' is empty"):
+        load({}, {"WSGW_INBOUND_TOPICS": "A,,B"})
+
+
+def test_no_secret_is_in_a_refusal() -> None:
+    for url in ("http://user:secret@h:1", "nats://user:secret@:x", "user:secret@h:x"):
+        with pytest.raises(ConfigError) as caught:
+            load({"nats": {"servers": url}}, {})
+        assert "secret" not in str(caught.value)
+
+
+def refusal_of(environment: dict[str, str], file: ConfigFile | None) -> str | None:
+    try:
+        load({}, environment, file)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("key", ["a\nb", "\r", "a\u2028"])
+def test_odd_keys_stay_on_one_line(key: str) -> None:
+    assert len((refusal_of({}, file_of({"log": {key: 1}})) or "").splitlines()) == 1
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+keys = st.sampled_from(
+    [
+        *("listen", "port", "nats", "servers", "user", "password", "channels", "name", "direction", "subject"),
+        *("outbox", "messages", "bytes", "timeout", "request_timeout", "max_subjects", "drain_seconds", "log", "level"),
+    ]
+)
+trees = st.recursive(
+    scalars | st.sampled_from(["inbound", "both", "a.*", ">", "h:1", "2s", "1 MiB", "nats://h"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys | scalars, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@configured(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(keys, trees, max_size=5))
+def test_any_file_gives_settings_or_a_clean_refusal(values: dict[str, Any]) -> None:
+    message = refusal_of({}, file_of(values))
+    assert message is None or message.startswith("x.yml: ")
+
+
+@configured(max_examples=200, deadline=None)
+@given(st.fixed_dictionaries({name: st.text(max_size=10) for variable in ENVIRONMENT for name in variable.names}))
+def test_any_environment_gives_settings_or_a_clean_refusal(environment: dict[str, str]) -> None:
+    message = refusal_of(environment, None)
+    assert message is None or all(line.startswith("environment: ") for line in message.splitlines())
+
+
+def test_channels_that_hide_each_other_are_told() -> None:
+    channels = [
+        {"name": "chat.*", "direction": "both"},
+        {"name": "chat.lobby", "direction": "inbound"},
+        {"name": "svc.*", "direction": "request"},
+        {"name": "svc.a", "direction": "outbound"},
+        {"name": "log.*", "direction": "inbound"},
+        {"name": "log.x", "direction": "outbound"},
+    ]
+    told = hints(load({"channels": channels}, {}))
+    assert [line.partition(",")[0] for line in told] == [
+        "channels 'chat.lobby' and 'chat.*' share names: these belong to 'chat.lobby'",
+        "channels 'svc.a' and 'svc.*' share names: these belong to 'svc.a'",
+    ]
+
+
+def test_a_hint_names_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "f.yml"
+    path.write_text("channels:\n  - {name: a, direction: inbound}\n  - {name: '*', direction: inbound}\n")
+    file = read(str(path))
+    assert hints(load({}, {}, file), file) == [
+        f"{path}:3: channels 'a' and '*' share names: these belong to 'a', the more specific one, and not to '*'"
+    ]
