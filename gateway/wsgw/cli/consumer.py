@@ -8,13 +8,14 @@ import sys
 
 import click
 
+from wsgw import log as logs
 from wsgw.backoff import Backoff
 from wsgw.cli import jsontext
 from wsgw.cli.address import Address
 from wsgw.cli.clients import client_for
 from wsgw.cli.clients.base import Unavailable, first_of
 from wsgw.cli.clients.reach import PAUSE_SECONDS, Reach
-from wsgw.cli.options import connection_options, log_options, start_log
+from wsgw.cli.options import connection_options, log_options
 from wsgw.cli.run import run
 
 log = logging.getLogger(__name__)
@@ -108,5 +109,5 @@ def consumer(uri: Address, topic: str, timeout: float, log_level: str, log_forma
         channels = channels_of(topic)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'-t' / '--topic'") from None
-    start_log(log_level, log_format)
+    logs.setup("wsgw", log_level, log_format)
     sys.exit(run(Consumer(uri, topic, channels, timeout).run, uri))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
 from collections.abc import Callable
-from io import TextIOWrapper
 from typing import Any, TypeVar
 
 import click
@@ -80,21 +76,3 @@ def connection_options(topic_help: str) -> Callable[[F], F]:
         )(command)
 
     return add
-
-
-def start_log(level: str, format: str) -> None:
-    """Log lines on standard output. Once nobody reads it (``wsgw ... | head``) the program ends with code 1."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        # a terminal that cannot show a character gets its escape
-        sys.stdout.reconfigure(errors="backslashreplace")
-    log.setup("wsgw", level, format)
-    for handler in logging.getLogger().handlers:
-        handler.handleError = _on_log_error  # type: ignore[method-assign]
-
-
-def _on_log_error(record: logging.LogRecord) -> None:
-    if isinstance(sys.exc_info()[1], BrokenPipeError):
-        # what is still buffered would fail once more at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1)
-    raise

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import click
 
+from wsgw import log as logs
 from wsgw.cli import jsontext, scenario
 from wsgw.cli.address import Address
 from wsgw.cli.clients import client_for
 from wsgw.cli.clients.base import Client, Unavailable
 from wsgw.cli.clients.reach import Reach
-from wsgw.cli.options import connection_options, log_options, start_log
+from wsgw.cli.options import connection_options, log_options
 from wsgw.cli.run import run
 from wsgw.cli.scenario import Message
 from wsgw.errors import ConfigError
@@ -129,7 +130,7 @@ def producer(
         channel = scenario.check_channel(topic)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'-t' / '--topic'") from None
-    start_log(log_level, log_format)
+    logs.setup("wsgw", log_level, log_format)
     try:
         messages = [message_from(text, channel, raw) for text in texts]
         messages += [Message(channel, scenario.read_payload(path, raw)) for path in files]

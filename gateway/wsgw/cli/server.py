@@ -15,6 +15,7 @@ import yaml
 
 from wsgw import log as logs
 from wsgw.broker.broker import masked
+from wsgw.cli import output
 from wsgw.config import file as configfile
 from wsgw.config.file import ConfigFile, channels_of, split_names
 from wsgw.config.load import hints, load
@@ -98,6 +99,8 @@ def _run(program: str, options: Mapping[str, Any], unknown: list[str]) -> None:
         for line in str(error).splitlines():
             click.echo(f"{program}: {line}", err=True)
         raise SystemExit(1) from None
+    # clients are worth more than the log
+    output.run_on()
     logs.setup(program, settings.log.level, settings.log.format)
     for warning in [*_warnings(options, unknown, file), *hints(settings, file)]:
         log.warning("%s", warning)
