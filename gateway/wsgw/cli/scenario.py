@@ -3,11 +3,13 @@
 A step is ``{delay, topic, message | file | scenario}``: ``delay`` in milliseconds since the step before (default 0),
 ``topic`` the channel (default: the command's), ``message`` the value to send (default ``{}``), ``file`` a file to send,
 ``scenario`` another list to put in this step's place, whose first step waits this step's delay too and whose steps have
-this step's topic as their default. Paths are relative to the scenario's own file.
+this step's topic as their default. Paths are relative to the scenario's own file. An unknown key is warned about;
+beside none of ``message``, ``file`` and ``scenario`` it is an error, for it may be one of them mistyped.
 """
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 from dataclasses import dataclass, replace
@@ -103,7 +105,7 @@ def _load(path: Path, channel: str, raw: bool, outer: tuple[Path, ...]) -> list[
         except (ValueError, ConfigError) as error:
             raise ConfigError(f"{path}: item {number} (counted from 1): {error}") from None
         if isinstance(step, dict):
-            for key in step.keys() - set(_KEYS):
+            for key in _unknown_keys(step):
                 log.warning("%s: item %d (counted from 1): %r is no key of a step, ignored", path, number, key)
     return messages
 
@@ -114,6 +116,8 @@ def _step(step: object, path: Path, channel: str, raw: bool, chain: tuple[Path, 
     what = [key for key in _WHAT if key in step]
     if len(what) > 1:
         raise ValueError(f"it has {' and '.join(what)}; one of them is possible")
+    if not what and (unknown := _unknown_keys(step)):
+        raise ValueError(_mistyped(unknown))
     delay = step.get("delay", 0)
     if isinstance(delay, bool) or not isinstance(delay, int | float):
         raise ValueError(f"delay: milliseconds as a number, not {_kind(delay)}")  # noqa: TRY004
@@ -129,6 +133,18 @@ def _step(step: object, path: Path, channel: str, raw: bool, chain: tuple[Path, 
         return [Message(topic, encode(step.get("message", {})), delay)]
     except ValueError as error:
         raise ValueError(f"message: {error}") from None
+
+
+def _unknown_keys(step: dict[object, object]) -> list[object]:
+    return [key for key in step if key not in _KEYS]
+
+
+def _mistyped(keys: list[object]) -> str:
+    for key in keys:
+        close = difflib.get_close_matches(str(key).lower(), _KEYS, 1)
+        if close:
+            return f"{key!r} is no key of a step; did you mean {close[0]!r}?"
+    return f"{keys[0]!r} is no key of a step; it has {', '.join(_KEYS)}"
 
 
 def _read(path: Path) -> bytes:

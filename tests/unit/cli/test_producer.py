@@ -115,9 +115,10 @@ async def test_delays_are_waited(wsgw: Any, nats_url: str, tmp_path: Path) -> No
     assert loop.time() - start > 0.4
 
 
-async def test_nothing_is_sent_if_anything_is_wrong(wsgw: Any, nats_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrong", ["{file: gone.json}", "{mesage: x}"])
+async def test_nothing_is_sent_if_anything_is_wrong(wsgw: Any, nats_url: str, tmp_path: Path, wrong: str) -> None:
     scenario = tmp_path / "s.yml"
-    scenario.write_text("[{}, {file: gone.json}]")
+    scenario.write_text(f"[{{}}, {wrong}]")
     async with heard(nats_url) as messages:
         command = await wsgw("producer", "-u", nats_url, "-m", "1", "-s", str(scenario))
         assert await command.ended() == 1

@@ -141,6 +141,26 @@ def test_an_error_in_a_nested_scenario_names_both_items(tmp_path: Path) -> None:
         scenario.load(tmp_path / "a.yml", "IN")
 
 
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ("{mesage: x}", "'mesage' is no key of a step; did you mean 'message'?"),
+        ("{Message: x}", "'Message' is no key of a step; did you mean 'message'?"),
+        ("{delay: 5, fiel: x}", "'fiel' is no key of a step; did you mean 'file'?"),
+        ("{szenario: x, topic: T}", "'szenario' is no key of a step; did you mean 'scenario'?"),
+        ("{payload: x}", "'payload' is no key of a step; it has delay, topic, message, file, scenario"),
+        ("{5: x}", "5 is no key of a step; it has delay, topic, message, file, scenario"),
+        ("{mesage: x, comment: y}", "'mesage' is no key of a step; did you mean 'message'?"),
+        ("{comment: y, mesage: x}", "'mesage' is no key of a step; did you mean 'message'?"),
+    ],
+)
+def test_a_step_that_has_nothing_to_send_but_an_unknown_key(tmp_path: Path, step: str, told: str) -> None:
+    write(tmp_path, a__yml=f"- {{}}\n- {step}")
+    with pytest.raises(ConfigError) as caught:
+        scenario.load(tmp_path / "a.yml", "IN")
+    assert str(caught.value) == f"{tmp_path / 'a.yml'}: item 2 (counted from 1): {told}"
+
+
 def test_a_circle_is_told_with_its_chain(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     write(tmp_path, a__yml="[{scenario: sub/b.yml}]", c__yml="[{scenario: a.yml}]")
@@ -150,10 +170,13 @@ def test_a_circle_is_told_with_its_chain(tmp_path: Path) -> None:
 
 
 def test_unknown_keys_are_told_and_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write(tmp_path, a__yml="[{}, {mesage: 1}]")
+    write(tmp_path, a__yml="[{}, {message: 1, comment: x, mesage: 2}]")
     with caplog.at_level(logging.WARNING):
         assert len(scenario.load(tmp_path / "a.yml", "IN")) == 2
-    assert "item 2 (counted from 1): 'mesage' is no key of a step, ignored" in caplog.text
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'a.yml'}: item 2 (counted from 1): {key!r} is no key of a step, ignored"
+        for key in ("comment", "mesage")
+    ]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
