@@ -18,17 +18,17 @@ from wsgw.cli.clients.base import Client, Unavailable
 from wsgw.cli.clients.reach import Reach
 from wsgw.cli.options import connection_options, log_options
 from wsgw.cli.run import run
-from wsgw.cli.scenario import Message
+from wsgw.cli.scenario import ScenarioMessage
 from wsgw.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
 
-def message_from(text: str, channel: str, raw: bool) -> Message:
+def message_from(text: str, channel: str, raw: bool) -> ScenarioMessage:
     """The message of one ``-m``: JSON as written, a JSON string unquoted; any text if ``raw``. Raises ConfigError."""
     try:
         value = text if raw else jsontext.parse(text)
-        return Message(channel, scenario.encode(value if isinstance(value, str) else text))
+        return ScenarioMessage(channel, scenario.encode(value if isinstance(value, str) else text))
     except ValueError as error:
         raise ConfigError(f"-m {text!r} is not JSON: {error} (--raw sends any text as it is)") from None
 
@@ -37,7 +37,7 @@ class Producer:
     """The work of the command."""
 
     def __init__(
-        self, address: Address, messages: list[Message], rpc: bool, dump: bool, timeout_seconds: float
+        self, address: Address, messages: list[ScenarioMessage], rpc: bool, dump: bool, timeout_seconds: float
     ) -> None:
         self._address = address
         self._messages = messages
@@ -67,7 +67,7 @@ class Producer:
         finally:
             await client.close()
 
-    async def _send(self, client: Client, message: Message) -> None:
+    async def _send(self, client: Client, message: ScenarioMessage) -> None:
         line = f"{jsontext.one_line(message.payload)} >> [{message.channel}]"
         if self._rpc:
             log.info("%s", line)
@@ -133,7 +133,7 @@ def producer(
     logs.setup("wsgw", log_level, log_format)
     try:
         messages = [message_from(text, channel, raw) for text in texts]
-        messages += [Message(channel, scenario.read_payload(path, raw)) for path in files]
+        messages += [ScenarioMessage(channel, scenario.read_payload(path, raw)) for path in files]
         for path in scenarios:
             messages += scenario.load(path, channel, raw)
     except ConfigError as error:

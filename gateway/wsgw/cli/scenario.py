@@ -27,7 +27,7 @@ _LONGEST_DELAY_MILLISECONDS = 365 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ScenarioMessage:
     """One message to send, ``delay_milliseconds`` after the one before it."""
 
     channel: str
@@ -81,7 +81,7 @@ def read_payload(path: Path, raw: bool = False) -> bytes:
     return content
 
 
-def load(path: Path, channel: str, raw: bool = False) -> list[Message]:
+def load(path: Path, channel: str, raw: bool = False) -> list[ScenarioMessage]:
     """The messages of the scenario file ``path``; ``channel`` for steps that name none.
 
     Raises ConfigError naming file, item (counted from 1) and reason.
@@ -89,7 +89,7 @@ def load(path: Path, channel: str, raw: bool = False) -> list[Message]:
     return _load(path, channel, raw, ())
 
 
-def _load(path: Path, channel: str, raw: bool, outer: tuple[Path, ...]) -> list[Message]:
+def _load(path: Path, channel: str, raw: bool, outer: tuple[Path, ...]) -> list[ScenarioMessage]:
     content = _read(path)
     chain = (*outer, path)
     if any(os.path.samefile(path, one) for one in outer):
@@ -98,7 +98,7 @@ def _load(path: Path, channel: str, raw: bool, outer: tuple[Path, ...]) -> list[
         steps = _parse(_text(content))
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from None
-    messages: list[Message] = []
+    messages: list[ScenarioMessage] = []
     for number, step in enumerate(steps, 1):
         try:
             messages += _step(step, path, channel, raw, chain)
@@ -110,7 +110,7 @@ def _load(path: Path, channel: str, raw: bool, outer: tuple[Path, ...]) -> list[
     return messages
 
 
-def _step(step: object, path: Path, channel: str, raw: bool, chain: tuple[Path, ...]) -> list[Message]:
+def _step(step: object, path: Path, channel: str, raw: bool, chain: tuple[Path, ...]) -> list[ScenarioMessage]:
     if not isinstance(step, dict):
         raise ValueError(f"a step is a mapping with keys of {', '.join(_KEYS)}, not {_kind(step)}")  # noqa: TRY004
     what = [key for key in _WHAT if key in step]
@@ -128,9 +128,9 @@ def _step(step: object, path: Path, channel: str, raw: bool, chain: tuple[Path, 
         inner = _load(path.parent / _string(step, "scenario"), topic, raw, chain)
         return [replace(inner[0], delay_milliseconds=inner[0].delay_milliseconds + delay), *inner[1:]] if inner else []
     if "file" in step:
-        return [Message(topic, read_payload(path.parent / _string(step, "file"), raw), delay)]
+        return [ScenarioMessage(topic, read_payload(path.parent / _string(step, "file"), raw), delay)]
     try:
-        return [Message(topic, encode(step.get("message", {})), delay)]
+        return [ScenarioMessage(topic, encode(step.get("message", {})), delay)]
     except ValueError as error:
         raise ValueError(f"message: {error}") from None
 

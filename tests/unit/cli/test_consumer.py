@@ -16,6 +16,7 @@ import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from wsgw import __version__
+from wsgw.channels import subject_problem
 from wsgw.cli.consumer import channels_of
 
 NOTES = '{"notes":"Some text..."}'
@@ -136,11 +137,11 @@ async def test_nats_goes_and_comes_back(wsgw: Any, start_nats: Callable[[str], A
     assert await command.stop(signal.SIGHUP) == 0
 
 
-@pytest.mark.parametrize("topic", ["a..b", "a b", "a.>.b", "x*"])
+@pytest.mark.parametrize("topic", ["a..b", "a b", "a.>.b", "x*", "a\u200bb"])
 async def test_a_subject_that_is_none(wsgw: Any, nats_url: str, topic: str) -> None:
     command = await wsgw("consumer", "-u", nats_url, "-t", topic)
     assert await command.ended() == 1
-    assert f"error: {topic!r} is no NATS" in command.messages[-1]
+    assert command.messages[-1] == f"error: subject {topic!r} {subject_problem(topic, wildcards=True)}"
 
 
 # ---- any side

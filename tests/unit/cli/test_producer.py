@@ -11,6 +11,7 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
+from wsgw.channels import MAX_SUBJECT_BYTES, subject_problem
 from wsgw.cli.producer import message_from
 from wsgw.errors import ConfigError
 
@@ -177,11 +178,11 @@ async def test_nats_refuses(wsgw: Any, start_nats: Callable[[str], Any], tmp_pat
     assert "error: NATS refused: " in request.messages[-1]
 
 
-@pytest.mark.parametrize("topic", ["a..b", ".a", "a b", "a.*", "a.>"])
+@pytest.mark.parametrize("topic", ["a..b", ".a", "a b", "a.*", "a.>", "a*", "a\u200bb", "a" * (MAX_SUBJECT_BYTES + 1)])
 async def test_a_subject_that_is_none(wsgw: Any, nats_url: str, topic: str) -> None:
     command = await wsgw("producer", "-u", nats_url, "-t", topic, "-m", "1")
     assert await command.ended() == 1
-    assert f"error: {topic!r}" in command.messages[-1]
+    assert command.messages[-1] == f"error: subject {topic!r} {subject_problem(topic, wildcards=False)}"
     assert ">> [" not in command.output
 
 

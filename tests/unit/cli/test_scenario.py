@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wsgw.cli import scenario
-from wsgw.cli.scenario import Message
+from wsgw.cli.scenario import ScenarioMessage
 from wsgw.errors import ConfigError
 
 
@@ -35,21 +35,21 @@ def test_message_of_a_step(tmp_path: Path) -> None:
 """,
     )
     assert scenario.load(tmp_path / "a.yml", "IN") == [
-        Message(
+        ScenarioMessage(
             "IN",
             '{"b":1,"a":["yes","NO","on",15,10,"1:30","2026-01-01","1_000",null,1.5,"é"],"1":true}'.encode(),
         ),
-        Message("OTHER", b"plain text", 20),
-        Message("IN", b"{}"),
-        Message("IN", b"null"),
-        Message("IN", b""),
-        Message("IN", b'[{"2":"x"}]', 0.5),
+        ScenarioMessage("OTHER", b"plain text", 20),
+        ScenarioMessage("IN", b"{}"),
+        ScenarioMessage("IN", b"null"),
+        ScenarioMessage("IN", b""),
+        ScenarioMessage("IN", b'[{"2":"x"}]', 0.5),
     ]
 
 
 def test_json_with_tabs_and_surrogate_pairs(tmp_path: Path) -> None:
     write(tmp_path, a__json='\ufeff[\n\t{"message":\t"\\ud83d\\ude00"}]')
-    assert scenario.load(tmp_path / "a.json", "IN") == [Message("IN", "😀".encode())]
+    assert scenario.load(tmp_path / "a.json", "IN") == [ScenarioMessage("IN", "😀".encode())]
 
 
 def test_files_are_sent_byte_for_byte_and_yaml_ones_as_json(tmp_path: Path) -> None:
@@ -58,9 +58,9 @@ def test_files_are_sent_byte_for_byte_and_yaml_ones_as_json(tmp_path: Path) -> N
     write(tmp_path / "sub", p__json=pretty, b__bin=b"\xff\x00", y__yml="b: 1\na: no\n")
     write(tmp_path, a__yml="[{file: sub/p.json}, {file: sub/b.bin, delay: 3, topic: X}, {file: sub/y.yml}]")
     assert scenario.load(tmp_path / "a.yml", "IN") == [
-        Message("IN", pretty),
-        Message("X", b"\xff\x00", 3),
-        Message("IN", b'{"b":1,"a":"no"}'),
+        ScenarioMessage("IN", pretty),
+        ScenarioMessage("X", b"\xff\x00", 3),
+        ScenarioMessage("IN", b'{"b":1,"a":"no"}'),
     ]
     assert scenario.load(tmp_path / "a.yml", "IN", raw=True)[2].payload == b"b: 1\na: no\n"
 
@@ -75,11 +75,11 @@ def test_nested_scenarios_take_the_place_of_their_step(tmp_path: Path) -> None:
         a__yml="[{message: '0'}, {scenario: sub/inner.yml, delay: 10, topic: T}, {scenario: sub/inner.yml}]",
     )
     assert scenario.load(tmp_path / "a.yml", "IN") == [
-        Message("IN", b"0"),
-        Message("T", b"1", 15),
-        Message("T", b"2"),
-        Message("IN", b"1", 5),
-        Message("IN", b"2"),
+        ScenarioMessage("IN", b"0"),
+        ScenarioMessage("T", b"1", 15),
+        ScenarioMessage("T", b"2"),
+        ScenarioMessage("IN", b"1", 5),
+        ScenarioMessage("IN", b"2"),
     ]
 
 

@@ -11,12 +11,13 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from nats.aio.client import Client as Connection
+from nats.aio.client import Client as NatsLibraryClient
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error, MaxPayloadError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
+from wsgw.channels import subject_problem
 from wsgw.cli.address import Address
 from wsgw.cli.clients.base import CLOSE_SECONDS, Received, Refused, Unavailable, first_of, within
 
@@ -26,19 +27,11 @@ _VIOLATION = "permissions violation"
 _MAX_REFUSALS = 100
 
 
-def check_subject(subject: str, wildcards: bool) -> None:
-    """Raise Refused for what NATS would silently not deliver (docs.nats.io, "Subject-Based Messaging")."""
-    tokens = subject.split(".")
-    if not all(tokens) or any(c.isspace() or c < " " for c in subject):
-        raise Refused(f"{subject!r} is no NATS subject: it has an empty token, white space or a control character")
-    for number, token in enumerate(tokens, 1):
-        if token == "*" or (token == ">" and number == len(tokens)):
-            if not wildcards:
-                raise Refused(f"{subject!r}: messages cannot be sent to a pattern")
-        elif wildcards and (token == ">" or "*" in token or ">" in token):
-            raise Refused(
-                f"{subject!r} is no NATS pattern: '*' stands for a whole token, '>' for all tokens at the end"
-            )
+def _check_subject(subject: str, wildcards: bool) -> None:
+    """Raise Refused for what NATS would silently not deliver."""
+    problem = subject_problem(subject, wildcards=wildcards)
+    if problem is not None:
+        raise Refused(f"subject {subject!r} {problem}")
 
 
 class NatsClient:
@@ -51,7 +44,7 @@ class NatsClient:
         self._timeout_seconds = timeout_seconds
         self._user = user
         self._password = password
-        self._connection = Connection()
+        self._connection = NatsLibraryClient()
         self._subscriptions: list[tuple[str, Subscription]] = []
         self._reset()
 
@@ -64,7 +57,7 @@ class NatsClient:
 
     async def subscribe(self, channels: Sequence[str]) -> None:
         for channel in channels:
-            check_subject(channel, wildcards=True)
+            _check_subject(channel, wildcards=True)
         await self._open()
         try:
             self._subscriptions = [(channel, await self._connection.subscribe(channel)) for channel in channels]
@@ -82,7 +75,7 @@ class NatsClient:
 
     async def connect(self, channels: Sequence[str]) -> None:
         for channel in channels:
-            check_subject(channel, wildcards=False)
+            _check_subject(channel, wildcards=False)
         await self._open()
 
     async def publish(self, channel: str, payload: bytes) -> None:
@@ -113,7 +106,7 @@ class NatsClient:
 
     async def _open(self) -> None:
         self._reset()
-        self._connection = Connection()
+        self._connection = NatsLibraryClient()
         token = self._user if self._password is None else None
         try:
             await self._connection.connect(
