@@ -1,6 +1,7 @@
 """`make run`: a real nats-server and the gateway, side by side until Ctrl-C.
 
 Environment: PORT (3007), NATS_PORT (4222), and NATS_SERVERS, which names a NATS that runs already.
+What NATS stores is in .data/, for each NATS port apart.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from wsgw.broker.broker import masked
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 STOP_SECONDS = 2.8
+NATS_PORT = 4222
 
 
 def fail(message: str) -> None:
@@ -67,10 +69,17 @@ def take_terminal() -> None:
         pass  # then make reports the interrupt, and everything stops all the same
 
 
+def data_files(port: int) -> tuple[Path, Path]:
+    """The folder for JetStream and the log file of the NATS on ``port``: two servers must not share either."""
+    # without a number they hold what was stored before other ports had their own
+    suffix = "" if port == NATS_PORT else f"-{port}"
+    return ROOT / ".data" / f"nats{suffix}", ROOT / ".data" / f"nats-server{suffix}.log"
+
+
 def start_nats(port: int) -> subprocess.Popen[bytes]:
-    store = ROOT / ".data" / "nats"
+    store, log = data_files(port)
     store.mkdir(parents=True, exist_ok=True)
-    with (ROOT / ".data" / "nats-server.log").open("wb") as out:
+    with log.open("wb") as out:
         command = [str(BIN / "nats-server"), "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(store)]
         return subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
 
@@ -93,7 +102,7 @@ def interrupt(*_: object) -> None:
 
 
 def main() -> int:
-    port, nats_port = port_of("PORT", 3007), port_of("NATS_PORT", 4222)
+    port, nats_port = port_of("PORT", 3007), port_of("NATS_PORT", NATS_PORT)
     servers = os.environ.get("NATS_SERVERS", "")
     own_nats = not servers
     check_free(port, "the gateway", "Choose another: make run PORT=3008")
@@ -105,10 +114,11 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, interrupt)
     nats = gateway = None
+    store, nats_log = (path.relative_to(ROOT) for path in data_files(nats_port))
     try:
         if own_nats:
             nats = start_nats(nats_port)
-            wait_until_listening(nats_port, nats, "nats-server (its log: .data/nats-server.log)")
+            wait_until_listening(nats_port, nats, f"nats-server (its log: {nats_log})")
         command = [str(BIN / "wsgw"), "server", "-c", str(ROOT / "wsgw.yml"), "-p", str(port), "-n", servers]
         gateway = subprocess.Popen(command, start_new_session=True)
         wait_until_listening(port, gateway, "the gateway")
@@ -118,7 +128,7 @@ def main() -> int:
             f"""
   Socket.IO   http://localhost:{port}         channels IN (NATS to clients) and OUT (clients to NATS)
   WebSocket   ws://localhost:{port}/ws/IN
-  NATS        {", ".join(shown)}{"   (started here, data in .data/)" if own_nats else ""}
+  NATS        {", ".join(shown)}{f"   (started here, data in {store}/)" if own_nats else ""}
   Metrics     http://localhost:{port}/metrics
 
 Now try, in two other terminals:

@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import nats as nats_py
 import pytest
 
+import run as run_py
 from helpers.nats_server import NatsServer
 from helpers.ports import free_port, is_free
 from helpers.program import clean_environment
@@ -24,19 +26,20 @@ ROOT = Path(__file__).parents[3]
 
 
 class Run:
-    """The script in a repository of its own, so that its data is its own too."""
+    """The script in a repository of its own, so that its data is its own too; ``number`` tells several in one apart."""
 
-    def __init__(self, folder: Path) -> None:
-        (folder / "scripts").mkdir()
+    def __init__(self, folder: Path, number: int = 1) -> None:
+        (folder / "scripts").mkdir(exist_ok=True)
         shutil.copy(ROOT / "scripts" / "run.py", folder / "scripts")
         shutil.copy(ROOT / "wsgw.yml", folder)
         self._folder = folder
+        self._output = folder / f"out{number}.txt"
         self.port, self.nats_port = free_port(), free_port()
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self, **environment: str) -> None:
         ports = {"PORT": str(self.port), "NATS_PORT": str(self.nats_port)}
-        with (self._folder / "out.txt").open("wb") as out:
+        with self._output.open("wb") as out:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 self._folder / "scripts" / "run.py",
@@ -49,7 +52,7 @@ class Run:
 
     @property
     def output(self) -> str:
-        return (self._folder / "out.txt").read_text()
+        return self._output.read_text()
 
     async def ended(self) -> int:
         assert self.process is not None
@@ -61,6 +64,21 @@ class Run:
         await eventually(lambda: "Ctrl-C" in self.output or process.returncode is not None, "it tells what to try")
         assert "Ctrl-C" in self.output, self.output
 
+    async def stop(self) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+            await self.ended()
+
+    async def streams(self, add: str | None = None) -> list[str]:
+        """The names of NATS' streams, after adding one."""
+        connection = await nats_py.connect(f"nats://127.0.0.1:{self.nats_port}")
+        try:
+            if add is not None:
+                await connection.jetstream().add_stream(name=add, subjects=[f"{add}.>"])
+            return [stream.config.name or "" for stream in await connection.jetstream().streams_info()]
+        finally:
+            await connection.close()
+
     async def nothing_is_left(self) -> None:
         await eventually(lambda: is_free(self.port) and is_free(self.nats_port), "both ports are free again", 5)
 
@@ -69,9 +87,15 @@ class Run:
 async def run(tmp_path: Path) -> AsyncIterator[Run]:
     made = Run(tmp_path)
     yield made
-    if made.process is not None and made.process.returncode is None:
-        made.process.send_signal(signal.SIGTERM)
-        await made.ended()
+    await made.stop()
+
+
+@pytest.fixture
+async def second_run(run: Run, tmp_path: Path) -> AsyncIterator[Run]:
+    """Another one in the same repository, on other ports."""
+    made = Run(tmp_path, 2)
+    yield made
+    await made.stop()
 
 
 def is_ready(port: int) -> bool:
@@ -135,6 +159,38 @@ async def test_busy_ports(run: Run, nats: NatsServer) -> None:
     assert await run.ended() == 1
     assert f"port {nats.port} for NATS cannot be had" in run.output
     assert f"NATS_SERVERS=nats://127.0.0.1:{nats.port}" in run.output
+
+
+async def test_two_at_once_share_no_data(run: Run, second_run: Run) -> None:
+    await run.start()
+    await run.ready()
+    assert await run.streams(add="FIRST") == ["FIRST"]
+    await second_run.start()
+    await second_run.ready()
+    assert await second_run.streams(add="SECOND") == ["SECOND"]
+    assert f"(started here, data in .data/nats-{second_run.nats_port}/)" in second_run.output
+    assert await run.streams() == ["FIRST"]
+    await second_run.stop()
+    await run.stop()
+    await run.start()
+    await run.ready()
+    assert await run.streams() == ["FIRST"]
+
+
+async def test_a_second_one_on_the_same_nats_port(run: Run, second_run: Run) -> None:
+    await run.start()
+    await run.ready()
+    second_run.nats_port = run.nats_port
+    await second_run.start()
+    assert await second_run.ended() == 1
+    assert f"port {run.nats_port} for NATS cannot be had" in second_run.output
+    assert await run.streams(add="FIRST") == ["FIRST"]
+
+
+def test_the_default_port_keeps_its_folder() -> None:
+    """What was stored before each port had a folder of its own is still found."""
+    assert run_py.data_files(4222) == (ROOT / ".data" / "nats", ROOT / ".data" / "nats-server.log")
+    assert run_py.data_files(4223) == (ROOT / ".data" / "nats-4223", ROOT / ".data" / "nats-server-4223.log")
 
 
 @pytest.mark.parametrize("value", ["x", "0", "65536", "-1"])
