@@ -1,4 +1,7 @@
-"""Node and npm packages for tests, installed once outside the repository; tests are skipped where there are none."""
+"""Node and npm packages for tests, installed once outside the repository; tests are skipped where they cannot be had.
+
+Whether npm reaches its registry is found out once per test session, and only if something must be installed.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ from pathlib import Path
 import pytest
 
 SOCKET_IO_CLIENT = "socket.io-client@4.8"
+
+_PROBE_SECONDS = 5
+_INSTALL_SECONDS = 80  # less than a test may take
 
 
 def workspace(name: str) -> Path:
@@ -70,13 +76,32 @@ async def run(script: Path, *args: str, packages: tuple[str, ...] = (SOCKET_IO_C
 
 
 def _install(folder: Path, packages: tuple[str, ...]) -> None:
-    command = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", str(folder), *packages]
-    problem = _run(tuple(command))
+    problem = _registry_problem()
+    if problem is not None:
+        pytest.skip(f"the npm registry cannot be reached: {problem}")
+    problem = _npm(_INSTALL_SECONDS, "install", "--no-audit", "--no-fund", "--prefix", str(folder), *packages)
     if problem is not None:
         pytest.skip(f"npm install failed: {problem}")
 
 
-@cache  # one attempt per test session: without a network each takes a while
-def _run(command: tuple[str, ...]) -> str | None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    return None if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"
+def _registry_problem() -> str | None:
+    """Why npm cannot be told about a package, or None."""
+    # npm's own settings are two retries, each after 10 s and more, and 5 minutes without an answer
+    patience = ("--fetch-retries=0", f"--fetch-timeout={_PROBE_SECONDS * 1000}")
+    return _npm(2 * _PROBE_SECONDS, "view", SOCKET_IO_CLIENT.partition("@")[0], "name", *patience)
+
+
+@cache  # one attempt per test session: what failed once fails again, and takes a while
+def _npm(seconds: float, *arguments: str) -> str | None:
+    """Run npm; None, or what it says of its failure."""
+    try:
+        done = subprocess.run(
+            ["npm", *arguments, "--loglevel=error"], capture_output=True, text=True, timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"npm {arguments[0]} took longer than {seconds:g} s"
+    if done.returncode == 0:
+        return None
+    lines = [line.removeprefix("npm error ") for line in done.stderr.splitlines()]
+    # the line with the URL says most
+    return next((line for line in lines if "://" in line), "; ".join(lines)) or f"exit code {done.returncode}"
