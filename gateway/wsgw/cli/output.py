@@ -61,8 +61,8 @@ def install(program: str) -> None:
     _open_the_closed()
     output, errors = Output(1, program), Output(2, program)
     output.lost = output.end
-    sys.stdout = _text(output, sys.stdout)
-    sys.stderr = _text(errors, sys.stderr)
+    sys.stdout = _text(output, sys.stdout, by_line=output.isatty())
+    sys.stderr = _text(errors, sys.stderr, by_line=True)
 
 
 def run_on() -> None:
@@ -86,10 +86,10 @@ def _open_the_closed() -> None:
                 os.close(opened)
 
 
-def _text(output: Output, before: TextIO | None) -> TextIO:
+def _text(output: Output, before: TextIO | None, by_line: bool) -> TextIO:
     # None: it was closed when Python started
     encoding = "utf-8" if before is None else before.encoding
     # a terminal that cannot show a character gets its escape
     return io.TextIOWrapper(
-        io.BufferedWriter(output), encoding=encoding, errors="backslashreplace", line_buffering=output.isatty()
+        io.BufferedWriter(output), encoding=encoding, errors="backslashreplace", line_buffering=by_line
     )

@@ -194,10 +194,15 @@ async def test_a_gateway_runs_on(
         for number in (1, 2):
             if f"{number}>&-" in redirection and sys.platform == "linux":
                 assert os.readlink(f"/proc/{process.pid}/fd/{number}") == "/dev/null", "a socket has got the number"
+        said = ""
+        if reason is not None:
+            assert process.stderr is not None
+            async with asyncio.timeout(5):  # at once, not at its end
+                said = (await asyncio.to_thread(process.stderr.readline)).decode()
         process.send_signal(signal.SIGTERM)
         await eventually(lambda: process.poll() is not None, "it ends")
         assert process.returncode == 0
     finally:
         process.kill()
         _, errors = process.communicate()
-    assert errors.decode() == (RUNS_ON.format(program[0], reason) if reason else "")
+    assert said + errors.decode() == (RUNS_ON.format(program[0], reason) if reason else "")
