@@ -52,6 +52,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "cli",
         (
             "jsontext",
+            "output",
             "address",
             "run",
             "options",

@@ -16,7 +16,7 @@ import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 
 from wsgw import __version__
-from wsgw.channels import subject_problem
+from wsgw.channels.subjects import subject_problem
 from wsgw.cli.consumer import channels_of
 
 NOTES = '{"notes":"Some text..."}'

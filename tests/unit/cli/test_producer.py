@@ -11,7 +11,7 @@ import nats
 import pytest
 from nats.aio.msg import Msg
 
-from wsgw.channels import MAX_SUBJECT_BYTES, subject_problem
+from wsgw.channels.subjects import MAX_SUBJECT_BYTES, subject_problem
 from wsgw.cli.producer import message_from
 from wsgw.errors import ConfigError
 

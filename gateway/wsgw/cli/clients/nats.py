@@ -17,7 +17,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error, MaxPayloadError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
-from wsgw.channels import subject_problem
+from wsgw.channels.subjects import subject_problem
 from wsgw.cli.address import Address
 from wsgw.cli.clients.base import CLOSE_SECONDS, Received, Refused, Unavailable, first_of, within
 
