@@ -5,6 +5,7 @@ A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``.
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
+from rooms import ROOMS
 from wsgw.config.load import ENVIRONMENT, INBOUND_VARIABLE, OUTBOUND_VARIABLE
 from wsgw.config.settings import Settings
 from wsgw.errors import KINDS
@@ -77,7 +79,26 @@ def metrics() -> str:
     )
 
 
+def rooms() -> str:
+    """The rooms of the package, lowest first."""
+    return _table(("room", "what it is", "modules, lowest first"), (_room(room, names) for room, names in ROOMS))
+
+
+def _room(room: str, names: Sequence[str]) -> tuple[str, str, str]:
+    package = ROOT / "gateway" / "wsgw"
+    shown = [name for name in names if name != "__init__"]
+    of_room = package / room / "__init__.py" if room else package / f"{shown[0]}.py" if shown == ["app"] else None
+    what = "The tables that all read, and what else has no room." if of_room is None else _summary(of_room)
+    return f"`{room or (shown[0] if len(shown) == 1 else '(root)')}`", what, ", ".join(f"`{name}`" for name in shown)
+
+
+def _summary(path: Path) -> str:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0].replace("``", "`")
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "rooms": rooms,
     "settings": settings,
     "environment": environment,
     "errors": errors,

@@ -1,4 +1,4 @@
-"""Runs every command of README.md and docs/*.md: fenced ``console`` blocks, lines that begin with ``$ ``.
+"""Runs every command of README.md, CONTRIBUTING.md and docs/: fenced ``console`` blocks, lines that begin with ``$ ``.
 
 Ports are replaced by free ones. What follows a command in its block is its output. Commands that start something
 long-lived are run by the tests named in COVERED, which must have them word for word.
@@ -23,8 +23,9 @@ from helpers.nats_server import NatsServer
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 COVERED = {
+    "make test": ".ci/run",
     "make run": "tests/integration/test_walk.py",
     'easer -u -w -i "IN" -o "OUT"': "tests/integration/test_walk.py",
     "make up": "tests/compose/appliance.py",
@@ -137,3 +138,7 @@ def test_links_lead_to_files() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_distribution_has_the_license() -> None:
+    assert (ROOT / "gateway" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()

@@ -83,6 +83,11 @@ class Channel:
         return Use.PUBLISH in self.uses
 
     @property
+    def takes(self) -> bool:
+        """True when clients may send to it, messages or requests."""
+        return self.accepts or self.answers
+
+    @property
     def answers(self) -> bool:
         """True when clients ask and a responder on NATS answers."""
         return Use.REQUEST in self.uses

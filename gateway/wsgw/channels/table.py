@@ -41,28 +41,28 @@ class ChannelTable:
                 if matches(channel.name, name):
                     yield channel
 
-    def find(self, name: str, *uses: Use) -> Channel:
-        """The channel that ``name`` belongs to for ``uses``: the most specific one with any of them.
+    def find(self, name: str, use: Use) -> Channel:
+        """The channel that ``name`` belongs to: the most specific one that brings (SUBSCRIBE), or takes, messages.
 
-        Who subscribes asks for SUBSCRIBE, who sends for PUBLISH and REQUEST together, so that a message is never
-        taken for a request of a channel that is hidden. Raises GatewayError: unknown_channel, or wrong_direction
-        where ``name`` means other channels only.
+        To PUBLISH and to REQUEST are looked at together, so that a message is never taken for a request of a channel
+        that is hidden: what is found may be for the other of the two. Raises GatewayError: unknown_channel, or
+        wrong_direction where ``name`` means other channels only.
         """
         other: Channel | None = None
         for channel in self.meant_by(name):
-            if any(use in channel.uses for use in uses):
+            if channel.delivers if use is Use.SUBSCRIBE else channel.takes:
                 return channel
             other = other or channel
         if other is None:
             raise GatewayError(UNKNOWN_CHANNEL, f"there is no channel {name!r}")
-        raise wrong_direction(name, other, *uses)
+        raise wrong_direction(name, other, use)
 
-    def find_to_send(self, name: str) -> tuple[Channel, str]:
-        """The channel that a message or request to ``name`` goes to, and the NATS subject; raises as ``find``.
+    def find_to_send(self, name: str, use: Use) -> tuple[Channel, str]:
+        """The channel that what is sent to ``name`` goes to, and the NATS subject; raises as ``find``.
 
         A pattern itself is no place to send to: unknown_channel.
         """
-        channel = self.find(name, Use.PUBLISH, Use.REQUEST)
+        channel = self.find(name, use)
         if channel.is_pattern and name == channel.name:
             raise GatewayError(UNKNOWN_CHANNEL, f"{name!r} is a pattern; a concrete name is needed to send to")
         return channel, channel.subject_of(name)
@@ -74,15 +74,14 @@ class ChannelTable:
         """
         for other in self._patterns:  # of two that share a name, the less specific one has a wildcard
             for channel in self._by_name.values():
-                delivering = channel.delivers and other.delivers
-                taking = not {Use.PUBLISH, Use.REQUEST}.isdisjoint(channel.uses) and (other.accepts or other.answers)
-                if (delivering or taking) and overlap(channel.name, other.name) and _before(channel, other):
+                alike = (channel.delivers and other.delivers) or (channel.takes and other.takes)
+                if alike and overlap(channel.name, other.name) and _before(channel, other):
                     yield channel, other
 
 
-def wrong_direction(name: str, channel: Channel, *uses: Use) -> GatewayError:
-    """The error of a ``name`` that belongs to ``channel``, which has none of ``uses``."""
-    needed = " or ".join(direction for direction in Direction if not set(uses).isdisjoint(USES[direction]))
+def wrong_direction(name: str, channel: Channel, use: Use) -> GatewayError:
+    """The error of a ``name`` that belongs to ``channel``, which is not for ``use``."""
+    needed = " or ".join(direction for direction in Direction if use in USES[direction])
     return GatewayError(WRONG_DIRECTION, f"channel {name!r} is {channel.direction}; {needed} is needed here")
 
 

@@ -99,12 +99,16 @@ class Outlets:
         self._metrics = metrics
         self._found: dict[tuple[str, str], Outlet] = {}
 
-    def find(self, name: str, transport: str) -> Outlet:
-        """Where ``name`` leads; raises GatewayError (unknown_channel, wrong_direction), and counts it."""
+    def find(self, name: str, transport: str, use: Use) -> Outlet:
+        """Where ``name`` leads to for who wants to ``use`` it; raises GatewayError, and counts it.
+
+        unknown_channel, or wrong_direction where nothing can be sent to it; it may be for the other of PUBLISH and
+        REQUEST.
+        """
         outlet = self._found.get((name, transport))
         if outlet is None:
             try:
-                channel, subject = self._channels.find_to_send(name)
+                channel, subject = self._channels.find_to_send(name, use)
             except GatewayError as error:
                 label = next((channel.name for channel in self._channels.meant_by(name)), "")
                 self._metrics.publish_errors.labels(label, error.kind.name).inc()

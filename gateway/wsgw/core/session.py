@@ -177,16 +177,19 @@ class Session:
     def may_send_to(self, name: str) -> bool:
         """Whether messages to ``name`` could be taken."""
         try:
-            channel, _ = self._house.channels.find_to_send(name)
+            channel, _ = self._house.channels.find_to_send(name, Use.PUBLISH)
         except GatewayError:
             return False
         return channel.accepts and self._allows(Use.PUBLISH, channel, name)
 
-    def outlet(self, name: str) -> Outlet:
-        """Where ``name`` leads to, for a message or for a request; raises GatewayError, and counts it."""
+    def outlet(self, name: str, use: Use = Use.PUBLISH) -> Outlet:
+        """Where ``name`` leads to for who wants to ``use`` it, and may; raises GatewayError, and counts it.
+
+        It may be for the other of PUBLISH and REQUEST.
+        """
         outlet = self._outlet
         if outlet is None or outlet.name != name:
-            outlet = self._house.outlets.find(name, self.principal.transport)
+            outlet = self._house.outlets.find(name, self.principal.transport, use)
             if not self._allows(outlet.use, outlet.channel, name):
                 raise outlet.failed(_forbidden(outlet.use, name))
             self._outlet = outlet
@@ -225,7 +228,7 @@ class Session:
 
     async def request(self, name: str, payload: bytes) -> bytes:
         """The reply to a request; raises GatewayError."""
-        outlet = self.outlet(name)
+        outlet = self.outlet(name, Use.REQUEST)
         outlet.require(Use.REQUEST)
         return await outlet.request(payload)
 
