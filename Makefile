@@ -15,7 +15,7 @@ run: $(VENV)/.installed ## Run a NATS server and the gateway here, until Ctrl-C.
 test: $(VENV)/.installed ## Run all tests. ARGS= goes to pytest.
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(VENV)/.installed ## Compare with NATS' own WebSocket and others. QUICK=1, ROWS=, SYSTEMS=, ROUNDS=, OUT=, CENTRIFUGO= a binary.
+bench: $(VENV)/.installed ## Compare with NATS' own WebSocket and others. QUICK=1, ROWS=, SYSTEMS=, ROUNDS=, OUT=, CENTRIFUGO= a binary, BEFORE= another commit's wsgw.
 	@$(BIN)/python -m bench.run
 
 fuzz: $(VENV)/.installed ## The long run of the frame splitter against the library. STREAMS= byte streams.

@@ -64,7 +64,7 @@ def _fan_in(system: System, scale: float) -> Values:
 
 
 def _fan_in_confirmed(system: System, scale: float) -> Values:
-    close = system.name == "wsgw"
+    close = system.kind == "wsgw"
     return fan_in(system, 100, SIZE, 100, 2.5 * scale, acks=not close, close=close)
 
 

@@ -1,8 +1,8 @@
 """``make bench``: every system in turn, row by row and round by round, then RESULTS.md and results.svg.
 
 Environment: QUICK=1 (fewer rows, once each, short), ROWS and SYSTEMS (names, separated by commas), ROUNDS, OUT (a
-folder for the results), CENTRIFUGO (a binary of Centrifugo 6). Only a whole run writes next to this file, others to
-.quick/.
+folder for the results), CENTRIFUGO (a binary of Centrifugo 6), BEFORE (another commit's ``wsgw``: it takes turns with
+this one's, and their ratios are printed). Only a whole run writes next to this file, others to .quick/.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bench.processes import BenchError
 from bench.report import machine, number, render
 from bench.results import Results
 from bench.rows import ROWS, Row
-from bench.systems import SYSTEMS, System
+from bench.systems import SYSTEMS, System, paired_with
 from bench.targets import verdicts
 
 HERE = Path(__file__).parent
@@ -73,7 +73,8 @@ def bench() -> int:
     started = time.monotonic()
     quick = os.environ.get("QUICK", "") not in ("", "0")
     rows = chosen("ROWS", ROWS, lambda row: row.default and (row.quick or not quick))
-    wanted = chosen("SYSTEMS", SYSTEMS, lambda _: True)
+    before = os.environ.get("BEFORE", "")
+    wanted = chosen("SYSTEMS", (*SYSTEMS, *(paired_with(Path(before).absolute()) if before else ())), lambda _: True)
     rounds = int(os.environ.get("ROUNDS", "") or (1 if quick else ROUNDS))
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
@@ -100,7 +101,7 @@ def bench() -> int:
         facts.append("A quick run: not for quoting.")
     if late:
         facts.append(f"The time was over before {late} measurements began.")
-    whole = not (quick or late or results.failures or os.environ.get("ROWS") or os.environ.get("SYSTEMS"))
+    whole = not (quick or late or results.failures or os.environ.get("ROWS") or os.environ.get("SYSTEMS") or before)
     folder = Path(os.environ.get("OUT") or (HERE if whole else HERE / ".quick"))
     folder.mkdir(parents=True, exist_ok=True)
     results.write(folder / "results.json")
@@ -108,10 +109,25 @@ def bench() -> int:
     (folder / "results.svg").write_text(draw(results, rows, systems))
     for one in verdicts(results.median):
         print(f"{'met   ' if one.met else 'MISSED'}  {one.what}: {number(one.value)} (at most {number(one.limit)})")
+    for line in pairs(results, rows, systems):
+        print(line)
     for failure in results.failures:
         print(f"FAILED  {failure}", file=sys.stderr)
     print(f"{minutes:.1f} minutes; results in {os.path.relpath(folder)}/RESULTS.md", flush=True)
     return 1 if results.failures else 0
+
+
+def pairs(results: Results, rows: Sequence[Row], systems: Sequence[System]) -> list[str]:
+    """This commit beside the one before, a line a figure: the medians' ratio, of which 1.05 is a twentieth worse."""
+    found = []
+    for row in rows:
+        for system in systems:
+            for key, label, unit in row.metrics if system.like else ():
+                old, new = (results.median(row.name, name, key) for name in (system.name, system.like))
+                if old and new is not None:
+                    what = f"{row.name} {label}".strip()
+                    found.append(f"{new / old:6.3f}  {what}, {system.like}: {number(new)} {unit}, before {number(old)}")
+    return found
 
 
 def measure(
@@ -120,7 +136,7 @@ def measure(
     """Fill ``results``; how many measurements were left out because it was past ``limit``."""
     late = 0
     for row in rows:
-        mine = [system for system in systems if system.name in row.systems]
+        mine = [system for system in systems if system.kind in row.systems]
         for number_of_round in range(min(rounds, row.rounds)):
             turn = number_of_round % len(mine) if mine else 0
             for system in mine[turn:] + mine[:turn]:

@@ -66,13 +66,20 @@ class System:
     missing: Callable[[], str]
     version: Callable[[], str]
     batches: bool
+    #: the name of the system in whose rows it takes part, where that is not its own
+    like: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The name by which rows know it."""
+        return self.like or self.name
 
 
 def _start_nats(setting: Setting, nats: NatsServer, folder: Path) -> Server:
     return nats  # the one that is fed is itself the system
 
 
-def _start_wsgw(setting: Setting, nats: NatsServer, folder: Path) -> Server:
+def _start_wsgw(setting: Setting, nats: NatsServer, folder: Path, program: Path = BIN / "wsgw") -> Server:
     port = free_port()
     channels: list[dict[str, Any]] = [{"name": name, "direction": "inbound"} for name in setting.channels]
     if setting.outbox is not None:
@@ -81,7 +88,7 @@ def _start_wsgw(setting: Setting, nats: NatsServer, folder: Path) -> Server:
     channels.append({"name": "OUT", "direction": "outbound"})
     file = folder / f"wsgw-{port}.yml"
     file.write_text(json.dumps({"channels": channels}))  # JSON is YAML
-    command: list[str | Path] = [BIN / "wsgw", "server", "-c", file, "-p", str(port), "-n", nats.url, "-l", "warn"]
+    command: list[str | Path] = [program, "server", "-c", file, "-p", str(port), "-n", nats.url, "-l", "warn"]
     server = Server("wsgw", command, port, folder)
     server.wait_listening()
     server.wait_until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), "ready")
@@ -207,3 +214,21 @@ SYSTEMS = (
         False,
     ),
 )
+
+
+def paired_with(program: Path) -> tuple[System, ...]:
+    """The gateway ``program`` (another commit's ``wsgw``), which takes turns with this one's, by both wires."""
+
+    def start(setting: Setting, nats: NatsServer, folder: Path) -> Server:
+        return _start_wsgw(setting, nats, folder, program)
+
+    def missing() -> str:
+        return "" if os.access(program, os.X_OK) else f"BEFORE={program} cannot be run"
+
+    def version() -> str:
+        return f"{program}: {output([program, '--version'])}"
+
+    return (
+        System("before", "wsgw before", Wire(), start, missing, version, True, "wsgw"),
+        System("before-sio", "wsgw before, Socket.IO", SocketIO(), start, missing, version, True, "wsgw-sio"),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def bench(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run it as ``make bench`` does, with its results in ``folder``."""
-    ours = ("QUICK", "ROWS", "SYSTEMS", "ROUNDS", "OUT")
+    ours = ("QUICK", "ROWS", "SYSTEMS", "ROUNDS", "OUT", "BEFORE")
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.run(
         [sys.executable, "-m", "bench.run"],
@@ -64,6 +65,17 @@ def test_the_report_has_what_was_measured_and_no_more(results: Path) -> None:
 def test_the_chart_is_whole(results: Path) -> None:
     root = ElementTree.parse(results / "results.svg").getroot()
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_another_commit_takes_turns(tmp_path: Path) -> None:
+    run = bench(
+        tmp_path, QUICK="1", ROWS="tiny", SYSTEMS="wsgw,before", BEFORE=str(Path(sys.executable).parent / "wsgw")
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert set(json.loads((tmp_path / "results.json").read_text())["tiny"]) == {"wsgw", "before"}
+    ratio = re.search(r"^ +(\d\.\d+)  tiny, wsgw: ", run.stdout, re.MULTILINE)
+    assert ratio is not None, run.stdout
+    assert float(ratio[1]) > 0
 
 
 def test_an_unknown_row_is_refused(tmp_path: Path) -> None:
