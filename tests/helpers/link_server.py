@@ -14,7 +14,7 @@ from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
 from wsgw.fanout.publication import Encoded
 from wsgw.process.server import listen
-from wsgw.transports.accept import open_link, run_link
+from wsgw.transports.accept import open_link
 from wsgw.transports.asgi import Event, Receive, Send
 from wsgw.transports.direct import DirectProtocol
 
@@ -90,7 +90,7 @@ class Application:
             return
         self.opened(recorder)
         self.receivers.append(recorder)
-        await run_link(recorder.link)
+        await recorder.link.run()
 
     async def receiver(self, number: int = 0) -> Recorder:
         """That of connection ``number``, once it is there."""

@@ -1,7 +1,7 @@
 """The seam between sockets and sessions: what a session needs of a client's transport, and what it hears from it.
 
-Everything here is synchronous; nothing waits for a client. Two implementations of ``Link`` exist for WebSocket:
-``transports.direct`` (uvicorn's protocol object itself) and ``transports.asgi`` (any ASGI server).
+Everything but ``Link.run`` is synchronous; nothing waits for a client. Two implementations of ``Link`` exist for
+WebSocket: ``transports.direct`` (uvicorn's protocol object itself) and ``transports.asgi`` (any ASGI server).
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ WRITE_HIGH_WATER_BYTES = 64 * 1024
 
 class Link(Protocol):
     """An open WebSocket connection. Calls after the connection ended do nothing."""
+
+    async def run(self) -> None:
+        """Hand over what comes until the connection is over, or at once where it lives on without the caller.
+
+        To be awaited once; the receiver hears nothing before.
+        """
 
     def write(self, item: Encoded) -> None:
         """Write one item."""

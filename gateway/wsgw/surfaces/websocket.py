@@ -22,7 +22,7 @@ from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
 from wsgw.fanout.publication import Encoded, Publication
 from wsgw.fanout.sender import Sender
-from wsgw.transports.accept import open_link, refuse, run_link
+from wsgw.transports.accept import open_link, refuse
 from wsgw.transports.asgi import Event, Receive, Send
 
 log = logging.getLogger("wsgw.websocket")
@@ -179,7 +179,7 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
         link = await open_link(scope, receive, send, session, gateway.broker.max_payload_bytes)
         session.attach(link)
         log.debug("websocket %s: connected", name)
-        await run_link(link)
+        await link.run()
     except OSError:
         log.debug("websocket %s: the client went before the connection was open", name)
         session.lost(1006)

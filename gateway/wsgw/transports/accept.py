@@ -18,7 +18,7 @@ async def open_link(
     """Accept the WebSocket of ``scope`` (whose ``websocket.connect`` was received) and attach ``receiver`` to it.
 
     Raises OSError when the client has gone. Nothing else runs between the accept and the return; the caller may write
-    to the link at once, and must ``await run_link(link)`` next: the receiver hears nothing before.
+    to the link at once, and must ``await link.run()`` next: the receiver hears nothing before.
     """
     protocol = scope.get("extensions", {}).get(EXTENSION)
     if isinstance(protocol, DirectProtocol):
@@ -26,14 +26,6 @@ async def open_link(
         return protocol.attach(receiver, max_message_bytes)
     await send({"type": "websocket.accept", "subprotocol": subprotocol})
     return AsgiLink(receive, send, receiver, max_message_bytes)
-
-
-async def run_link(link: Link) -> None:
-    """Hand over what comes, until the connection is over, or at once where it lives on without the caller."""
-    if isinstance(link, AsgiLink):
-        await link.run()
-    elif isinstance(link, DirectProtocol):
-        link.begin()
 
 
 async def refuse(scope: Event, send: Send, status: int, body: bytes, content_type: str = "application/json") -> None:

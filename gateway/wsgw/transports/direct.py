@@ -88,7 +88,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self.start_keepalive()
 
     def attach(self, receiver: Receiver, max_message_bytes: int) -> DirectProtocol:
-        """Take the accepted connection over for ``receiver``, which hears nothing before ``begin``.
+        """Take the accepted connection over for ``receiver``, which hears nothing before ``run``.
 
         To be called without an await after ``accept``. Messages over ``max_message_bytes`` close with 1009.
         """
@@ -105,10 +105,10 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         return self
 
-    def begin(self) -> None:
-        """Hand over what came before the accept, then everything as it comes; without an await after ``attach``.
+    async def run(self) -> None:
+        """Hand over what came before the accept, and return: the connection lives on without the application's task.
 
-        The connection needs the application's coroutine no longer: it lives on when that returns.
+        Everything else is handed over as it comes. To be called without an await after ``attach``.
         """
         receiver = self._receiver
         assert receiver is not None

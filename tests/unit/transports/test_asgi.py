@@ -35,7 +35,6 @@ class Server:
         self.sent.append(message)
 
     async def run(self) -> None:
-        assert isinstance(self.receiver.link, AsgiLink)
         async with asyncio.timeout(30):
             await self.receiver.link.run()
 
