@@ -1,6 +1,7 @@
 """A ``Link`` over plain ASGI messages, for servers other than ours: the same sessions, on a slower path.
 
-ASGI answers a client's closing handshake by itself, so here a close does not confirm publishes.
+ASGI answers a client's closing handshake by itself, so here a close does not confirm publishes. It has no word for
+pings either: a client whose reading is paused for longer than the server's own ping timeout is closed by the server.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from typing import Any, cast
 from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Request
@@ -26,6 +25,7 @@ from wsgw.fanout.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Rece
 from wsgw.fanout.publication import Batch, Encoded
 from wsgw.protocols.websocket.clientframes import ClientFrames
 from wsgw.transports.asgi import Event, message_of
+from wsgw.transports.keepalive import KeepaliveProtocol
 
 EXTENSION = "wsgw.direct"
 LINGER_SECONDS = 0.5
@@ -51,7 +51,7 @@ class _Flag:
         return self._value
 
 
-class DirectProtocol(WebSocketsSansIOProtocol):
+class DirectProtocol(KeepaliveProtocol):
     """See the module. Implements ``Link`` once ``attach`` was called."""
 
     def __init__(
@@ -64,8 +64,6 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._receiver: Receiver | None = None
         self._writes = False  # frames may be written
-        self._reading_paused = False
-        self._resting = False  # after a large read
         self._code = 1006
         self._ended = False
         self._failed = False  # by the client's fault: what still comes is read, but not looked at
@@ -159,17 +157,6 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._writes = False
         self.transport.abort()
 
-    def pause_reading(self) -> None:
-        if not self._reading_paused and not self.close_sent and not self.transport.is_closing():
-            self._reading_paused = True
-            self.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self._reading_paused and not self.transport.is_closing():
-            self._reading_paused = False
-            if not self._resting:
-                self.transport.resume_reading()
-
     # -- uvicorn's side
 
     def handle_connect(self, event: Request) -> None:
@@ -184,10 +171,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             return
         if self._failed or self.conn.close_rcvd is not None:
             return
-        if len(data) >= LARGE_READ_BYTES and not self.transport.is_closing():
-            self._resting = True
-            self.transport.pause_reading()
-            self.loop.call_soon(self._rest_over)
+        if len(data) >= LARGE_READ_BYTES:
+            self.rest()
         if self._frames is None:
             self._feed_library(data)
             return
@@ -255,9 +240,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self.transport.close()
 
     def keepalive_timeout(self) -> None:
-        closing = self.close_sent or self.transport.is_closing()
+        closing = self.close_sent
         super().keepalive_timeout()
-        if self._receiver is not None and not closing:
+        if self._receiver is not None and self.close_sent and not closing:
             # close() waits for the buffer of a client that does not read
             self._fail(1011)
 
@@ -289,11 +274,6 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._fail(conn.close_sent.code)
         self.transport.write(b"".join(writes))
         return False
-
-    def _rest_over(self) -> None:
-        self._resting = False
-        if not self._reading_paused and not self.transport.is_closing():
-            self.transport.resume_reading()
 
     def _frame_received(self, frame: Frame) -> None:
         if self.close_sent and frame.opcode is not Opcode.CLOSE:

@@ -114,44 +114,6 @@ class TestServerStop:
         await stopping
 
 
-KEEPALIVE = {"ws_ping_interval": 0.05, "ws_ping_timeout": 0.05}
-
-
-class TestKeepalive:
-    async def test_a_client_that_does_not_answer(self, direct: Served) -> None:
-        direct.options = KEEPALIVE
-        client, receiver = await direct.open()
-        assert await receiver.until("lost") == ("lost", 1011)
-        assert await client.receive_close() == (1011, "keepalive ping timeout")
-
-    async def test_a_client_that_does_not_read(self, direct: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "CLOSE_TIMEOUT_SECONDS", 0.1)
-        direct.options = KEEPALIVE
-        _, receiver = await direct.open(receive_buffer_bytes=4096)
-        while "paused" not in receiver.names():
-            receiver.write(b"x" * 50_000)
-            await asyncio.sleep(0)
-        assert await receiver.until("lost") == ("lost", 1011)
-
-    async def test_it_can_be_stopped(self, direct: Served) -> None:
-        direct.options = KEEPALIVE
-        direct.application.opened = lambda receiver: receiver.link.stop_keepalive()
-        client, receiver = await direct.open()
-        await asyncio.sleep(0.25)
-        receiver.write("x")
-        assert await client.receive() == text("x")
-        assert receiver.events == []
-
-    async def test_none_while_closing(self, direct: Served) -> None:
-        direct.options = KEEPALIVE
-        client, receiver = await direct.open()
-        receiver.link.close(4000)
-        assert await client.receive_close() == (4000, "")
-        await asyncio.sleep(0.15)
-        await client.send(close(4000))
-        assert await receiver.until("lost") == ("lost", 4000)
-
-
 class TestBeforeTheAccept:
     async def held(self, direct: Served, data: bytes) -> RawWebSocket:
         """A client that sent ``data`` before it was accepted, as the base class sees it."""
