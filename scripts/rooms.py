@@ -30,7 +30,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bridges", ("base", "fixed", "interests", "overlap", "pattern")),
     ("access", ()),
     ("core", ("backpressure", "outbound", "gateway", "session")),
-    ("transports", ("asgi", "keepalive", "direct", "accept", "http")),
+    ("transports", ("receivers", "asgi", "keepalive", "direct", "accept", "http")),
     (
         "surfaces",
         (

@@ -53,7 +53,7 @@ class Link(Protocol):
 
 
 class Receiver(Protocol):
-    """What a link tells the session above it. No call may raise or block."""
+    """What a link tells the session above it. No call may block, or raise: that is logged, and closes with 1011."""
 
     def messages_received(self, messages: Sequence[Message]) -> None:
         """Whole messages of the client, in order, at least one; text is valid UTF-8."""

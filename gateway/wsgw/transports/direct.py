@@ -26,6 +26,7 @@ from wsgw.fanout.publication import Batch, Encoded
 from wsgw.protocols.websocket.clientframes import ClientFrames
 from wsgw.transports.asgi import Event, message_of
 from wsgw.transports.keepalive import KeepaliveProtocol
+from wsgw.transports.receivers import tell
 
 EXTENSION = "wsgw.direct"
 LINGER_SECONDS = 0.5
@@ -116,7 +117,7 @@ class DirectProtocol(KeepaliveProtocol):
         while not self.queue.empty():
             event = self.queue.get_nowait()
             if event["type"] == "websocket.receive" and not self.close_sent:
-                receiver.messages_received((message_of(cast("Event", event)),))
+                tell(self, receiver.messages_received, (message_of(cast("Event", event)),))
         if self.read_paused and not self._reading_paused and not self.transport.is_closing():
             self.transport.resume_reading()
         self.read_paused = False
@@ -199,12 +200,12 @@ class DirectProtocol(KeepaliveProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._receiver is not None:
-            self._receiver.writing_paused()
+            tell(self, self._receiver.writing_paused)
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._receiver is not None:
-            self._receiver.writing_resumed()
+            tell(self, self._receiver.writing_resumed)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._receiver is None:
@@ -303,7 +304,7 @@ class DirectProtocol(KeepaliveProtocol):
 
     def _messages_received(self, messages: list[Message]) -> None:
         if not self.close_sent and self._receiver is not None and messages:
-            self._receiver.messages_received(messages)
+            tell(self, self._receiver.messages_received, messages)
 
     def _refuse_text(self, data: bytes) -> None:
         try:
@@ -317,7 +318,7 @@ class DirectProtocol(KeepaliveProtocol):
             self.transport.close()  # the client's answer to our close
             return
         assert self.conn.close_rcvd is not None
-        self._receiver.close_received(self.conn.close_rcvd.code, self.conn.close_rcvd.reason)
+        tell(self, self._receiver.close_received, self.conn.close_rcvd.code, self.conn.close_rcvd.reason)
 
     def _fail(self, code: int) -> None:
         """The connection ends without a closing handshake of ours; bounded in time whatever the client reads.
@@ -342,4 +343,4 @@ class DirectProtocol(KeepaliveProtocol):
         receiver = self._receiver
         if receiver is not None and not self._ended:
             self._ended = True
-            receiver.lost(self._code)
+            tell(self, receiver.lost, self._code)
