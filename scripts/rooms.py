@@ -16,6 +16,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "protocols",
         (
             "websocket.clientframes",
+            "websocket.wire",
             "engineio.packets",
             "engineio.engine",
             "socketio.arguments",

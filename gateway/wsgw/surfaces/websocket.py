@@ -20,27 +20,14 @@ from wsgw.core.session import Session
 from wsgw.errors import DRAINING, WRONG_DIRECTION, GatewayError, Kind
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
-from wsgw.fanout.publication import Encoded, Publication
 from wsgw.fanout.sender import Sender
+from wsgw.protocols.websocket.wire import WEBSOCKET_WIRE
 from wsgw.transports.accept import open_link, refuse
 from wsgw.transports.asgi import Event, Receive, Send
 
 log = logging.getLogger("wsgw.websocket")
 
-TRANSPORT = "websocket"
-
-
-class WebSocketWire:
-    """A payload that is valid UTF-8 is a text message, any other a binary one."""
-
-    transport = TRANSPORT
-
-    def encode(self, name: str, publication: Publication) -> Encoded:
-        payload = publication.payload
-        return Encoded(Message(payload.isascii() or publication.text is not None, payload))
-
-
-WIRE = WebSocketWire()
+TRANSPORT = WEBSOCKET_WIRE.transport
 
 
 class ChannelWebSocket:
@@ -50,7 +37,9 @@ class ChannelWebSocket:
         self._gateway = gateway
         self._name = name
         self._must_receive = must_receive
-        self._session = Session(gateway, WIRE, self._refused, Sender(gateway.metrics, gateway.totals, TRANSPORT))
+        self._session = Session(
+            gateway, WEBSOCKET_WIRE, self._refused, Sender(gateway.metrics, gateway.totals, TRANSPORT)
+        )
         self._link: Link | None = None
         self._publisher: Publisher | None = None
         self._unsettled = BackPressure(gateway.broker, self._hold, self._release)
