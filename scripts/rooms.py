@@ -31,7 +31,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bridges", ("base", "fixed", "interests", "overlap", "pattern")),
     ("access", ()),
     ("core", ("backpressure", "outbound", "gateway", "session")),
-    ("transports", ("receivers", "asgi", "keepalive", "direct", "accept", "http")),
+    ("transports", ("receivers", "asgi", "keepalive", "closing", "direct", "accept", "http")),
     (
         "surfaces",
         (

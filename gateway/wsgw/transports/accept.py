@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wsgw.closecodes import POLICY_VIOLATION
 from wsgw.fanout.link import Link, Receiver
 from wsgw.transports.asgi import AsgiLink, Event, Receive, Send
 from wsgw.transports.direct import EXTENSION, DirectProtocol
@@ -31,7 +32,7 @@ async def open_link(
 async def refuse(scope: Event, send: Send, status: int, body: bytes, content_type: str = "application/json") -> None:
     """Answer a WebSocket handshake with an HTTP response instead (RFC 6455 section 4.2.2), or 403 where ASGI cannot."""
     if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008})
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         return
     headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})

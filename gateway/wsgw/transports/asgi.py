@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
+from wsgw.closecodes import ABNORMAL, NO_STATUS, TOO_BIG
 from wsgw.fanout.frames import Message, truncated
 from wsgw.fanout.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
 from wsgw.fanout.publication import Batch, Encoded
@@ -47,7 +48,7 @@ class AsgiLink:
         self._reading.set()
         self._close: tuple[int, str] | None = None
         self._aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._code = 1006
+        self._code = ABNORMAL
 
     # -- Link
 
@@ -101,7 +102,7 @@ class AsgiLink:
             for failure in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(failure, Exception):
                     await self._failed(failure)
-            self._close = self._close or (1006, "")
+            self._close = self._close or (ABNORMAL, "")
             tell(self, self._receiver.lost, self._code)
 
     async def _read(self) -> None:
@@ -112,7 +113,7 @@ class AsgiLink:
             except OSError:
                 return  # the client is gone
             if event["type"] == "websocket.disconnect":
-                code = event.get("code") or 1005
+                code = event.get("code") or NO_STATUS
                 if self._close is None:
                     self._code = code
                     tell(self, self._receiver.close_received, code, event.get("reason") or "")
@@ -121,7 +122,7 @@ class AsgiLink:
                 continue
             message = message_of(event)
             if len(message.data) > self._max_message_bytes:
-                self.close(1009, f"a message has at most {self._max_message_bytes} bytes here")
+                self.close(TOO_BIG, f"a message has at most {self._max_message_bytes} bytes here")
             else:
                 tell(self, self._receiver.messages_received, (message,))
 

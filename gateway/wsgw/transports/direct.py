@@ -16,20 +16,19 @@ from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
-from websockets.frames import Close, Frame, Opcode
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import State
 
-from wsgw.fanout.frames import Message, is_utf8, truncated
-from wsgw.fanout.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
+from wsgw.closecodes import INVALID_DATA
+from wsgw.fanout.frames import Message, is_utf8
+from wsgw.fanout.link import WRITE_HIGH_WATER_BYTES, Receiver
 from wsgw.fanout.publication import Batch, Encoded
 from wsgw.protocols.websocket.clientframes import ClientFrames
 from wsgw.transports.asgi import Event, message_of
-from wsgw.transports.keepalive import KeepaliveProtocol
-from wsgw.transports.receivers import tell
+from wsgw.transports.closing import ClosingProtocol
+from wsgw.transports.receivers import close_for_fault, tell
 
 EXTENSION = "wsgw.direct"
-LINGER_SECONDS = 0.5
 #: After a read of this size the client waits for the next tick: the loop would read up to 32 times on end.
 LARGE_READ_BYTES = 64 * 1024
 
@@ -52,7 +51,7 @@ class _Flag:
         return self._value
 
 
-class DirectProtocol(KeepaliveProtocol):
+class DirectProtocol(ClosingProtocol):
     """See the module. Implements ``Link`` once ``attach`` was called."""
 
     def __init__(
@@ -63,11 +62,6 @@ class DirectProtocol(KeepaliveProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._receiver: Receiver | None = None
-        self._writes = False  # frames may be written
-        self._code = 1006
-        self._ended = False
-        self._failed = False  # by the client's fault: what still comes is read, but not looked at
         self._library_only = False  # frames came before the receiver: the library may stand in the middle of one
         self._frames: ClientFrames | None = None
 
@@ -89,7 +83,7 @@ class DirectProtocol(KeepaliveProtocol):
     def attach(self, receiver: Receiver, max_message_bytes: int) -> DirectProtocol:
         """Take the accepted connection over for ``receiver``, which hears nothing before ``run``.
 
-        To be called without an await after ``accept``. Messages over ``max_message_bytes`` close with 1009.
+        To be called without an await after ``accept``. Messages over ``max_message_bytes`` close it (1009).
         """
         self._receiver = receiver
         self.writable = cast("asyncio.Event", _Flag(self.writable.is_set()))
@@ -134,29 +128,6 @@ class DirectProtocol(KeepaliveProtocol):
 
     def buffered_bytes(self) -> int:
         return self.transport.get_write_buffer_size()
-
-    def close(self, code: int, reason: str = "") -> None:
-        if self.close_sent or self.transport.is_closing():
-            return
-        self._writes = False
-        self._code = code
-        self.close_sent = True
-        reason = truncated(reason)
-        if self.conn.state is State.OPEN:
-            self.conn.send_close(code, reason)
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.resume_reading()  # the client's answer must be read
-        else:
-            # The client's close was received and the library's echo of it held back: this is the answer. A server
-            # closes the TCP connection first (RFC 6455 section 7.1.1).
-            data = b"" if code == 1005 else Close(code, reason).serialize()
-            self.transport.write(Frame(Opcode.CLOSE, data).serialize(mask=False))
-            self.transport.close()
-        self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_SECONDS, self.transport.abort)
-
-    def abort(self) -> None:
-        self._writes = False
-        self.transport.abort()
 
     # -- uvicorn's side
 
@@ -207,19 +178,6 @@ class DirectProtocol(KeepaliveProtocol):
         if self._receiver is not None:
             tell(self, self._receiver.writing_resumed)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._receiver is None:
-            super().connection_lost(exc)
-            return
-        # as the base class does, without the request that ``run_asgi`` has dropped
-        self.stop_keepalive()
-        self.connections.discard(self)
-        self.disconnected = True
-        if self.close_timer is not None:
-            self.close_timer.cancel()
-            self.close_timer = None
-        self._lose()
-
     async def run_asgi(self) -> None:
         """As the base class', but a connection that has a receiver lives on, and keeps nothing of the request."""
         try:
@@ -239,19 +197,6 @@ class DirectProtocol(KeepaliveProtocol):
             del self.scope, self.request, self.response, self.queue
         elif self.close_timer is None:
             self.transport.close()
-
-    def keepalive_timeout(self) -> None:
-        closing = self.close_sent
-        super().keepalive_timeout()
-        if self._receiver is not None and self.close_sent and not closing:
-            # close() waits for the buffer of a client that does not read
-            self._fail(1011)
-
-    def shutdown(self) -> None:
-        if self._receiver is None:
-            super().shutdown()
-        else:
-            self.close(1001, "the gateway is stopping")
 
     # -- inside
 
@@ -304,43 +249,13 @@ class DirectProtocol(KeepaliveProtocol):
 
     def _messages_received(self, messages: list[Message]) -> None:
         if not self.close_sent and self._receiver is not None and messages:
-            tell(self, self._receiver.messages_received, messages)
+            try:  # as ``tell`` does, without its call: this is done for every read
+                self._receiver.messages_received(messages)
+            except Exception as error:
+                close_for_fault(self, error)
 
     def _refuse_text(self, data: bytes) -> None:
         try:
             data.decode()
         except UnicodeDecodeError as error:
-            self.close(1007, f"invalid UTF-8 in a text message at byte {error.start}")
-
-    def _close_received(self) -> None:
-        assert self._receiver is not None
-        if self.close_sent:
-            self.transport.close()  # the client's answer to our close
-            return
-        assert self.conn.close_rcvd is not None
-        tell(self, self._receiver.close_received, self.conn.close_rcvd.code, self.conn.close_rcvd.reason)
-
-    def _fail(self, code: int) -> None:
-        """The connection ends without a closing handshake of ours; bounded in time whatever the client reads.
-
-        What the client still sends is read for a while: closing with bytes unread resets the connection, and the
-        close frame with the reason would be lost.
-        """
-        self._writes = False
-        self.close_sent = True
-        self._failed = True
-        self._code = code
-        self.resume_reading()
-        if self.close_timer is None:
-            self.close_timer = self.loop.call_later(LINGER_SECONDS, self._end_linger)
-
-    def _end_linger(self) -> None:
-        self.transport.close()
-        self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_SECONDS, self.transport.abort)
-
-    def _lose(self) -> None:
-        self._writes = False
-        receiver = self._receiver
-        if receiver is not None and not self._ended:
-            self._ended = True
-            tell(self, receiver.lost, self._code)
+            self.close(INVALID_DATA, f"invalid UTF-8 in a text message at byte {error.start}")

@@ -13,8 +13,8 @@ from websockets.frames import Opcode
 
 from helpers.raw_websocket import RawWebSocket, binary, close, pong, serialized, text
 from helpers.waiting import arrived, eventually
-from wsgw.transports import direct as module
-from wsgw.transports.direct import DirectProtocol
+from wsgw.transports import closing as module
+from wsgw.transports.direct import LARGE_READ_BYTES, DirectProtocol
 
 Served = Any  # of the conftest
 
@@ -133,7 +133,7 @@ async def test_none_that_rests_after_a_large_read_is_taken_for_dead(direct: Serv
     assert isinstance(protocol, DirectProtocol)
     protocol.ping_interval = 0.05
     protocol.send_keepalive_ping()
-    protocol.data_received(serialized([binary(bytes(module.LARGE_READ_BYTES))]))
+    protocol.data_received(serialized([binary(bytes(LARGE_READ_BYTES))]))
     assert not protocol.transport.is_reading()
     at = time.monotonic()
     protocol.keepalive_timeout()  # what its timer calls
