@@ -8,7 +8,7 @@ from __future__ import annotations
 #: Room (a package below ``wsgw``, empty for its root) and its modules by dotted name in it. ``app`` stands between
 #: rooms; a package is named where its ``__init__`` has code.
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("", ("__init__", "errors", "backoff", "log", "metrics")),
+    ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics")),
     ("channels", ("subjects", "channel", "table")),
     ("config", ("yaml12", "file", "settings", "load")),
     ("fanout", ("frames", "turn", "deliveries", "publication", "link", "outbox", "sender", "audience", "hub")),
@@ -17,6 +17,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "handshake",
             "websocket.clientframes",
+            "websocket.wire",
             "engineio.packets",
             "engineio.engine",
             "socketio.arguments",
@@ -31,7 +32,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bridges", ("base", "fixed", "interests", "overlap", "pattern")),
     ("access", ("principal", "rules")),
     ("core", ("backpressure", "outbound", "drain", "series", "session", "gateway")),
-    ("transports", ("asgi", "direct", "accept", "http")),
+    ("transports", ("receivers", "asgi", "keepalive", "closing", "direct", "accept", "http")),
     (
         "surfaces",
         (

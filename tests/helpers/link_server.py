@@ -14,19 +14,27 @@ from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
 from wsgw.fanout.publication import Encoded
 from wsgw.process.server import listen
-from wsgw.transports.accept import open_link, run_link
+from wsgw.transports.accept import open_link
 from wsgw.transports.asgi import Event, Receive, Send
 from wsgw.transports.direct import DirectProtocol
 
 
+class Fault(Exception):
+    """A receiver's."""
+
+
 class Recorder:
-    """A ``Receiver``: ``events`` are what it heard, in order. It answers a close unless ``answers`` is false."""
+    """A ``Receiver``: ``events`` are what it heard, in order. It answers a close unless ``answers`` is false.
+
+    It raises ``Fault`` when it hears what ``failing`` names.
+    """
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.messages: list[Message] = []
         self.link: Link
         self.answers = True
+        self.failing: set[str] = set()
         self.on_message: Callable[[Message], None] = lambda message: None
 
     def messages_received(self, messages: Sequence[Message]) -> None:
@@ -34,20 +42,29 @@ class Recorder:
             self.events.append(("message", *message))
             self.messages.append(message)
             self.on_message(message)
+        self._fail("message")
 
     def close_received(self, code: int, reason: str) -> None:
         self.events.append(("close", code, reason))
+        self._fail("close")
         if self.answers:
             self.link.close(code)
 
     def writing_paused(self) -> None:
         self.events.append(("paused",))
+        self._fail("paused")
 
     def writing_resumed(self) -> None:
         self.events.append(("resumed",))
+        self._fail("resumed")
 
     def lost(self, code: int) -> None:
         self.events.append(("lost", code))
+        self._fail("lost")
+
+    def _fail(self, name: str) -> None:
+        if name in self.failing:
+            raise Fault(name)
 
     def names(self) -> list[str]:
         return [event[0] for event in self.events]
@@ -90,7 +107,7 @@ class Application:
             return
         self.opened(recorder)
         self.receivers.append(recorder)
-        await run_link(recorder.link)
+        await recorder.link.run()
 
     async def receiver(self, number: int = 0) -> Recorder:
         """That of connection ``number``, once it is there."""

@@ -1,7 +1,7 @@
 """The seam between sockets and sessions: what a session needs of a client's transport, and what it hears from it.
 
-Everything here is synchronous; nothing waits for a client. Two implementations of ``Link`` exist for WebSocket:
-``transports.direct`` (uvicorn's protocol object itself) and ``transports.asgi`` (any ASGI server).
+Everything but ``Link.run`` is synchronous; nothing waits for a client. Two implementations of ``Link`` exist for
+WebSocket: ``transports.direct`` (uvicorn's protocol object itself) and ``transports.asgi`` (any ASGI server).
 """
 
 from __future__ import annotations
@@ -20,6 +20,12 @@ WRITE_HIGH_WATER_BYTES = 64 * 1024
 
 class Link(Protocol):
     """An open WebSocket connection. Calls after the connection ended do nothing."""
+
+    async def run(self) -> None:
+        """Hand over what comes until the connection is over, or at once where it lives on without the caller.
+
+        To be awaited once; the receiver hears nothing before.
+        """
 
     def write(self, item: Encoded) -> None:
         """Write one item."""
@@ -47,7 +53,7 @@ class Link(Protocol):
 
 
 class Receiver(Protocol):
-    """What a link tells the session above it. No call may raise or block."""
+    """What a link tells the session above it. No call may block, or raise: that is logged, and closes with 1011."""
 
     def messages_received(self, messages: Sequence[Message]) -> None:
         """Whole messages of the client, in order, at least one; text is valid UTF-8."""

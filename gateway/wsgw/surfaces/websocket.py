@@ -11,34 +11,22 @@ from collections.abc import Sequence
 
 import orjson
 
+from wsgw import closecodes
 from wsgw.access.principal import Principal
 from wsgw.core.gateway import Gateway
 from wsgw.core.session import Session
 from wsgw.errors import DRAINING, SLOW_CONSUMER, WRONG_DIRECTION, GatewayError, Kind
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
-from wsgw.fanout.publication import Encoded, Publication
 from wsgw.fanout.sender import Sender
+from wsgw.protocols.websocket.wire import WEBSOCKET_WIRE
 from wsgw.surfaces.application import gateway_of, principal_of
-from wsgw.transports.accept import open_link, refuse, run_link
+from wsgw.transports.accept import open_link, refuse
 from wsgw.transports.asgi import Event, Receive, Send
 
 log = logging.getLogger("wsgw.websocket")
 
-TRANSPORT = "websocket"
-
-
-class WebSocketWire:
-    """A payload that is valid UTF-8 is a text message, any other a binary one."""
-
-    transport = TRANSPORT
-
-    def encode(self, name: str, publication: Publication) -> Encoded:
-        payload = publication.payload
-        return Encoded(Message(payload.isascii() or publication.text is not None, payload))
-
-
-WIRE = WebSocketWire()
+TRANSPORT = WEBSOCKET_WIRE.transport
 
 
 class ChannelWebSocket:
@@ -48,7 +36,7 @@ class ChannelWebSocket:
 
     def __init__(self, gateway: Gateway, principal: Principal, name: str) -> None:
         self._name = name
-        self._sender: Sender = gateway.sender(WIRE, self._overflowed)
+        self._sender: Sender = gateway.sender(WEBSOCKET_WIRE, self._overflowed)
         self._session: Session = gateway.open_session(principal, self, self._sender)
         self._link: Link | None = None
         self._closing = False  # the client began the closing handshake
@@ -139,7 +127,7 @@ class ChannelWebSocket:
 
     def _answer_close(self) -> None:
         if not self._session.unsettled and self._link is not None:
-            self._link.close(1000)
+            self._link.close(closecodes.NORMAL)
 
     def _close(self, kind: Kind, reason: str) -> None:
         self._sender.close()
@@ -166,10 +154,10 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
         link = await open_link(scope, receive, send, client, gateway.max_payload_bytes)
         client.attach(link)
         log.debug("websocket %s: connected", name)
-        await run_link(link)
+        await link.run()
     except OSError:
         log.debug("websocket %s: the client went before the connection was open", name)
-        client.lost(1006)
+        client.lost(closecodes.ABNORMAL)
     except BaseException:
-        client.lost(1006)
+        client.lost(closecodes.ABNORMAL)
         raise

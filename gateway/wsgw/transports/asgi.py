@@ -1,18 +1,25 @@
 """A ``Link`` over plain ASGI messages, for servers other than ours: the same sessions, on a slower path.
 
-ASGI answers a client's closing handshake by itself, so here a close does not confirm publishes.
+ASGI answers a client's closing handshake by itself, so here a close does not confirm publishes. It has no word for
+pings either: a client whose reading is paused for longer than the server's own ping timeout is closed by the server.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
+from wsgw.closecodes import ABNORMAL, NO_STATUS, TOO_BIG
 from wsgw.fanout.frames import Message, truncated
 from wsgw.fanout.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
 from wsgw.fanout.publication import Batch, Encoded
+from wsgw.transports.receivers import close_for_fault, tell
+
+log = logging.getLogger("wsgw.websocket")
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -41,7 +48,7 @@ class AsgiLink:
         self._reading.set()
         self._close: tuple[int, str] | None = None
         self._aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._code = 1006
+        self._code = ABNORMAL
 
     # -- Link
 
@@ -52,7 +59,7 @@ class AsgiLink:
             self._wake.set()
             if not self._paused and self._queued_bytes > WRITE_HIGH_WATER_BYTES:
                 self._paused = True
-                self._receiver.writing_paused()
+                tell(self, self._receiver.writing_paused)
 
     def write_batch(self, batch: Batch) -> None:
         for item in batch.items:
@@ -86,33 +93,38 @@ class AsgiLink:
     async def run(self) -> None:
         """Read and write until the connection is over, then tell the receiver."""
         loop = asyncio.get_running_loop()
-        tasks = {loop.create_task(self._read()), loop.create_task(self._write())}
+        tasks = (loop.create_task(self._read()), loop.create_task(self._write()))
         try:
             await asyncio.wait({*tasks, self._aborted}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._close = self._close or (1006, "")
-            self._receiver.lost(self._code)
+            for failure in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(failure, Exception):
+                    await self._failed(failure)
+            self._close = self._close or (ABNORMAL, "")
+            tell(self, self._receiver.lost, self._code)
 
     async def _read(self) -> None:
         while True:
             await self._reading.wait()
-            event = await self._receive()
+            try:
+                event = await self._receive()
+            except OSError:
+                return  # the client is gone
             if event["type"] == "websocket.disconnect":
-                code = event.get("code") or 1005
+                code = event.get("code") or NO_STATUS
                 if self._close is None:
                     self._code = code
-                    self._receiver.close_received(code, event.get("reason") or "")
+                    tell(self, self._receiver.close_received, code, event.get("reason") or "")
                 return
             if self._close is not None:
                 continue
             message = message_of(event)
             if len(message.data) > self._max_message_bytes:
-                self.close(1009, f"a message has at most {self._max_message_bytes} bytes here")
+                self.close(TOO_BIG, f"a message has at most {self._max_message_bytes} bytes here")
             else:
-                self._receiver.messages_received((message,))
+                tell(self, self._receiver.messages_received, (message,))
 
     async def _write(self) -> None:
         while True:
@@ -122,10 +134,34 @@ class AsgiLink:
                 message = self._queue.popleft()
                 self._queued_bytes -= len(message.data)
                 body: Event = {"text": message.data.decode()} if message.text else {"bytes": message.data}
-                await self._send({"type": "websocket.send", **body})
+                if not await self._taken({"type": "websocket.send", **body}):
+                    return
                 if self._paused and self._queued_bytes < WRITE_HIGH_WATER_BYTES // 4:
                     self._paused = False
-                    self._receiver.writing_resumed()
+                    tell(self, self._receiver.writing_resumed)
             if self._close is not None:
-                await self._send({"type": "websocket.close", "code": self._close[0], "reason": self._close[1]})
+                await self._taken(_closing(*self._close))
                 return
+
+    async def _taken(self, event: Event) -> bool:
+        """Send; False when the server takes nothing more.
+
+        What it raises then is its own choice, an OSError by the specification: the client is gone, it is no fault.
+        """
+        try:
+            await self._send(event)
+        except Exception as error:
+            log.debug("the server takes nothing more for a client: %r", error)
+            return False
+        return True
+
+    async def _failed(self, error: Exception) -> None:
+        """One of our tasks ended by a fault, so there is nobody left to send the close."""
+        close_for_fault(self, error)
+        if self._close is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._taken(_closing(*self._close)), CLOSE_TIMEOUT_SECONDS)
+
+
+def _closing(code: int, reason: str) -> Event:
+    return {"type": "websocket.close", "code": code, "reason": reason}

@@ -15,20 +15,20 @@ from typing import Any, cast
 from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.frames import Close, Frame, Opcode
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import State
 
-from wsgw.fanout.frames import Message, is_utf8, truncated
-from wsgw.fanout.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
+from wsgw.closecodes import INVALID_DATA
+from wsgw.fanout.frames import Message, is_utf8
+from wsgw.fanout.link import WRITE_HIGH_WATER_BYTES, Receiver
 from wsgw.fanout.publication import Batch, Encoded
 from wsgw.protocols.websocket.clientframes import ClientFrames
 from wsgw.transports.asgi import Event, message_of
+from wsgw.transports.closing import ClosingProtocol
+from wsgw.transports.receivers import close_for_fault, tell
 
 EXTENSION = "wsgw.direct"
-LINGER_SECONDS = 0.5
 #: After a read of this size the client waits for the next tick: the loop would read up to 32 times on end.
 LARGE_READ_BYTES = 64 * 1024
 
@@ -51,7 +51,7 @@ class _Flag:
         return self._value
 
 
-class DirectProtocol(WebSocketsSansIOProtocol):
+class DirectProtocol(ClosingProtocol):
     """See the module. Implements ``Link`` once ``attach`` was called."""
 
     def __init__(
@@ -62,13 +62,6 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._receiver: Receiver | None = None
-        self._writes = False  # frames may be written
-        self._reading_paused = False
-        self._resting = False  # after a large read
-        self._code = 1006
-        self._ended = False
-        self._failed = False  # by the client's fault: what still comes is read, but not looked at
         self._library_only = False  # frames came before the receiver: the library may stand in the middle of one
         self._frames: ClientFrames | None = None
 
@@ -88,9 +81,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self.start_keepalive()
 
     def attach(self, receiver: Receiver, max_message_bytes: int) -> DirectProtocol:
-        """Take the accepted connection over for ``receiver``, which hears nothing before ``begin``.
+        """Take the accepted connection over for ``receiver``, which hears nothing before ``run``.
 
-        To be called without an await after ``accept``. Messages over ``max_message_bytes`` close with 1009.
+        To be called without an await after ``accept``. Messages over ``max_message_bytes`` close it (1009).
         """
         self._receiver = receiver
         self.writable = cast("asyncio.Event", _Flag(self.writable.is_set()))
@@ -105,10 +98,10 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         return self
 
-    def begin(self) -> None:
-        """Hand over what came before the accept, then everything as it comes; without an await after ``attach``.
+    async def run(self) -> None:
+        """Hand over what came before the accept, and return: the connection lives on without the application's task.
 
-        The connection needs the application's coroutine no longer: it lives on when that returns.
+        Everything else is handed over as it comes. To be called without an await after ``attach``.
         """
         receiver = self._receiver
         assert receiver is not None
@@ -118,7 +111,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         while not self.queue.empty():
             event = self.queue.get_nowait()
             if event["type"] == "websocket.receive" and not self.close_sent:
-                receiver.messages_received((message_of(cast("Event", event)),))
+                tell(self, receiver.messages_received, (message_of(cast("Event", event)),))
         if self.read_paused and not self._reading_paused and not self.transport.is_closing():
             self.transport.resume_reading()
         self.read_paused = False
@@ -136,40 +129,6 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     def buffered_bytes(self) -> int:
         return self.transport.get_write_buffer_size()
 
-    def close(self, code: int, reason: str = "") -> None:
-        if self.close_sent or self.transport.is_closing():
-            return
-        self._writes = False
-        self._code = code
-        self.close_sent = True
-        reason = truncated(reason)
-        if self.conn.state is State.OPEN:
-            self.conn.send_close(code, reason)
-            self.transport.write(b"".join(self.conn.data_to_send()))
-            self.resume_reading()  # the client's answer must be read
-        else:
-            # The client's close was received and the library's echo of it held back: this is the answer. A server
-            # closes the TCP connection first (RFC 6455 section 7.1.1).
-            data = b"" if code == 1005 else Close(code, reason).serialize()
-            self.transport.write(Frame(Opcode.CLOSE, data).serialize(mask=False))
-            self.transport.close()
-        self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_SECONDS, self.transport.abort)
-
-    def abort(self) -> None:
-        self._writes = False
-        self.transport.abort()
-
-    def pause_reading(self) -> None:
-        if not self._reading_paused and not self.close_sent and not self.transport.is_closing():
-            self._reading_paused = True
-            self.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        if self._reading_paused and not self.transport.is_closing():
-            self._reading_paused = False
-            if not self._resting:
-                self.transport.resume_reading()
-
     # -- uvicorn's side
 
     def handle_connect(self, event: Request) -> None:
@@ -184,10 +143,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             return
         if self._failed or self.conn.close_rcvd is not None:
             return
-        if len(data) >= LARGE_READ_BYTES and not self.transport.is_closing():
-            self._resting = True
-            self.transport.pause_reading()
-            self.loop.call_soon(self._rest_over)
+        if len(data) >= LARGE_READ_BYTES:
+            self.rest()
         if self._frames is None:
             self._feed_library(data)
             return
@@ -214,25 +171,12 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._receiver is not None:
-            self._receiver.writing_paused()
+            tell(self, self._receiver.writing_paused)
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._receiver is not None:
-            self._receiver.writing_resumed()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._receiver is None:
-            super().connection_lost(exc)
-            return
-        # as the base class does, without the request that ``run_asgi`` has dropped
-        self.stop_keepalive()
-        self.connections.discard(self)
-        self.disconnected = True
-        if self.close_timer is not None:
-            self.close_timer.cancel()
-            self.close_timer = None
-        self._lose()
+            tell(self, self._receiver.writing_resumed)
 
     async def run_asgi(self) -> None:
         """As the base class', but a connection that has a receiver lives on, and keeps nothing of the request."""
@@ -253,19 +197,6 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             del self.scope, self.request, self.response, self.queue
         elif self.close_timer is None:
             self.transport.close()
-
-    def keepalive_timeout(self) -> None:
-        closing = self.close_sent or self.transport.is_closing()
-        super().keepalive_timeout()
-        if self._receiver is not None and not closing:
-            # close() waits for the buffer of a client that does not read
-            self._fail(1011)
-
-    def shutdown(self) -> None:
-        if self._receiver is None:
-            super().shutdown()
-        else:
-            self.close(1001, "the gateway is stopping")
 
     # -- inside
 
@@ -289,11 +220,6 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._fail(conn.close_sent.code)
         self.transport.write(b"".join(writes))
         return False
-
-    def _rest_over(self) -> None:
-        self._resting = False
-        if not self._reading_paused and not self.transport.is_closing():
-            self.transport.resume_reading()
 
     def _frame_received(self, frame: Frame) -> None:
         if self.close_sent and frame.opcode is not Opcode.CLOSE:
@@ -323,43 +249,13 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def _messages_received(self, messages: list[Message]) -> None:
         if not self.close_sent and self._receiver is not None and messages:
-            self._receiver.messages_received(messages)
+            try:  # as ``tell`` does, without its call: this is done for every read
+                self._receiver.messages_received(messages)
+            except Exception as error:
+                close_for_fault(self, error)
 
     def _refuse_text(self, data: bytes) -> None:
         try:
             data.decode()
         except UnicodeDecodeError as error:
-            self.close(1007, f"invalid UTF-8 in a text message at byte {error.start}")
-
-    def _close_received(self) -> None:
-        assert self._receiver is not None
-        if self.close_sent:
-            self.transport.close()  # the client's answer to our close
-            return
-        assert self.conn.close_rcvd is not None
-        self._receiver.close_received(self.conn.close_rcvd.code, self.conn.close_rcvd.reason)
-
-    def _fail(self, code: int) -> None:
-        """The connection ends without a closing handshake of ours; bounded in time whatever the client reads.
-
-        What the client still sends is read for a while: closing with bytes unread resets the connection, and the
-        close frame with the reason would be lost.
-        """
-        self._writes = False
-        self.close_sent = True
-        self._failed = True
-        self._code = code
-        self.resume_reading()
-        if self.close_timer is None:
-            self.close_timer = self.loop.call_later(LINGER_SECONDS, self._end_linger)
-
-    def _end_linger(self) -> None:
-        self.transport.close()
-        self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_SECONDS, self.transport.abort)
-
-    def _lose(self) -> None:
-        self._writes = False
-        receiver = self._receiver
-        if receiver is not None and not self._ended:
-            self._ended = True
-            receiver.lost(self._code)
+            self.close(INVALID_DATA, f"invalid UTF-8 in a text message at byte {error.start}")

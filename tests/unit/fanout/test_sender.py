@@ -28,6 +28,8 @@ class FakeLink:
         self.data: list[bytes] = []
         self.calls = 0
 
+    async def run(self) -> None: ...
+
     def write(self, item: Encoded) -> None:
         self.data += [message.data for message in item.messages]
         self._count()

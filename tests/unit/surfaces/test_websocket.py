@@ -15,8 +15,6 @@ from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
 from wsgw.broker import broker, connection
 from wsgw.core import backpressure as holdback
-from wsgw.fanout.publication import Publication
-from wsgw.surfaces.websocket import WIRE
 
 
 @pytest.fixture(params=[True, False], ids=["direct", "asgi"])
@@ -36,15 +34,6 @@ async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
     made = await Peer.connect(nats.url)
     yield made
     await made.close()
-
-
-@pytest.mark.parametrize(
-    ("payload", "is_text"),
-    [(b"", True), (b"abc", True), ("é\ufeff".encode(), True), (b"\xff", False), (b"a\xc3", False)],
-)
-def test_wire(payload: bytes, is_text: bool) -> None:
-    (message,) = WIRE.encode("IN", Publication("IN", payload, 0.0)).messages
-    assert message == (is_text, payload)
 
 
 async def test_nats_to_client(served: Running, peer: Peer) -> None:

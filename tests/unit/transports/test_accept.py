@@ -13,7 +13,7 @@ from helpers.waiting import arrived, eventually
 from wsgw.channels.channel import Channel, Direction
 from wsgw.fanout.frames import Message
 from wsgw.fanout.publication import Batch, Encoded
-from wsgw.transports import asgi, direct
+from wsgw.transports import asgi, closing
 from wsgw.transports.accept import refuse
 from wsgw.transports.asgi import AsgiLink
 from wsgw.transports.direct import DirectProtocol
@@ -152,7 +152,7 @@ async def test_long_reasons_are_cut(served: Served) -> None:
 async def test_a_client_that_does_not_answer_the_close_is_dropped(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (asgi, direct):
+    for module in (asgi, closing):
         monkeypatch.setattr(module, "CLOSE_TIMEOUT_SECONDS", 0.1)
     client, receiver = await served.open()
     receiver.link.close(4008)
@@ -225,7 +225,7 @@ async def test_a_client_that_reads_slowly_pauses_the_writing(served: Served) -> 
 async def test_a_client_that_reads_nothing_cannot_hold_the_close_up(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (asgi, direct):
+    for module in (asgi, closing):
         monkeypatch.setattr(module, "CLOSE_TIMEOUT_SECONDS", 0.2)
     client, receiver = await served.open(receive_buffer_bytes=4096)
     while "paused" not in receiver.names():

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from uvicorn.protocols.utils import ClientDisconnected
 
 from helpers.link_server import Application, Recorder
 from helpers.raw_websocket import RawWebSocket, binary, close, text
 from helpers.waiting import arrived, eventually
 from wsgw.fanout.frames import Message
+from wsgw.fanout.publication import Encoded
 from wsgw.process.server import listen
 from wsgw.transports.asgi import AsgiLink
 
@@ -20,13 +22,19 @@ class Server:
     """The other end of ASGI: what it sends is ``incoming``, what it gets ``sent``."""
 
     def __init__(self) -> None:
-        self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.incoming: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
         self.sent: list[Any] = []
         self.takes = asyncio.Event()
         self.takes.set()
-        self.failure: OSError | None = None
+        self.failure: Exception | None = None
         self.receiver = Recorder()
-        self.receiver.link = AsgiLink(self.incoming.get, self.send, self.receiver, 10)
+        self.receiver.link = AsgiLink(self.receive, self.send, self.receiver, 10)
+
+    async def receive(self) -> dict[str, Any]:
+        event = await self.incoming.get()
+        if isinstance(event, Exception):
+            raise event
+        return event
 
     async def send(self, message: Any) -> None:
         await self.takes.wait()
@@ -35,7 +43,6 @@ class Server:
         self.sent.append(message)
 
     async def run(self) -> None:
-        assert isinstance(self.receiver.link, AsgiLink)
         async with asyncio.timeout(30):
             await self.receiver.link.run()
 
@@ -56,12 +63,43 @@ async def test_servers_differ_in_what_they_leave_out() -> None:
     assert server.receiver.events[-2:] == [("close", 1005, ""), ("lost", 1005)]
 
 
-async def test_a_failing_send_ends_the_connection() -> None:
+@pytest.mark.parametrize("failure", [OSError("gone"), ClientDisconnected(), RuntimeError("after websocket.close")])
+@pytest.mark.parametrize("closing", [False, True])
+async def test_a_send_that_fails_ends_the_connection_and_is_no_fault(
+    failure: Exception, closing: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     server = Server()
-    server.failure = OSError("gone")
+    server.failure = failure
     server.receiver.write("x")
+    if closing:
+        server.receiver.link.close(4000)
+    await server.run()
+    assert server.receiver.events == [("lost", 4000 if closing else 1006)]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_receive_that_fails_as_the_client_is_gone_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server()
+    server.incoming.put_nowait(ConnectionResetError())
     await server.run()
     assert server.receiver.events == [("lost", 1006)]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("reading", [True, False])
+async def test_a_fault_of_the_link_itself(reading: bool, caplog: pytest.LogCaptureFixture) -> None:
+    server = Server()
+    if reading:
+        server.incoming.put_nowait({"type": "websocket.receive", "text": 1})
+    else:
+        server.receiver.link.write(Encoded(Message(True, b"\xff")))
+    await server.run()
+    assert server.sent == [{"type": "websocket.close", "code": 1011, "reason": "a fault of the gateway"}]
+    assert server.receiver.events == [("lost", 1011)]
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("wsgw.websocket", "ERROR")
+    assert record.exc_info is not None
+    assert record.exc_info[2] is not None
 
 
 async def test_what_waits_is_sent_before_the_close() -> None:

@@ -8,9 +8,12 @@ taken past it. Once it has ended the connection nothing more of what ``feed`` re
 
 from __future__ import annotations
 
-from websockets.speedups import apply_mask
-
 from wsgw.fanout.frames import Message
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # as the library: there is no C extension on some platforms
+    from websockets.utils import apply_mask
 
 _TEXT = 0x81
 _SIMPLE = (_TEXT, 0x82)

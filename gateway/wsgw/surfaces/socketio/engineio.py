@@ -15,7 +15,7 @@ from wsgw.protocols.engineio.packets import RequestError, RequestRefused
 from wsgw.protocols.handshake import Handshake
 from wsgw.surfaces.socketio.session import EngineSession, Service
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
-from wsgw.transports.accept import open_link, refuse, run_link
+from wsgw.transports.accept import open_link, refuse
 from wsgw.transports.asgi import Event, Receive, Send
 from wsgw.transports.http import ClientGone, Cors, Headers, handshake_of, read_body, respond, wait_gone
 
@@ -194,7 +194,7 @@ class EngineIOServer:
         except BaseException:
             websocket.lost(1006)
             raise
-        await run_link(link)
+        await link.run()
 
     # -- both
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 
 import pytest
@@ -145,3 +147,22 @@ def test_simple_frames_do_not_reach_the_library() -> None:
     assert ClientFrames(LIMIT).feed(stream) == messages
     splitter = ClientFrames(LIMIT)
     assert [item for byte in stream for item in splitter.feed(bytes([byte]))] == messages
+
+
+#: With a first argument "without" as on a platform for which the library has no C extension.
+UNMASK = """
+import sys
+if sys.argv[1] == "without":
+    sys.modules["websockets.speedups"] = None
+from wsgw.protocols.websocket import clientframes
+print(type(clientframes.apply_mask).__name__)
+print(clientframes.ClientFrames(100).feed(b"\\x81\\x85\\x01\\x02\\x03\\x04igohn\\x82\\x80\\x01\\x02\\x03\\x04"))
+"""
+
+
+@pytest.mark.parametrize(("speedups", "kind"), [("with", "builtin_function_or_method"), ("without", "function")])
+def test_the_c_extension_is_used_but_not_needed(speedups: str, kind: str) -> None:
+    ran = subprocess.run([sys.executable, "-c", UNMASK, speedups], capture_output=True, text=True, check=False)
+    assert ran.stderr == ""
+    messages = [Message(True, b"hello"), Message(False, b"")]
+    assert ran.stdout.splitlines() == [kind, repr(messages)]

@@ -54,6 +54,8 @@ class FakeLink:
         self.ended: int | None = None
         self.reading = True
 
+    async def run(self) -> None: ...
+
     def write(self, item: Encoded) -> None:
         self.written += [message.data for message in item.messages]
         if len(self.written) >= self.full_after:

@@ -1,0 +1,73 @@
+"""uvicorn's WebSocket protocol object, with reading that can be held back and a keepalive that minds it.
+
+A client is dead when a ping of ours has no pong after ``ws_ping_timeout``. While nothing is read from it its pong
+cannot be heard, so that time stands still; when reading goes on the client has all of it again. One ping at most is
+out, and the next one waits for its pong. The parts of uvicorn that this rests on are guarded by
+tests/unit/test_pins.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+
+class KeepaliveProtocol(WebSocketsSansIOProtocol):
+    """See the module. ``pause_reading`` and ``resume_reading`` are those of ``Link``."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._reading_paused = False
+        self._resting = False
+
+    def pause_reading(self) -> None:
+        if not self._reading_paused and not self.close_sent and not self.transport.is_closing():
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._reading_paused and not self.transport.is_closing():
+            self._reading_paused = False
+            if self.pong_timer is not None:
+                self._await_pong()
+            if not self._resting:
+                self.transport.resume_reading()
+
+    def rest(self) -> None:
+        """Read nothing before the loop's next tick, nor then if it is paused."""
+        if not self.transport.is_closing():
+            self._resting = True
+            self.transport.pause_reading()
+            self.loop.call_soon(self._rest_over)
+
+    def keepalive_timeout(self) -> None:
+        """The pong did not come in time."""
+        if (self._reading_paused or self._resting) and not self.transport.is_closing():
+            self._await_pong()  # it may be there, unread
+        else:
+            super().keepalive_timeout()
+
+    # -- inside
+
+    def _rest_over(self) -> None:
+        self._resting = False
+        if not self._reading_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _await_pong(self) -> None:
+        """Give the client all its time to answer the ping that is out."""
+        assert self.ping_timeout is not None
+        if self.pong_timer is not None:
+            self.pong_timer.cancel()
+        self.ping_sent_at = self.loop.time()  # for the round trip's time, which the next ping's is taken from
+        self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
