@@ -34,6 +34,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "surfaces",
         (
+            "application",
             "publish",
             "websocket",
             "socketio.websocket",

@@ -10,10 +10,11 @@ from starlette.types import Receive, Scope, Send
 
 from wsgw import __version__
 from wsgw.config.settings import Settings
-from wsgw.core.gateway import Gateway, gateway_of
+from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
 from wsgw.surfaces import publish as http
 from wsgw.surfaces import websocket
+from wsgw.surfaces.application import gateway_of
 from wsgw.surfaces.socketio import Options, SocketIOServer
 from wsgw.surfaces.socketio.channels import ChannelsNamespace
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -322,14 +321,3 @@ def make_broker(settings: Settings, metrics: Metrics) -> Broker:
     password = nats.password.get_secret_value() if nats.password else None
     token = nats.token.get_secret_value() if nats.token else None
     return Broker(nats.servers, metrics, Credentials(nats.user, password, token))
-
-
-def gateway_of(scope: MutableMapping[str, Any]) -> Gateway:
-    """The gateway of the application that an ASGI ``scope`` belongs to."""
-    gateway = getattr(scope["app"].state, "gateway", None)
-    if not isinstance(gateway, Gateway):
-        raise RuntimeError(  # noqa: TRY004  the application was put together wrongly, no argument has a wrong type
-            "the application's lifespan has not run; where it is mounted, the outer application has to enter "
-            "app.router.lifespan_context(app) in its own lifespan"
-        )
-    return gateway

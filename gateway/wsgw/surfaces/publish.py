@@ -14,9 +14,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from wsgw import __version__
-from wsgw.core.gateway import Gateway, gateway_of
+from wsgw.core.gateway import Gateway
 from wsgw.errors import BAD_REQUEST, TOO_LARGE, GatewayError
 from wsgw.fanout.frames import is_utf8
+from wsgw.surfaces.application import gateway_of
 
 TRANSPORT = "http"
 #: What is still read, and for how long, of a body that was refused for its size.

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from wsgw.core.backpressure import BackPressure
-from wsgw.core.gateway import Gateway, gateway_of
+from wsgw.core.gateway import Gateway
 from wsgw.core.outbound import Publisher
 from wsgw.core.session import Session
 from wsgw.errors import DRAINING, WRONG_DIRECTION, GatewayError, Kind
@@ -22,6 +22,7 @@ from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
 from wsgw.fanout.publication import Encoded, Publication
 from wsgw.fanout.sender import Sender
+from wsgw.surfaces.application import gateway_of
 from wsgw.transports.accept import open_link, refuse, run_link
 from wsgw.transports.asgi import Event, Receive, Send
 
