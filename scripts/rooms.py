@@ -34,7 +34,9 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "surfaces",
         (
+            "answers",
             "application",
+            "ops",
             "publish",
             "websocket",
             "socketio.websocket",

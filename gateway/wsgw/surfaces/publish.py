@@ -1,22 +1,20 @@
-"""``POST /publish/{channel}`` and ``POST /request/{channel}``, and what operators ask: health, readiness, metrics."""
+"""``POST /publish/{channel}`` and ``POST /request/{channel}``: the body is the payload."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TypeVar
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from wsgw import __version__
 from wsgw.core.gateway import Gateway
 from wsgw.errors import BAD_REQUEST, TOO_LARGE, GatewayError
 from wsgw.fanout.frames import is_utf8
+from wsgw.surfaces.answers import json_response
 from wsgw.surfaces.application import gateway_of
 
 TRANSPORT = "http"
@@ -60,27 +58,6 @@ async def preflight(request: Request) -> Response:
     return Response(status_code=204, headers=_CORS | headers)
 
 
-@router.get("/healthz")
-async def healthz() -> Response:
-    """200 while the event loop turns."""
-    return _json({"status": "ok", "version": __version__})
-
-
-@router.get("/readyz")
-async def readyz(request: Request) -> Response:
-    """200 when NATS answers, every bridge is subscribed and no stop has begun; else 503 and what is missing."""
-    readiness = gateway_of(request.scope).readiness()
-    return _json(asdict(readiness), 200 if readiness.ready else 503)
-
-
-@router.get("/metrics")
-async def metrics(request: Request) -> Response:
-    """The Prometheus metrics."""
-    return Response(
-        gateway_of(request.scope).metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
-    )
-
-
 class _EarlyResponse(Response):
     """An answer to a request whose body is not read to the end: it goes out first, then ``rest`` is read, for a while.
 
@@ -105,13 +82,9 @@ class _EarlyResponse(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
-def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(value), status, headers, media_type="application/json")
-
-
 def _refusal(error: GatewayError) -> Response:
     headers = _CORS | ({"allow": "OPTIONS"} if error.kind.http_status == 405 else {})
-    return _json(error.as_json(), error.kind.http_status, headers)
+    return json_response(error.as_json(), error.kind.http_status, headers)
 
 
 async def _answer(gateway: Gateway, request: Request, ask: Callable[[bytes], Awaitable[Response]]) -> Response:
@@ -141,7 +114,7 @@ async def _publish(gateway: Gateway, channel: str, payload: bytes) -> Response:
     error = await gateway.unless_stopped(settled)
     if error is not None:
         raise error
-    return _json({"accepted": True}, 202, _CORS)
+    return json_response({"accepted": True}, 202, _CORS)
 
 
 async def _request(gateway: Gateway, channel: str, payload: bytes) -> Response:

@@ -1,4 +1,4 @@
-"""``POST /publish`` and ``/request``, and what operators ask."""
+"""``POST /publish`` and ``/request``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
-from wsgw import __version__
 from wsgw.surfaces import publish as http
 
 
@@ -209,29 +208,5 @@ async def test_draining(served: Running) -> None:
     assert (ready.status_code, ready.json()["draining"]) == (503, True)
 
 
-async def test_operators(served: Running) -> None:
-    answer = await served.http.get("/healthz")
-    assert answer.json() == {"status": "ok", "version": __version__}
-    ready = await served.http.get("/readyz")
-    assert ready.status_code == 200
-    assert ready.json() == {"ready": True, "nats": "connected", "bridges": {}, "draining": False}
-    metrics = await served.http.get("/metrics")
-    assert metrics.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    samples = {sample.name for family in text_string_to_metric_families(metrics.text) for sample in family.samples}
-    assert {"wsgw_nats_connected", "wsgw_deliveries_total", "wsgw_build_info"} <= samples
-
-
-async def test_readiness_names_a_refused_channel(start_server: Callable[..., NatsServer]) -> None:
-    server = start_server('authorization {users = [{user: u, password: p, permissions: {subscribe: {deny: ["IN"]}}}]}')
-    async with running(server.url.replace("//", "//u:p@"), ready=False) as served:
-        await eventually(lambda: "failed" in served.gateway.readiness().bridges.get("IN", ""), "failed")
-        ready = await served.http.get("/readyz")
-        assert ready.status_code == 503
-        assert "IN" in ready.json()["bridges"]["IN"]
-
-
 async def test_methods(served: Running) -> None:
     assert (await served.http.get("/publish/OUT")).status_code == 405
-    assert (await served.http.post("/healthz")).status_code == 405
-    assert (await served.http.get("/ws/IN")).status_code in (404, 426)
-    assert (await served.http.get("/nothing")).status_code == 404

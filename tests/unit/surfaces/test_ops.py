@@ -1,0 +1,44 @@
+"""What operators ask."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from helpers.nats_server import NatsServer
+from helpers.running import Running, running
+from helpers.waiting import eventually
+from wsgw import __version__
+
+
+@pytest.fixture
+async def served(nats: NatsServer) -> AsyncIterator[Running]:
+    async with running(nats.url) as made:
+        yield made
+
+
+async def test_operators(served: Running) -> None:
+    answer = await served.http.get("/healthz")
+    assert answer.json() == {"status": "ok", "version": __version__}
+    ready = await served.http.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json() == {"ready": True, "nats": "connected", "bridges": {}, "draining": False}
+    metrics = await served.http.get("/metrics")
+    assert metrics.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    samples = {sample.name for family in text_string_to_metric_families(metrics.text) for sample in family.samples}
+    assert {"wsgw_nats_connected", "wsgw_deliveries_total", "wsgw_build_info"} <= samples
+
+
+async def test_readiness_names_a_refused_channel(start_server: Callable[..., NatsServer]) -> None:
+    server = start_server('authorization {users = [{user: u, password: p, permissions: {subscribe: {deny: ["IN"]}}}]}')
+    async with running(server.url.replace("//", "//u:p@"), ready=False) as served:
+        await eventually(lambda: "failed" in served.gateway.readiness().bridges.get("IN", ""), "failed")
+        ready = await served.http.get("/readyz")
+        assert ready.status_code == 503
+        assert "IN" in ready.json()["bridges"]["IN"]
+
+
+async def test_methods(served: Running) -> None:
+    assert (await served.http.post("/healthz")).status_code == 405
