@@ -28,7 +28,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("violation", "parser", "stream", "client", "fences", "subscription", "connection", "broker"),
     ),
     ("bridges", ("base", "fixed", "interests", "overlap", "pattern")),
-    ("access", ()),
+    ("access", ("origins",)),
     ("core", ("backpressure", "outbound", "gateway", "session")),
     ("transports", ("asgi", "direct", "accept", "http")),
     (

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from wsgw.access.origins import Origins
 from wsgw.core.gateway import Gateway
 from wsgw.errors import BAD_REQUEST, TOO_LARGE, GatewayError
 from wsgw.fanout.frames import is_utf8
@@ -22,9 +23,9 @@ TRANSPORT = "http"
 UNREAD_BYTES = 64 * 1024 * 1024
 UNREAD_SECONDS = 5.0
 
-#: Pages of every origin may ask (the Fetch standard), as they may over WebSocket and Socket.IO.
-_CORS = {"access-control-allow-origin": "*"}
-_CORS_MAX_AGE_SECONDS = 600
+#: Pages of every origin may ask, as they may over WebSocket and Socket.IO.
+_ORIGINS = Origins("*", ("POST",))
+_CORS = _ORIGINS.headers(None)
 
 T = TypeVar("T")
 
@@ -49,13 +50,9 @@ async def request(channel: str, request: Request) -> Response:
 @router.options("/request/{channel:path}")
 async def preflight(request: Request) -> Response:
     """What browsers ask before they let a page of another origin POST."""
-    headers = {
-        "allow": "OPTIONS, POST",
-        "access-control-allow-methods": "POST",
-        "access-control-allow-headers": request.headers.get("access-control-request-headers", "content-type"),
-        "access-control-max-age": str(_CORS_MAX_AGE_SECONDS),
-    }
-    return Response(status_code=204, headers=_CORS | headers)
+    asked = request.headers
+    headers = _ORIGINS.preflight(asked.get("origin"), asked.get("access-control-request-headers"))
+    return Response(status_code=204, headers={"allow": "OPTIONS, POST"} | headers)
 
 
 class _EarlyResponse(Response):

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from wsgw.protocols.engineio.packets import TOO_LARGE, RequestRefused
 from wsgw.protocols.socketio.sockets import Request
 from wsgw.transports.asgi import Event, Receive, Send
-
-Headers = list[tuple[bytes, bytes]]
-
-_CORS_MAX_AGE_SECONDS = 600
 
 
 class ClientGone(Exception):
@@ -30,13 +26,13 @@ def request_of(scope: Event) -> Request:
     )
 
 
-async def respond(send: Send, status: int, body: bytes, content_type: str, headers: Headers) -> None:
+async def respond(send: Send, status: int, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
     """Send a whole response."""
     every = [
         (b"content-type", content_type.encode()),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
-        *headers,
+        *((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()),
     ]
     await send({"type": "http.response.start", "status": status, "headers": every})
     await send({"type": "http.response.body", "body": body})
@@ -63,37 +59,3 @@ async def wait_gone(receive: Receive) -> None:
     """Returns when the client has gone away."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-class Cors:
-    """Which pages of other origins may read answers (the Fetch standard): ``"*"`` for all, or their origins."""
-
-    def __init__(self, origins: str | Sequence[str]) -> None:
-        self._origins = None if origins == "*" else frozenset([origins] if isinstance(origins, str) else origins)
-
-    def allows(self, request: Request) -> bool:
-        """Whether ``request`` comes from an allowed page, or from no page of another origin at all."""
-        origin = request.headers.get("origin")
-        return self._origins is None or origin is None or origin in self._origins or self._is_own(request, origin)
-
-    def headers(self, request: Request) -> Headers:
-        """What every answer to ``request`` carries."""
-        if self._origins is None:
-            return [(b"access-control-allow-origin", b"*")]
-        origin = request.headers.get("origin")
-        if origin not in self._origins:
-            return [(b"vary", b"origin")]
-        return [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"origin")]
-
-    def preflight(self, request: Request) -> Headers:
-        """What the answer to OPTIONS carries besides."""
-        wanted = request.headers.get("access-control-request-headers", "content-type")
-        return [
-            (b"access-control-allow-methods", b"GET,POST"),
-            (b"access-control-allow-headers", wanted.encode("latin-1")),
-            (b"access-control-max-age", b"%d" % _CORS_MAX_AGE_SECONDS),
-        ]
-
-    @staticmethod
-    def _is_own(request: Request, origin: str) -> bool:
-        return origin.partition("://")[2] == request.headers.get("host")

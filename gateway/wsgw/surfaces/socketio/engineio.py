@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from wsgw.access.origins import Origins
 from wsgw.fanout.frames import Message
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.sender import Sender
@@ -19,10 +20,12 @@ from wsgw.surfaces.socketio.session import EngineSession, Service
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 from wsgw.transports.accept import open_link, refuse, run_link
 from wsgw.transports.asgi import Event, Receive, Send
-from wsgw.transports.http import ClientGone, Cors, Headers, read_body, request_of, respond, wait_gone
+from wsgw.transports.http import ClientGone, read_body, request_of, respond, wait_gone
 
 #: Longest that a POST waits for ``EngineSession.release``; then it is answered all the same.
 MAX_HOLD_SECONDS = 30.0
+
+Headers = dict[str, str]
 
 _TEXT = "text/plain; charset=UTF-8"
 _JSON = "application/json"
@@ -59,7 +62,7 @@ class EngineIOServer:
         self._open_service = open_service
         self._options = options
         self._timing = Timing(options.ping_interval_seconds, options.ping_timeout_seconds)
-        self._cors = Cors(options.cors_origins)
+        self._origins = Origins(options.cors_origins, ("GET", "POST"))
         self._metrics = metrics
         for refusal in engineio.REQUEST_ERRORS:
             metrics.rejected.labels(refusal.reason)
@@ -104,16 +107,17 @@ class EngineIOServer:
     async def _http(self, scope: Event, receive: Receive, send: Send) -> None:
         request = request_of(scope)
         method = scope["method"]
-        headers = self._cors.headers(request)
+        origin = request.headers.get("origin")
+        headers = self._origins.headers(origin)
         if method == "OPTIONS":
-            await respond(send, 204, b"", _TEXT, headers + self._cors.preflight(request))
+            wanted = request.headers.get("access-control-request-headers")
+            await respond(send, 204, b"", _TEXT, self._origins.preflight(origin, wanted))
             return
         try:
             connection = self._find(request, "polling", method)
             if connection is None:
                 connection, opening = self._open(request, websocket=False)
-                headers.append((b"x-wsgw-sid", connection.sid.encode()))
-                await respond(send, 200, opening.data, _TEXT, headers)
+                await respond(send, 200, opening.data, _TEXT, headers | {"x-wsgw-sid": connection.sid})
             elif method == "GET":
                 await self._poll(connection, receive, send, headers)
             elif method == "POST":
@@ -221,7 +225,7 @@ class EngineIOServer:
             return engineio.BAD_HANDSHAKE_METHOD
         if query["transport"] != transport or "j" in query:  # j: JSONP, which no current client uses
             return engineio.BAD_REQUEST
-        if not self._cors.allows(request):
+        if not self._origins.allows(request.headers.get("origin"), request.headers.get("host")):
             return engineio.FORBIDDEN
         if connection is None and query.get("EIO") != "4":
             return engineio.UNSUPPORTED_VERSION
