@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from wsgw.access.origins import Origins
@@ -17,11 +16,9 @@ from wsgw.errors import BAD_REQUEST, TOO_LARGE, GatewayError
 from wsgw.fanout.frames import is_utf8
 from wsgw.surfaces.answers import json_response
 from wsgw.surfaces.application import gateway_of
+from wsgw.transports.http import Body, BodyTooLarge, ClientGone, respond
 
 TRANSPORT = "http"
-#: What is still read, and for how long, of a body that was refused for its size.
-UNREAD_BYTES = 64 * 1024 * 1024
-UNREAD_SECONDS = 5.0
 
 #: Pages of every origin may ask, as they may over WebSocket and Socket.IO.
 _ORIGINS = Origins("*", ("POST",))
@@ -56,27 +53,14 @@ async def preflight(request: Request) -> Response:
 
 
 class _EarlyResponse(Response):
-    """An answer to a request whose body is not read to the end: it goes out first, then ``rest`` is read, for a while.
+    """An answer to a request whose body is unfinished, see ``respond``; ``rest`` reads on."""
 
-    Then the connection ends. One that is closed with data unread is reset, and the answer lost (RFC 9112 section 9.6).
-    """
-
-    def __init__(self, response: Response, rest: AsyncIterator[bytes]) -> None:
+    def __init__(self, response: Response, rest: Callable[[], Awaitable[None]]) -> None:
         super().__init__(response.body, response.status_code, response.headers)
-        self.headers["connection"] = "close"
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        with suppress(TimeoutError, ClientDisconnect):
-            async with asyncio.timeout(UNREAD_SECONDS):
-                size = 0
-                async for chunk in self._rest:
-                    size += len(chunk)
-                    if size > UNREAD_BYTES:
-                        break
-        await send({"type": "http.response.body", "body": b""})
+        await respond(send, self.status_code, bytes(self.body), self.headers, self._rest)
 
 
 def _refusal(error: GatewayError) -> Response:
@@ -86,18 +70,33 @@ def _refusal(error: GatewayError) -> Response:
 
 async def _answer(gateway: Gateway, request: Request, ask: Callable[[bytes], Awaitable[Response]]) -> Response:
     """What ``ask`` answers to the request's body, or why it is not asked, which alone counts as ``rejected``."""
-    chunks = request.stream()
+    body = Body(request.scope, request.receive)
     try:
         gateway.admit()
-        body = await _unless_stopped(gateway, _body(request, chunks, gateway.broker.max_payload_bytes))
+        payload = await _unless_stopped(gateway, _payload(body, gateway.broker.max_payload_bytes))
     except GatewayError as error:
         gateway.metrics.rejected.labels(error.kind.name).inc()
         refusal = _refusal(error)
-        return _EarlyResponse(refusal, chunks) if error.kind is TOO_LARGE else refusal
+        return _EarlyResponse(refusal, lambda: _discard(gateway, body)) if body.unfinished else refusal
     try:
-        return await ask(body)
+        return await ask(payload)
     except GatewayError as error:
         return _refusal(error)
+
+
+async def _payload(body: Body, limit_bytes: int) -> bytes:
+    try:
+        return await body.read(limit_bytes)
+    except BodyTooLarge:
+        message = f"the payload has more than {limit_bytes} bytes, which is what NATS takes at most"
+        raise GatewayError(TOO_LARGE, message) from None
+    except ClientGone:
+        raise GatewayError(BAD_REQUEST, "the client went away before its body was complete") from None
+
+
+async def _discard(gateway: Gateway, body: Body) -> None:
+    with suppress(GatewayError):
+        await _unless_stopped(gateway, body.discard())
 
 
 async def _publish(gateway: Gateway, channel: str, payload: bytes) -> Response:
@@ -126,21 +125,3 @@ async def _unless_stopped(gateway: Gateway, work: Coroutine[object, object, T]) 
         return await gateway.unless_stopped(task)
     finally:
         task.cancel()
-
-
-async def _body(request: Request, chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    """The whole body; raises GatewayError: too_large as soon as it is over ``limit``, without reading the rest."""
-    too_large = GatewayError(TOO_LARGE, f"the payload has more than {limit} bytes, which is what NATS takes at most")
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise too_large
-    body: list[bytes] = []
-    size = 0
-    try:
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > limit:
-                raise too_large
-            body.append(chunk)
-    except ClientDisconnect:
-        raise GatewayError(BAD_REQUEST, "the client went away before its body was complete") from None
-    return b"".join(body)

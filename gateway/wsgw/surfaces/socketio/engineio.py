@@ -20,15 +20,17 @@ from wsgw.surfaces.socketio.session import EngineSession, Service
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 from wsgw.transports.accept import open_link, refuse, run_link
 from wsgw.transports.asgi import Event, Receive, Send
-from wsgw.transports.http import ClientGone, read_body, request_of, respond, wait_gone
+from wsgw.transports.http import Body, BodyTooLarge, ClientGone, request_of, respond, wait_gone
 
 #: Longest that a POST waits for ``EngineSession.release``; then it is answered all the same.
 MAX_HOLD_SECONDS = 30.0
 
 Headers = dict[str, str]
 
-_TEXT = "text/plain; charset=UTF-8"
-_JSON = "application/json"
+_TEXT = {"content-type": "text/plain; charset=UTF-8"}
+_OK = {"content-type": "text/html"}  # as the reference server says it
+_JSON = {"content-type": "application/json"}
+_FRESH = {"cache-control": "no-store"}
 
 
 class Options(NamedTuple):
@@ -108,32 +110,34 @@ class EngineIOServer:
         request = request_of(scope)
         method = scope["method"]
         origin = request.headers.get("origin")
-        headers = self._origins.headers(origin)
+        headers = _FRESH | self._origins.headers(origin)
         if method == "OPTIONS":
             wanted = request.headers.get("access-control-request-headers")
-            await respond(send, 204, b"", _TEXT, self._origins.preflight(origin, wanted))
+            await respond(send, 204, b"", headers | self._origins.preflight(origin, wanted))
             return
+        body = Body(scope, receive)
         try:
             connection = self._find(request, "polling", method)
             if connection is None:
                 connection, opening = self._open(request, websocket=False)
-                await respond(send, 200, opening.data, _TEXT, headers | {"x-wsgw-sid": connection.sid})
+                await respond(send, 200, opening.data, headers | _TEXT | {"x-wsgw-sid": connection.sid})
             elif method == "GET":
                 await self._poll(connection, receive, send, headers)
             elif method == "POST":
-                await self._post(connection, receive, send, headers)
+                await self._post(connection, body, send, headers)
             else:
-                await self._refuse(send, engineio.BAD_REQUEST, headers)
+                await self._refuse(send, engineio.BAD_REQUEST, body, headers)
         except RequestRefused as refused:
-            await self._refuse(send, refused.error, headers)
+            await self._refuse(send, refused.error, body, headers)
 
-    async def _refuse(self, send: Send, refusal: RequestError, headers: Headers) -> None:
-        await respond(send, refusal.http_status, refusal.body, _JSON, headers)
+    async def _refuse(self, send: Send, refusal: RequestError, body: Body, headers: Headers) -> None:
+        rest = body.discard if body.unfinished else None
+        await respond(send, refusal.http_status, refusal.body, headers | _JSON, rest)
 
     async def _poll(self, connection: EngineSession, receive: Receive, send: Send, headers: Headers) -> None:
         answer = connection.poll()
         if isinstance(answer, bytes):
-            await respond(send, 200, answer, _TEXT, headers)
+            await respond(send, 200, answer, headers | _TEXT)
             return
         watch = asyncio.get_running_loop().create_task(wait_gone(receive))
         watch.add_done_callback(lambda _: None if answer.done() else connection.poll_lost())
@@ -145,19 +149,19 @@ class EngineIOServer:
         finally:
             watch.cancel()
         if payload is not None:
-            await respond(send, 200, payload, _TEXT, headers)
+            await respond(send, 200, payload, headers | _TEXT)
 
-    async def _post(self, connection: EngineSession, receive: Receive, send: Send, headers: Headers) -> None:
+    async def _post(self, connection: EngineSession, body: Body, send: Send, headers: Headers) -> None:
         options = self._options
         limit = max(options.announced_max_payload_bytes, options.max_packet_bytes())
         engine = connection.engine
         connection.post_started()
         try:
             try:
-                packets = engineio.decode_payload(await read_body(receive, limit))
-            except RequestRefused:
+                packets = engineio.decode_payload(await body.read(limit))
+            except BodyTooLarge:
                 engine.post_failed(1009)
-                raise
+                raise RequestRefused(engineio.TOO_LARGE) from None
             deadline = asyncio.get_running_loop().time() + MAX_HOLD_SECONDS
             while engine.post_received(packets):
                 await asyncio.sleep(0)
@@ -170,7 +174,7 @@ class EngineIOServer:
             engine.post_failed(1006)
             raise
         engine.post_answered()
-        await respond(send, 200, b"ok", "text/html", headers)
+        await respond(send, 200, b"ok", headers | _OK)
 
     # -- WebSocket
 
