@@ -39,6 +39,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "ops",
             "publish",
             "websocket",
+            "socketio.scopes",
             "socketio.websocket",
             "socketio.session",
             "socketio.engineio",

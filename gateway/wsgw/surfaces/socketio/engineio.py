@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from wsgw.access.origins import Origins
@@ -16,6 +18,7 @@ from wsgw.protocols.engineio import packets as engineio
 from wsgw.protocols.engineio.engine import Timing
 from wsgw.protocols.engineio.packets import RequestError, RequestRefused
 from wsgw.protocols.socketio.sockets import Request
+from wsgw.surfaces.socketio.scopes import Scopes
 from wsgw.surfaces.socketio.session import EngineSession, Service
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 from wsgw.transports.accept import open_link, refuse, run_link
@@ -72,6 +75,9 @@ class EngineIOServer:
         self._connections: dict[str, EngineSession] = {}
         self._draining = False
         self._active = 0  # requests and handshakes
+        self._posts = Scopes()  # by sid: they end with their sessions
+        self._discards = Scopes()  # by body: what is left of refused ones is of use while there is time
+        self._gave_up = False
         self._websockets: set[WebSocketEnd] = set()
         self._all_gone: asyncio.Event | None = None
 
@@ -92,15 +98,21 @@ class EngineIOServer:
         self._draining = True
         for connection in list(self._connections.values()):
             connection.close(code)
+            self._posts.end(connection.sid)
 
     async def wait_gone(self, timeout_seconds: float) -> bool:
-        """Wait until every session, request and WebSocket has ended, but not longer; whether they all have."""
+        """Wait until every session, request and WebSocket has ended, but not longer; whether they all have.
+
+        Where they have not, what is left of refused requests is read no further.
+        """
         self._all_gone = asyncio.Event()
         self._check_all_gone()
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._all_gone.wait()
         except TimeoutError:
+            self._gave_up = True
+            self._discards.end_all()
             return False
         return True
 
@@ -131,8 +143,14 @@ class EngineIOServer:
             await self._refuse(send, refused.error, body, headers)
 
     async def _refuse(self, send: Send, refusal: RequestError, body: Body, headers: Headers) -> None:
-        rest = body.discard if body.unfinished else None
+        rest = partial(self._discard, body) if body.unfinished else None
         await respond(send, refusal.http_status, refusal.body, headers | _JSON, rest)
+
+    async def _discard(self, body: Body) -> None:
+        if not self._gave_up:
+            with suppress(TimeoutError):
+                async with self._discards.open(body):
+                    await body.discard()
 
     async def _poll(self, connection: EngineSession, receive: Receive, send: Send, headers: Headers) -> None:
         answer = connection.poll()
@@ -152,21 +170,16 @@ class EngineIOServer:
             await respond(send, 200, payload, headers | _TEXT)
 
     async def _post(self, connection: EngineSession, body: Body, send: Send, headers: Headers) -> None:
-        options = self._options
-        limit = max(options.announced_max_payload_bytes, options.max_packet_bytes())
         engine = connection.engine
         connection.post_started()
         try:
-            try:
-                packets = engineio.decode_payload(await body.read(limit))
-            except BodyTooLarge:
-                engine.post_failed(1009)
-                raise RequestRefused(engineio.TOO_LARGE) from None
-            deadline = asyncio.get_running_loop().time() + MAX_HOLD_SECONDS
-            while engine.post_received(packets):
-                await asyncio.sleep(0)
-                await connection.wait_released(deadline)
-            await connection.wait_released(deadline)
+            async with self._posts.open(connection.sid):
+                await self._take(connection, body)
+        except BodyTooLarge:
+            engine.post_failed(1009)
+            raise RequestRefused(engineio.TOO_LARGE) from None
+        except TimeoutError:
+            raise RequestRefused(engineio.DRAINING if self._draining else engineio.UNKNOWN_SID) from None
         except ClientGone:
             engine.post_failed(1006)
             return
@@ -175,6 +188,17 @@ class EngineIOServer:
             raise
         engine.post_answered()
         await respond(send, 200, b"ok", headers | _OK)
+
+    async def _take(self, connection: EngineSession, body: Body) -> None:
+        """Read a POST and take its packets, as fast as the client may send."""
+        options = self._options
+        limit = max(options.announced_max_payload_bytes, options.max_packet_bytes())
+        packets = engineio.decode_payload(await body.read(limit))
+        deadline = asyncio.get_running_loop().time() + MAX_HOLD_SECONDS
+        while connection.engine.post_received(packets):
+            await asyncio.sleep(0)
+            await connection.wait_released(deadline)
+        await connection.wait_released(deadline)
 
     # -- WebSocket
 
@@ -263,6 +287,7 @@ class EngineIOServer:
 
     def _forget(self, connection: EngineSession) -> None:
         self._connections.pop(connection.sid, None)
+        self._posts.end(connection.sid)
         self._check_all_gone()
 
     def _websocket_lost(self, websocket: WebSocketEnd) -> None:
