@@ -40,5 +40,17 @@ async def test_readiness_names_a_refused_channel(start_server: Callable[..., Nat
         assert "IN" in ready.json()["bridges"]["IN"]
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_head(served: Running, path: str) -> None:
+    for status in (200, 503 if path == "/readyz" else 200):
+        asked, head = await served.http.get(path), await served.http.head(path)
+        assert (head.status_code, head.content) == (status, b"")
+        assert head.headers.keys() == asked.headers.keys()
+        assert head.headers["content-type"] == asked.headers["content-type"]
+        # metrics change from one answer to the next
+        assert abs(int(head.headers["content-length"]) - len(asked.content)) < (100 if path == "/metrics" else 1)
+        served.gateway.begin_drain()
+
+
 async def test_methods(served: Running) -> None:
     assert (await served.http.post("/healthz")).status_code == 405
