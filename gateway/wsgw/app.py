@@ -14,8 +14,7 @@ from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
 from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
-from wsgw.surfaces import publish as http
-from wsgw.surfaces import websocket
+from wsgw.surfaces import ops, publish, websocket
 from wsgw.surfaces.application import gateway_of
 from wsgw.surfaces.socketio import Options, SocketIOServer
 from wsgw.surfaces.socketio.channels import ChannelsNamespace
@@ -44,7 +43,8 @@ def create_app(settings: Settings) -> FastAPI:
             await gateway.stop(settings.drain_seconds)
 
     app = _Application(title="wsgw", version=__version__, lifespan=lifespan, openapi_url=None)
-    app.include_router(http.router)
+    for surface in (publish, ops):
+        app.include_router(surface.router)
     return app
 
 

@@ -17,6 +17,7 @@ from helpers.nats_server import NatsServer, StartNats
 from helpers.peer import Peer
 from helpers.polling import open_polling
 from helpers.raw import OpenRaw
+from helpers.raw_http import RawPost
 from helpers.waiting import arrived, eventually
 
 CHANNELS = [
@@ -131,3 +132,60 @@ async def test_while_nats_is_away(start_nats: StartNats, start_gateway: StartGat
     await gateway.ready()
     nats.freeze()
     await gateway.stop()
+
+
+#: Paths of POSTs, "poll" for that of a polling Socket.IO session.
+POSTS = ["poll", "/publish/OUT", "/request/ask"]
+
+
+async def begun(gateway: GatewayProcess, path: str, length: int | None) -> RawPost:
+    """A POST without its body."""
+    if path == "poll":
+        async with httpx.AsyncClient(trust_env=False) as http:
+            path = (await open_polling(http, gateway, "IN")).removeprefix(gateway.url)
+    return await RawPost.begin(gateway.port, path, length)
+
+
+def complaints(gateway: GatewayProcess) -> list[str]:
+    """What it logged of level warning and above."""
+    return [line for line in gateway.output.splitlines() if "warn" in line.lower() or "error" in line.lower()]
+
+
+@pytest.mark.parametrize("path", POSTS)
+async def test_with_a_post_that_does_not_end(gateway: GatewayProcess, path: str) -> None:
+    post = await begun(gateway, path, 100)
+    await post.send(b"4")
+    await gateway.ready()  # asked later: the POST is being read
+    await gateway.stop(deadline_seconds=4)
+    assert await post.status() in (503, 504)
+    assert complaints(gateway) == []
+    post.close()
+
+
+@pytest.mark.parametrize("path", POSTS)
+async def test_with_a_refused_post_that_does_not_end(gateway: GatewayProcess, path: str) -> None:
+    post = await begun(gateway, path, 10**12)
+    assert await post.status() == 413
+    await gateway.stop(deadline_seconds=4)
+    assert complaints(gateway) == []
+    post.close()
+
+
+@pytest.mark.parametrize("drain_seconds", [1, 4])
+async def test_with_a_post_that_is_held_back(
+    start_nats: StartNats, start_gateway: StartGateway, drain_seconds: int
+) -> None:
+    """Its packets wait for a NATS that stands still."""
+    nats = start_nats()
+    gateway = start_gateway(nats.url, CHANNELS, drain_seconds=drain_seconds)
+    await gateway.ready()
+    body = b"\x1e".join([b'42["OUT","x"]'] * 20_000)
+    post = await begun(gateway, "poll", len(body))
+    nats.freeze()
+    await post.send(body)
+    await eventually(lambda: gateway.metric("wsgw_publishes_in_flight") > 16_384, "it is held back")
+    await gateway.stop()
+    assert await post.status() == 503
+    (complaint,) = complaints(gateway)
+    assert "not everything in flight was confirmed" in complaint
+    post.close()

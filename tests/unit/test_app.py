@@ -32,7 +32,8 @@ async def test_every_surface(nats: NatsServer) -> None:
             answer = await served.http.get(path, params={"EIO": "4", "transport": "polling"})
             assert answer.status_code == 200
             assert answer.text.startswith('0{"sid":')
-        assert (await served.http.get("/socket.iox")).status_code == 404
+        for path in ("/socket.iox", "/nothing", "/ws/IN"):
+            assert (await served.http.get(path)).status_code == 404
         assert (await served.http.request("OPTIONS", "/socket.io/")).status_code != 405
         client = await served.websocket("/ws/BOTH")
         await eventually(lambda: served.value("wsgw_subscriptions", channel="BOTH") == 1, "subscribed")

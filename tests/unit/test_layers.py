@@ -29,7 +29,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
 }
 
 #: What decides without waiting, and the modules that wait.
-SANS_IO = frozenset({"channels", "config", "fanout", "protocols", "broker.fences", "broker.parser"})
+SANS_IO = frozenset({"access.origins", "channels", "config", "fanout", "protocols", "broker.fences", "broker.parser"})
 WAITING = frozenset({"asyncio", "socket", "ssl", "threading", "selectors", "uvloop"})
 
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from wsgw.access.principal import Principal
 from wsgw.access.rules import AllowAll, Rules
@@ -30,6 +31,8 @@ from wsgw.fanout.sender import Sender
 from wsgw.metrics import Metrics
 
 log = logging.getLogger("wsgw.gateway")
+
+T = TypeVar("T")
 
 LAG_INTERVAL_SECONDS = 0.25
 #: What a disconnection from a NATS that does not answer takes, beside the wait for confirmations.
@@ -121,6 +124,10 @@ class Gateway:
     def rejected(self, reason: str) -> None:
         """Count a connection or request that was refused before there was a session."""
         self.metrics.rejected.labels(reason).inc()
+
+    async def unless_stopped(self, answer: asyncio.Future[T]) -> T:
+        """The result of ``answer``; raises GatewayError (unconfirmed) when the gateway stops before."""
+        return await self.drain.unless_over(answer)
 
     @property
     def max_payload_bytes(self) -> int:

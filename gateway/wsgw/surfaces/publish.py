@@ -1,32 +1,29 @@
-"""``POST /publish/{channel}`` and ``POST /request/{channel}``, and what operators ask: health, readiness, metrics."""
+"""``POST /publish/{channel}`` and ``POST /request/{channel}``: the body is the payload."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TypeVar
 
-import orjson
 from fastapi import APIRouter, Request, Response
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from wsgw import __version__
+from wsgw.access.origins import Origins
+from wsgw.core.gateway import Gateway
 from wsgw.core.session import Session
 from wsgw.errors import BAD_REQUEST, TOO_LARGE, GatewayError
 from wsgw.fanout.frames import is_utf8
+from wsgw.surfaces.answers import json_response
 from wsgw.surfaces.application import gateway_of, principal_of
+from wsgw.transports.http import Body, BodyTooLarge, ClientGone, respond
 
 TRANSPORT = "http"
-#: What is still read, and for how long, of a body that was refused for its size.
-UNREAD_BYTES = 64 * 1024 * 1024
-UNREAD_SECONDS = 5.0
 
-#: Pages of every origin may ask (the Fetch standard), as they may over WebSocket and Socket.IO.
-_CORS = {"access-control-allow-origin": "*"}
-_CORS_MAX_AGE_SECONDS = 600
+#: Pages of every origin may ask, as they may over WebSocket and Socket.IO.
+_ORIGINS = Origins("*", ("POST",))
+_CORS = _ORIGINS.headers(None)
 
 T = TypeVar("T")
 
@@ -49,87 +46,64 @@ async def request(channel: str, request: Request) -> Response:
 @router.options("/request/{channel:path}")
 async def preflight(request: Request) -> Response:
     """What browsers ask before they let a page of another origin POST."""
-    headers = {
-        "allow": "OPTIONS, POST",
-        "access-control-allow-methods": "POST",
-        "access-control-allow-headers": request.headers.get("access-control-request-headers", "content-type"),
-        "access-control-max-age": str(_CORS_MAX_AGE_SECONDS),
-    }
-    return Response(status_code=204, headers=_CORS | headers)
-
-
-@router.get("/healthz")
-async def healthz() -> Response:
-    """200 while the event loop turns."""
-    return _json({"status": "ok", "version": __version__})
-
-
-@router.get("/readyz")
-async def readyz(request: Request) -> Response:
-    """200 when NATS answers, every bridge is subscribed and no stop has begun; else 503 and what is missing."""
-    readiness = gateway_of(request.scope).readiness()
-    return _json(asdict(readiness), 200 if readiness.ready else 503)
-
-
-@router.get("/metrics")
-async def metrics(request: Request) -> Response:
-    """The Prometheus metrics."""
-    return Response(
-        gateway_of(request.scope).metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
-    )
+    asked = request.headers
+    headers = _ORIGINS.preflight(asked.get("origin"), asked.get("access-control-request-headers"))
+    return Response(status_code=204, headers={"allow": "OPTIONS, POST"} | headers)
 
 
 class _EarlyResponse(Response):
-    """An answer to a request whose body is not read to the end: it goes out first, then ``rest`` is read, for a while.
+    """An answer to a request whose body is unfinished, see ``respond``; ``rest`` reads on."""
 
-    Then the connection ends. One that is closed with data unread is reset, and the answer lost (RFC 9112 section 9.6).
-    """
-
-    def __init__(self, response: Response, rest: AsyncIterator[bytes]) -> None:
+    def __init__(self, response: Response, rest: Callable[[], Awaitable[None]]) -> None:
         super().__init__(response.body, response.status_code, response.headers)
-        self.headers["connection"] = "close"
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        with suppress(TimeoutError, ClientDisconnect):
-            async with asyncio.timeout(UNREAD_SECONDS):
-                size = 0
-                async for chunk in self._rest:
-                    size += len(chunk)
-                    if size > UNREAD_BYTES:
-                        break
-        await send({"type": "http.response.body", "body": b""})
-
-
-def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(value), status, headers, media_type="application/json")
+        await respond(send, self.status_code, bytes(self.body), self.headers, self._rest)
 
 
 def _refusal(error: GatewayError) -> Response:
     headers = _CORS | ({"allow": "OPTIONS"} if error.kind.http_status == 405 else {})
-    return _json(error.as_json(), error.kind.http_status, headers)
+    return json_response(error.as_json(), error.kind.http_status, headers)
 
 
 async def _answer(request: Request, ask: Callable[[Session, bytes], Awaitable[Response]]) -> Response:
     """What ``ask`` answers to the request's body, or why it is not asked, which alone counts as ``rejected``."""
     gateway = gateway_of(request.scope)
-    chunks = request.stream()
+    body = Body(request.scope, request.receive)
+
+    def early(error: GatewayError) -> Response:
+        refusal = _refusal(error)
+        return _EarlyResponse(refusal, lambda: _discard(gateway, body)) if body.unfinished else refusal
+
     try:
         session = gateway.open_session(principal_of(request.scope, TRANSPORT))
     except GatewayError as error:
-        return _refusal(error)
+        return early(error)
     try:
-        body = await _unless_stopped(session, _body(request, chunks, session.max_payload_bytes))
+        payload = await _unless_stopped(session, _payload(body, session.max_payload_bytes))
     except GatewayError as error:
         session.reject(error)
-        refusal = _refusal(error)
-        return _EarlyResponse(refusal, chunks) if error.kind is TOO_LARGE else refusal
+        return early(error)
     try:
-        return await ask(session, body)
+        return await ask(session, payload)
     except GatewayError as error:
         return _refusal(error)
+
+
+async def _payload(body: Body, limit_bytes: int) -> bytes:
+    try:
+        return await body.read(limit_bytes)
+    except BodyTooLarge:
+        message = f"the payload has more than {limit_bytes} bytes, which is what NATS takes at most"
+        raise GatewayError(TOO_LARGE, message) from None
+    except ClientGone:
+        raise GatewayError(BAD_REQUEST, "the client went away before its body was complete") from None
+
+
+async def _discard(gateway: Gateway, body: Body) -> None:
+    with suppress(GatewayError):
+        await _unless_stopped(gateway, body.discard())
 
 
 async def _publish(session: Session, channel: str, payload: bytes) -> Response:
@@ -143,7 +117,7 @@ async def _publish(session: Session, channel: str, payload: bytes) -> Response:
     error = await session.unless_stopped(settled)
     if error is not None:
         raise error
-    return _json({"accepted": True}, 202, _CORS)
+    return json_response({"accepted": True}, 202, _CORS)
 
 
 async def _request(session: Session, channel: str, payload: bytes) -> Response:
@@ -152,27 +126,9 @@ async def _request(session: Session, channel: str, payload: bytes) -> Response:
     return Response(reply, headers=_CORS, media_type=media_type)
 
 
-async def _unless_stopped(session: Session, work: Coroutine[object, object, T]) -> T:
+async def _unless_stopped(house: Gateway | Session, work: Coroutine[object, object, T]) -> T:
     task = asyncio.get_running_loop().create_task(work)
     try:
-        return await session.unless_stopped(task)
+        return await house.unless_stopped(task)
     finally:
         task.cancel()
-
-
-async def _body(request: Request, chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    """The whole body; raises GatewayError: too_large as soon as it is over ``limit``, without reading the rest."""
-    too_large = GatewayError(TOO_LARGE, f"the payload has more than {limit} bytes, which is what NATS takes at most")
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise too_large
-    body: list[bytes] = []
-    size = 0
-    try:
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > limit:
-                raise too_large
-            body.append(chunk)
-    except ClientDisconnect:
-        raise GatewayError(BAD_REQUEST, "the client went away before its body was complete") from None
-    return b"".join(body)

@@ -1,20 +1,25 @@
-"""The little of HTTP that Engine.IO polling needs, over ASGI messages."""
+"""HTTP over ASGI messages: what a request says, its body, and answers that may come before all of the body did."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
-from wsgw.protocols.engineio.packets import TOO_LARGE, RequestRefused
 from wsgw.protocols.handshake import Handshake
 from wsgw.transports.asgi import Event, Receive, Send
 
-Headers = list[tuple[bytes, bytes]]
-
-_CORS_MAX_AGE_SECONDS = 600
+#: What is still read, and for how long, of a body that was refused.
+UNREAD_BYTES = 64 * 1024 * 1024
+UNREAD_SECONDS = 5.0
 
 
 class ClientGone(Exception):
     """The client went away before its request was complete."""
+
+
+class BodyTooLarge(Exception):
+    """The body is over the limit; the rest of it was not read."""
 
 
 def handshake_of(scope: Event) -> Handshake:
@@ -23,33 +28,72 @@ def handshake_of(scope: Event) -> Handshake:
     return Handshake(scope["path"], scope.get("query_string", b""), scope["headers"], client[0] if client else "")
 
 
-async def respond(send: Send, status: int, body: bytes, content_type: str, headers: Headers) -> None:
-    """Send a whole response."""
-    every = [
-        (b"content-type", content_type.encode()),
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
-        *headers,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": every})
-    await send({"type": "http.response.body", "body": body})
+class Body:
+    """The body of one request, from its ``scope``. ``unfinished`` while more of it may come."""
 
+    def __init__(self, scope: Event, receive: Receive) -> None:
+        headers = dict(scope["headers"])
+        self._receive = receive
+        self._announced_bytes = _length(headers.get(b"content-length", b"0"))
+        self.unfinished = self._announced_bytes != 0 or b"transfer-encoding" in headers
 
-async def read_body(receive: Receive, limit_bytes: int) -> bytes:
-    """The request's body; raises RequestRefused (413) once it is over the limit, ClientGone when it ends early."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        event = await receive()
+    async def read(self, limit_bytes: int) -> bytes:
+        """All of it; raises BodyTooLarge as soon as it is known to be over the limit, ClientGone when it ends early."""
+        if self._announced_bytes is not None and self._announced_bytes > limit_bytes:
+            raise BodyTooLarge
+        body = bytearray()  # no list of parts: they may be of one byte each
+        self.unfinished = True
+        while self.unfinished:
+            part = await self._next()
+            if len(body) + len(part) > limit_bytes:
+                raise BodyTooLarge
+            if not body and not self.unfinished:
+                return part
+            body += part
+        return bytes(body)
+
+    async def discard(self) -> None:
+        """Read what is left and drop it, but not more than UNREAD_BYTES, and not for longer than UNREAD_SECONDS."""
+        size = 0
+        with suppress(TimeoutError, ClientGone):
+            async with asyncio.timeout(UNREAD_SECONDS):
+                while self.unfinished and size <= UNREAD_BYTES:
+                    size += len(await self._next())
+
+    async def _next(self) -> bytes:
+        event = await self._receive()
         if event["type"] != "http.request":
             raise ClientGone
-        part = event.get("body", b"")
-        size += len(part)
-        if size > limit_bytes:
-            raise RequestRefused(TOO_LARGE)
-        parts.append(part)
-        if not event.get("more_body", False):
-            return b"".join(parts)
+        self.unfinished = event.get("more_body", False)
+        part: bytes = event.get("body", b"")
+        return part
+
+
+async def respond(
+    send: Send,
+    status: int,
+    content: bytes,
+    headers: Mapping[str, str],
+    rest: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Send a whole response.
+
+    ``rest`` is for an answer to a request whose body is unfinished: the answer goes out, then ``rest`` reads on, then
+    the connection ends. One that is closed with data unread is reset, and the answer lost (RFC 9112 section 9.6).
+    """
+    every = {"content-length": str(len(content)), **headers}
+    if status == 204:
+        del every["content-length"]  # RFC 9110 section 8.6
+    if rest is not None:
+        every["connection"] = "close"
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in every.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    if rest is None:
+        await send({"type": "http.response.body", "body": content})
+        return
+    await send({"type": "http.response.body", "body": content, "more_body": True})
+    await rest()
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def wait_gone(receive: Receive) -> None:
@@ -58,35 +102,9 @@ async def wait_gone(receive: Receive) -> None:
         pass
 
 
-class Cors:
-    """Which pages of other origins may read answers (the Fetch standard): ``"*"`` for all, or their origins."""
-
-    def __init__(self, origins: str | Sequence[str]) -> None:
-        self._origins = None if origins == "*" else frozenset([origins] if isinstance(origins, str) else origins)
-
-    def allows(self, request: Handshake) -> bool:
-        """Whether ``request`` comes from an allowed page, or from no page of another origin at all."""
-        origin = request.headers.get("origin")
-        return self._origins is None or origin is None or origin in self._origins or self._is_own(request, origin)
-
-    def headers(self, request: Handshake) -> Headers:
-        """What every answer to ``request`` carries."""
-        if self._origins is None:
-            return [(b"access-control-allow-origin", b"*")]
-        origin = request.headers.get("origin")
-        if origin not in self._origins:
-            return [(b"vary", b"origin")]
-        return [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"origin")]
-
-    def preflight(self, request: Handshake) -> Headers:
-        """What the answer to OPTIONS carries besides."""
-        wanted = request.headers.get("access-control-request-headers", "content-type")
-        return [
-            (b"access-control-allow-methods", b"GET,POST"),
-            (b"access-control-allow-headers", wanted.encode("latin-1")),
-            (b"access-control-max-age", b"%d" % _CORS_MAX_AGE_SECONDS),
-        ]
-
-    @staticmethod
-    def _is_own(request: Handshake, origin: str) -> bool:
-        return origin.partition("://")[2] == request.headers.get("host")
+def _length(value: bytes) -> int | None:
+    """What ``content-length`` says; None where that is no number, which is for the HTTP server to refuse."""
+    try:
+        return int(value)
+    except ValueError:
+        return None

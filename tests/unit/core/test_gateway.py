@@ -13,7 +13,7 @@ from helpers.running import CHANNELS
 from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.config.file import ConfigFile
 from wsgw.config.load import load
-from wsgw.core.gateway import Gateway, gateway_of, make_broker
+from wsgw.core.gateway import Gateway, make_broker
 from wsgw.errors import DRAINING, NO_RESPONDERS, TOO_LARGE, UNCONFIRMED, UNKNOWN_CHANNEL, WRONG_DIRECTION, GatewayError
 from wsgw.metrics import TABLE, Metrics
 
@@ -246,12 +246,3 @@ async def test_a_broker_has_the_settings_credentials(start_server: Callable[...,
     broker = make_broker(load({"nats": {"servers": token.url, "token": "t"}}, {}), Metrics())
     await broker.start(wait=False)
     await broker.stop(1)
-
-
-def test_an_application_that_was_not_started() -> None:
-    class App:
-        class state:
-            pass
-
-    with pytest.raises(RuntimeError, match="lifespan"):
-        gateway_of({"app": App})

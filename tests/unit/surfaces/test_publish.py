@@ -1,22 +1,22 @@
-"""``POST /publish`` and ``/request``, and what operators ask."""
+"""``POST /publish`` and ``/request``."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
+from helpers.raw_http import RawPost
 from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
-from wsgw import __version__
-from wsgw.surfaces import publish as http
+from wsgw.transports import http as transport
 
 
 @pytest.fixture
@@ -91,52 +91,58 @@ async def test_too_large_is_told_before_all_of_it_came(served: Running, path: st
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
 
 
-async def opened(served: Running, length: int) -> tuple[StreamReader, StreamWriter]:
-    """A connection on which a POST with a body of ``length`` bytes has begun."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
-    writer.write(
-        f"POST /publish/OUT HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n".encode()
-    )
-    return reader, writer
+async def begin(served: Running, length: int | None) -> RawPost:
+    return await RawPost.begin(served.server.port, "/publish/OUT", length, "Connection: close")
 
 
 async def test_too_large_is_told_to_a_client_that_sends_all_of_it_first(served: Running) -> None:
-    size = 20_000_000
-    reader, writer = await opened(served, size)
-    async with asyncio.timeout(15):
-        for _ in range(20):  # an answer that is there already is not looked at
-            writer.write(bytes(size // 20))
-            await writer.drain()
-        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
-    writer.close()
+    post = await begin(served, 20_000_000)
+    await post.pour(20_000_000)  # an answer that is there already is not looked at
+    assert await post.status() == 413
+    assert b'"too_large"' in await post.rest()
+    post.close()
     assert served.value("wsgw_rejected_total", reason="too_large") == 1
 
 
 async def test_too_large_is_told_before_any_of_it_came(served: Running) -> None:
-    reader, writer = await opened(served, 10**12)
-    async with asyncio.timeout(15):
-        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
-    writer.close()
+    post = await begin(served, 10**12)
+    assert await post.status() == 413
+    post.close()
 
 
 async def test_not_all_of_a_refused_body_is_read(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "UNREAD_BYTES", 1_000_000)
-    _, writer = await opened(served, 10**12)
-    async with asyncio.timeout(15):
-        with contextlib.suppress(ConnectionError):
-            while True:
-                writer.write(bytes(100_000))
-                await writer.drain()
-    writer.close()
+    monkeypatch.setattr(transport, "UNREAD_BYTES", 1_000_000)
+    post = await begin(served, 10**12)
+    with contextlib.suppress(ConnectionError):
+        for _ in range(100):
+            await post.pour(1_000_000)
+        pytest.fail("all of it is read")
+    post.close()
+
+
+async def test_draining_is_told_to_a_client_that_sends_all_of_it_first(served: Running) -> None:
+    served.gateway.begin_drain()
+    post = await begin(served, 20_000_000)
+    await post.pour(20_000_000)
+    assert await post.status() == 503
+    post.close()
+
+
+async def test_a_length_that_is_no_number(served: Running) -> None:
+    """HTTP servers refuse it; what holds the application may not."""
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app=served.app), base_url="http://x")
+    async with client:
+        for length in ("abc", "", "9" * 5000):
+            answer = await client.post("/publish/OUT", content=b"x", headers={"Content-Length": length})
+            assert answer.status_code == 202
 
 
 async def test_a_client_that_leaves_before_its_body_is_complete(
     served: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    _, writer = await opened(served, 10)
-    writer.write(b"abc")
-    await writer.drain()
-    writer.close()
+    post = await begin(served, 10)
+    await post.send(b"abc")
+    post.close()
     await eventually(lambda: served.value("wsgw_rejected_total", reason="bad_request") == 1, "the client is gone")
     assert (await served.http.get("/healthz")).status_code == 200
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
@@ -144,14 +150,20 @@ async def test_a_client_that_leaves_before_its_body_is_complete(
 
 
 async def test_a_stop_does_not_wait_for_a_body(served: Running) -> None:
-    reader, writer = await opened(served, 10)
-    writer.write(b"abc")
-    await writer.drain()
+    post = await begin(served, 10)
+    await post.send(b"abc")
     assert (await served.http.get("/healthz")).status_code == 200  # asked later: the POST has begun
     served.gateway.give_up()
-    async with asyncio.timeout(15):
-        assert (await reader.readline()).startswith(b"HTTP/1.1 504 ")
-    writer.close()
+    assert await post.status() == 504
+    post.close()
+
+
+async def test_a_stop_does_not_wait_for_the_rest_of_a_refused_body(served: Running) -> None:
+    post = await begin(served, 10**12)
+    assert await post.status() == 413
+    served.gateway.give_up()
+    assert b'"too_large"' in await asyncio.wait_for(post.rest(), 3)
+    post.close()
 
 
 async def test_pages_of_other_origins_may_post(served: Running) -> None:
@@ -209,29 +221,5 @@ async def test_draining(served: Running) -> None:
     assert (ready.status_code, ready.json()["draining"]) == (503, True)
 
 
-async def test_operators(served: Running) -> None:
-    answer = await served.http.get("/healthz")
-    assert answer.json() == {"status": "ok", "version": __version__}
-    ready = await served.http.get("/readyz")
-    assert ready.status_code == 200
-    assert ready.json() == {"ready": True, "nats": "connected", "bridges": {}, "draining": False}
-    metrics = await served.http.get("/metrics")
-    assert metrics.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    samples = {sample.name for family in text_string_to_metric_families(metrics.text) for sample in family.samples}
-    assert {"wsgw_nats_connected", "wsgw_deliveries_total", "wsgw_build_info"} <= samples
-
-
-async def test_readiness_names_a_refused_channel(start_server: Callable[..., NatsServer]) -> None:
-    server = start_server('authorization {users = [{user: u, password: p, permissions: {subscribe: {deny: ["IN"]}}}]}')
-    async with running(server.url.replace("//", "//u:p@"), ready=False) as served:
-        await eventually(lambda: "failed" in served.gateway.readiness().bridges.get("IN", ""), "failed")
-        ready = await served.http.get("/readyz")
-        assert ready.status_code == 503
-        assert "IN" in ready.json()["bridges"]["IN"]
-
-
 async def test_methods(served: Running) -> None:
     assert (await served.http.get("/publish/OUT")).status_code == 405
-    assert (await served.http.post("/healthz")).status_code == 405
-    assert (await served.http.get("/ws/IN")).status_code in (404, 426)
-    assert (await served.http.get("/nothing")).status_code == 404

@@ -5,25 +5,33 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
+from wsgw.access.origins import Origins
 from wsgw.fanout.frames import Message
 from wsgw.fanout.sender import Sender
 from wsgw.protocols.engineio import packets as engineio
 from wsgw.protocols.engineio.engine import Timing
 from wsgw.protocols.engineio.packets import RequestError, RequestRefused
 from wsgw.protocols.handshake import Handshake
+from wsgw.surfaces.socketio.scopes import Scopes
 from wsgw.surfaces.socketio.session import EngineSession, Service
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 from wsgw.transports.accept import open_link, refuse
 from wsgw.transports.asgi import Event, Receive, Send
-from wsgw.transports.http import ClientGone, Cors, Headers, handshake_of, read_body, respond, wait_gone
+from wsgw.transports.http import Body, BodyTooLarge, ClientGone, handshake_of, respond, wait_gone
 
 #: Longest that a POST waits for ``EngineSession.release``; then it is answered all the same.
 MAX_HOLD_SECONDS = 30.0
 
-_TEXT = "text/plain; charset=UTF-8"
-_JSON = "application/json"
+Headers = dict[str, str]
+
+_TEXT = {"content-type": "text/plain; charset=UTF-8"}
+_OK = {"content-type": "text/html"}  # as the reference server says it
+_JSON = {"content-type": "application/json"}
+_FRESH = {"cache-control": "no-store"}
 
 
 class Options(NamedTuple):
@@ -62,12 +70,15 @@ class EngineIOServer:
         self._open_service = open_service
         self._options = options
         self._timing = Timing(options.ping_interval_seconds, options.ping_timeout_seconds)
-        self._cors = Cors(options.cors_origins)
+        self._origins = Origins(options.cors_origins, ("GET", "POST"))
         self._open_sender = open_sender
         self._rejected = rejected
         self._connections: dict[str, EngineSession] = {}
         self._draining = False
         self._active = 0  # requests and handshakes
+        self._posts = Scopes()  # by sid: they end with their sessions
+        self._discards = Scopes()  # by body: what is left of refused ones is of use while there is time
+        self._gave_up = False
         self._websockets: set[WebSocketEnd] = set()
         self._all_gone: asyncio.Event | None = None
 
@@ -88,15 +99,21 @@ class EngineIOServer:
         self._draining = True
         for connection in list(self._connections.values()):
             connection.close(code)
+            self._posts.end(connection.sid)
 
     async def wait_gone(self, timeout_seconds: float) -> bool:
-        """Wait until every session, request and WebSocket has ended, but not longer; whether they all have."""
+        """Wait until every session, request and WebSocket has ended, but not longer; whether they all have.
+
+        Where they have not, what is left of refused requests is read no further.
+        """
         self._all_gone = asyncio.Event()
         self._check_all_gone()
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._all_gone.wait()
         except TimeoutError:
+            self._gave_up = True
+            self._discards.end_all()
             return False
         return True
 
@@ -105,32 +122,41 @@ class EngineIOServer:
     async def _http(self, scope: Event, receive: Receive, send: Send) -> None:
         request = handshake_of(scope)
         method = scope["method"]
-        headers = self._cors.headers(request)
+        origin = request.headers.get("origin")
+        headers = _FRESH | self._origins.headers(origin)
         if method == "OPTIONS":
-            await respond(send, 204, b"", _TEXT, headers + self._cors.preflight(request))
+            wanted = request.headers.get("access-control-request-headers")
+            await respond(send, 204, b"", headers | self._origins.preflight(origin, wanted))
             return
+        body = Body(scope, receive)
         try:
             connection = self._find(request, "polling", method)
             if connection is None:
                 connection, opening = self._open(request, websocket=False)
-                headers.append((b"x-wsgw-sid", connection.sid.encode()))
-                await respond(send, 200, opening.data, _TEXT, headers)
+                await respond(send, 200, opening.data, headers | _TEXT | {"x-wsgw-sid": connection.sid})
             elif method == "GET":
                 await self._poll(connection, receive, send, headers)
             elif method == "POST":
-                await self._post(connection, receive, send, headers)
+                await self._post(connection, body, send, headers)
             else:
-                await self._refuse(send, engineio.BAD_REQUEST, headers)
+                await self._refuse(send, engineio.BAD_REQUEST, body, headers)
         except RequestRefused as refused:
-            await self._refuse(send, refused.error, headers)
+            await self._refuse(send, refused.error, body, headers)
 
-    async def _refuse(self, send: Send, refusal: RequestError, headers: Headers) -> None:
-        await respond(send, refusal.http_status, refusal.body, _JSON, headers)
+    async def _refuse(self, send: Send, refusal: RequestError, body: Body, headers: Headers) -> None:
+        rest = partial(self._discard, body) if body.unfinished else None
+        await respond(send, refusal.http_status, refusal.body, headers | _JSON, rest)
+
+    async def _discard(self, body: Body) -> None:
+        if not self._gave_up:
+            with suppress(TimeoutError):
+                async with self._discards.open(body):
+                    await body.discard()
 
     async def _poll(self, connection: EngineSession, receive: Receive, send: Send, headers: Headers) -> None:
         answer = connection.poll()
         if isinstance(answer, bytes):
-            await respond(send, 200, answer, _TEXT, headers)
+            await respond(send, 200, answer, headers | _TEXT)
             return
         watch = asyncio.get_running_loop().create_task(wait_gone(receive))
         watch.add_done_callback(lambda _: None if answer.done() else connection.poll_lost())
@@ -142,24 +168,19 @@ class EngineIOServer:
         finally:
             watch.cancel()
         if payload is not None:
-            await respond(send, 200, payload, _TEXT, headers)
+            await respond(send, 200, payload, headers | _TEXT)
 
-    async def _post(self, connection: EngineSession, receive: Receive, send: Send, headers: Headers) -> None:
-        options = self._options
-        limit = max(options.announced_max_payload_bytes, options.max_packet_bytes())
+    async def _post(self, connection: EngineSession, body: Body, send: Send, headers: Headers) -> None:
         engine = connection.engine
         connection.post_started()
         try:
-            try:
-                packets = engineio.decode_payload(await read_body(receive, limit))
-            except RequestRefused:
-                engine.post_failed(1009)
-                raise
-            deadline = asyncio.get_running_loop().time() + MAX_HOLD_SECONDS
-            while engine.post_received(packets):
-                await asyncio.sleep(0)
-                await connection.wait_released(deadline)
-            await connection.wait_released(deadline)
+            async with self._posts.open(connection.sid):
+                await self._take(connection, body)
+        except BodyTooLarge:
+            engine.post_failed(1009)
+            raise RequestRefused(engineio.TOO_LARGE) from None
+        except TimeoutError:
+            raise RequestRefused(engineio.DRAINING if self._draining else engineio.UNKNOWN_SID) from None
         except ClientGone:
             engine.post_failed(1006)
             return
@@ -167,7 +188,18 @@ class EngineIOServer:
             engine.post_failed(1006)
             raise
         engine.post_answered()
-        await respond(send, 200, b"ok", "text/html", headers)
+        await respond(send, 200, b"ok", headers | _OK)
+
+    async def _take(self, connection: EngineSession, body: Body) -> None:
+        """Read a POST and take its packets, as fast as the client may send."""
+        options = self._options
+        limit = max(options.announced_max_payload_bytes, options.max_packet_bytes())
+        packets = engineio.decode_payload(await body.read(limit))
+        deadline = asyncio.get_running_loop().time() + MAX_HOLD_SECONDS
+        while connection.engine.post_received(packets):
+            await asyncio.sleep(0)
+            await connection.wait_released(deadline)
+        await connection.wait_released(deadline)
 
     # -- WebSocket
 
@@ -222,7 +254,7 @@ class EngineIOServer:
             return engineio.BAD_HANDSHAKE_METHOD
         if query["transport"] != transport or "j" in query:  # j: JSONP, which no current client uses
             return engineio.BAD_REQUEST
-        if not self._cors.allows(request):
+        if not self._origins.allows(request.headers.get("origin"), request.headers.get("host")):
             return engineio.FORBIDDEN
         if connection is None and query.get("EIO") != "4":
             return engineio.UNSUPPORTED_VERSION
@@ -256,6 +288,7 @@ class EngineIOServer:
 
     def _forget(self, connection: EngineSession) -> None:
         self._connections.pop(connection.sid, None)
+        self._posts.end(connection.sid)
         self._check_all_gone()
 
     def _websocket_lost(self, websocket: WebSocketEnd) -> None:

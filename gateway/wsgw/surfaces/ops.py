@@ -1,0 +1,37 @@
+"""What operators ask: ``/healthz``, ``/readyz`` and ``/metrics``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from fastapi import APIRouter, Request, Response
+
+from wsgw import __version__
+from wsgw.surfaces.answers import json_response
+from wsgw.surfaces.application import gateway_of
+
+#: HTTP servers send no body to HEAD, which is what many health checks ask with (RFC 9110 section 9.3.2).
+_METHODS = ["GET", "HEAD"]
+
+router = APIRouter()
+
+
+@router.api_route("/healthz", methods=_METHODS)
+async def healthz() -> Response:
+    """200 while the event loop turns."""
+    return json_response({"status": "ok", "version": __version__})
+
+
+@router.api_route("/readyz", methods=_METHODS)
+async def readyz(request: Request) -> Response:
+    """200 when NATS answers, every bridge is subscribed and no stop has begun; else 503 and what is missing."""
+    readiness = gateway_of(request.scope).readiness()
+    return json_response(asdict(readiness), 200 if readiness.ready else 503)
+
+
+@router.api_route("/metrics", methods=_METHODS)
+async def metrics(request: Request) -> Response:
+    """The Prometheus metrics."""
+    return Response(
+        gateway_of(request.scope).metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )
