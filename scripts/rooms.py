@@ -11,10 +11,11 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("__init__", "errors", "backoff", "log", "metrics")),
     ("channels", ("subjects", "channel", "table")),
     ("config", ("yaml12", "file", "settings")),
-    ("fanout", ("frames", "turn", "publication", "link", "outbox", "sender", "audience", "hub")),
+    ("fanout", ("frames", "turn", "deliveries", "publication", "link", "outbox", "sender", "audience", "hub")),
     (
         "protocols",
         (
+            "handshake",
             "websocket.clientframes",
             "engineio.packets",
             "engineio.engine",
@@ -28,12 +29,13 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("violation", "parser", "stream", "client", "fences", "subscription", "connection", "broker"),
     ),
     ("bridges", ("base", "fixed", "interests", "overlap", "pattern")),
-    ("access", ()),
-    ("core", ("backpressure", "outbound", "gateway", "session")),
+    ("access", ("principal", "rules")),
+    ("core", ("backpressure", "outbound", "drain", "series", "session", "gateway")),
     ("transports", ("asgi", "direct", "accept", "http")),
     (
         "surfaces",
         (
+            "application",
             "publish",
             "websocket",
             "socketio.websocket",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from wsgw import __version__
 from wsgw.config.settings import Settings
-from wsgw.core.gateway import Gateway, gateway_of
+from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
+from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
 from wsgw.surfaces import publish as http
 from wsgw.surfaces import websocket
+from wsgw.surfaces.application import gateway_of
 from wsgw.surfaces.socketio import Options, SocketIOServer
 from wsgw.surfaces.socketio.channels import ChannelsNamespace
 
@@ -64,6 +67,11 @@ class _Application(FastAPI):
 
 
 def _socketio(gateway: Gateway) -> SocketIOServer:
-    options = Options(max_packet_bytes=lambda: 6 * gateway.broker.max_payload_bytes + 1024)
-    namespaces = {"/": ChannelsNamespace(gateway)}
-    return SocketIOServer(namespaces, options, metrics=gateway.metrics, totals=gateway.totals)
+    server = SocketIOServer(
+        {"/": ChannelsNamespace(gateway)},
+        Options(max_packet_bytes=lambda: 6 * gateway.max_payload_bytes + 1024),
+        open_sender=partial(gateway.sender, SOCKETIO_WIRE),
+        rejected=gateway.rejected,
+    )
+    gateway.drain.register(server)
+    return server

@@ -23,6 +23,23 @@ class Direction(StrEnum):
     REQUEST = "request"
 
 
+class Use(StrEnum):
+    """What a client can do with a channel."""
+
+    SUBSCRIBE = "subscribe"
+    PUBLISH = "publish"
+    REQUEST = "request"
+
+
+#: What each direction is for.
+USES: dict[Direction, tuple[Use, ...]] = {
+    Direction.INBOUND: (Use.SUBSCRIBE,),
+    Direction.OUTBOUND: (Use.PUBLISH,),
+    Direction.BOTH: (Use.SUBSCRIBE, Use.PUBLISH),
+    Direction.REQUEST: (Use.REQUEST,),
+}
+
+
 class SlowConsumer(StrEnum):
     """What happens to a client that does not take what the channel brings (the policy of a slow consumer)."""
 
@@ -51,19 +68,24 @@ class Channel:
         return is_pattern(self.name)
 
     @property
+    def uses(self) -> tuple[Use, ...]:
+        """What clients can do with it."""
+        return USES[self.direction]
+
+    @property
     def delivers(self) -> bool:
         """True when clients may subscribe."""
-        return self.direction in (Direction.INBOUND, Direction.BOTH)
+        return Use.SUBSCRIBE in self.uses
 
     @property
     def accepts(self) -> bool:
         """True when clients may publish."""
-        return self.direction in (Direction.OUTBOUND, Direction.BOTH)
+        return Use.PUBLISH in self.uses
 
     @property
     def answers(self) -> bool:
         """True when clients ask and a responder on NATS answers."""
-        return self.direction is Direction.REQUEST
+        return Use.REQUEST in self.uses
 
     def subject_of(self, name: str) -> str:
         """The NATS subject of ``name``, which is this channel's name or matches it as a pattern."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from wsgw.channels.channel import Channel
+from wsgw.channels.channel import USES, Channel, Direction, Use
 from wsgw.channels.subjects import matches, overlap, specificity, subject_problem
 from wsgw.errors import TOO_LARGE, UNKNOWN_CHANNEL, WRONG_DIRECTION, GatewayError
 
@@ -41,46 +41,31 @@ class ChannelTable:
                 if matches(channel.name, name):
                     yield channel
 
-    def to_subscribe(self, name: str) -> Channel:
-        """The channel that a subscription to ``name`` is one to.
+    def find(self, name: str, *uses: Use) -> Channel:
+        """The channel that ``name`` belongs to for ``uses``: the most specific one with any of them.
 
-        Raises GatewayError: unknown_channel, or wrong_direction where ``name`` means only channels that bring nothing.
+        Who subscribes asks for SUBSCRIBE, who sends for PUBLISH and REQUEST together, so that a message is never
+        taken for a request of a channel that is hidden. Raises GatewayError: unknown_channel, or wrong_direction
+        where ``name`` means other channels only.
         """
         other: Channel | None = None
         for channel in self.meant_by(name):
-            if channel.delivers:
+            if any(use in channel.uses for use in uses):
                 return channel
             other = other or channel
-        raise _not_found(name, other, "inbound or both")
+        if other is None:
+            raise GatewayError(UNKNOWN_CHANNEL, f"there is no channel {name!r}")
+        raise wrong_direction(name, other, *uses)
 
-    def to_send(self, name: str) -> tuple[Channel, str]:
-        """The channel that a message or request to ``name`` goes to, and the NATS subject of it.
+    def find_to_send(self, name: str) -> tuple[Channel, str]:
+        """The channel that a message or request to ``name`` goes to, and the NATS subject; raises as ``find``.
 
-        Raises GatewayError: unknown_channel, also for a pattern itself, or wrong_direction where ``name`` means only
-        channels that take nothing.
+        A pattern itself is no place to send to: unknown_channel.
         """
-        other: Channel | None = None
-        for channel in self.meant_by(name):
-            if channel.accepts or channel.answers:
-                if channel.is_pattern and name == channel.name:
-                    raise GatewayError(UNKNOWN_CHANNEL, f"{name!r} is a pattern; a concrete name is needed to send to")
-                return channel, channel.subject_of(name)
-            other = other or channel
-        raise _not_found(name, other, "outbound or both or request")
-
-    def to_publish(self, name: str) -> tuple[Channel, str]:
-        """As ``to_send``; a request channel is of the wrong direction."""
-        channel, subject = self.to_send(name)
-        if not channel.accepts:
-            raise _not_found(name, channel, "outbound or both")
-        return channel, subject
-
-    def to_ask(self, name: str) -> tuple[Channel, str]:
-        """As ``to_send``; only a request channel is of the right direction."""
-        channel, subject = self.to_send(name)
-        if not channel.answers:
-            raise _not_found(name, channel, "request")
-        return channel, subject
+        channel = self.find(name, Use.PUBLISH, Use.REQUEST)
+        if channel.is_pattern and name == channel.name:
+            raise GatewayError(UNKNOWN_CHANNEL, f"{name!r} is a pattern; a concrete name is needed to send to")
+        return channel, channel.subject_of(name)
 
     def hiding(self) -> Iterator[tuple[Channel, Channel]]:
         """Pairs of channels that share names, of which the second gets none: they are the first's.
@@ -89,24 +74,21 @@ class ChannelTable:
         """
         for other in self._patterns:  # of two that share a name, the less specific one has a wildcard
             for channel in self._by_name.values():
-                alike = (channel.delivers and other.delivers) or (_takes(channel) and _takes(other))
-                if alike and overlap(channel.name, other.name) and _before(channel, other):
+                delivering = channel.delivers and other.delivers
+                taking = not {Use.PUBLISH, Use.REQUEST}.isdisjoint(channel.uses) and (other.accepts or other.answers)
+                if (delivering or taking) and overlap(channel.name, other.name) and _before(channel, other):
                     yield channel, other
+
+
+def wrong_direction(name: str, channel: Channel, *uses: Use) -> GatewayError:
+    """The error of a ``name`` that belongs to ``channel``, which has none of ``uses``."""
+    needed = " or ".join(direction for direction in Direction if not set(uses).isdisjoint(USES[direction]))
+    return GatewayError(WRONG_DIRECTION, f"channel {name!r} is {channel.direction}; {needed} is needed here")
 
 
 def too_large(size_bytes: int, max_payload_bytes: int) -> GatewayError:
     """The error of a payload over NATS' ``max_payload``."""
     return GatewayError(TOO_LARGE, f"the payload has {size_bytes} bytes, NATS takes at most {max_payload_bytes}")
-
-
-def _takes(channel: Channel) -> bool:
-    return channel.accepts or channel.answers
-
-
-def _not_found(name: str, other: Channel | None, needed: str) -> GatewayError:
-    if other is None:
-        return GatewayError(UNKNOWN_CHANNEL, f"there is no channel {name!r}")
-    return GatewayError(WRONG_DIRECTION, f"channel {name!r} is {other.direction}; {needed} is needed here")
 
 
 def _before(one: Channel, other: Channel) -> bool:

@@ -14,10 +14,10 @@ MAX_UNSETTLED_BYTES = 8 * 1024 * 1024
 class BackPressure:
     """Counts one client's messages, and calls ``hold`` and ``release`` by turns; ``close`` it when the client is gone.
 
-    Implements ``broker.Publishing``.
+    To be made when the client first publishes: most never do. Implements ``broker.Publishing``.
     """
 
-    __slots__ = ("_broker", "_bytes", "_congested", "_full", "_hold", "_known", "_release", "messages")
+    __slots__ = ("_broker", "_bytes", "_congested", "_full", "_hold", "_release", "messages")
 
     def __init__(self, broker: Broker, hold: Callable[[], None], release: Callable[[], None]) -> None:
         self._broker = broker
@@ -26,17 +26,14 @@ class BackPressure:
         self._bytes = 0
         self._full = False  # too much of its own waits
         self._congested = False  # too much of everybody's does
-        self._known = False  # to the broker: most clients never publish
         #: whose outcome is not known yet
         self.messages = 0
+        broker.add(self)  # which may hold the client at once
 
     def sent(self, count: int, size: int) -> None:
         """``count`` messages of ``size`` bytes together are about to be published."""
         self.messages += count
         self._bytes += size
-        if not self._known:
-            self._known = True
-            self._broker.add(self)
 
     def settled(self, count: int, size: int) -> None:
         """Their outcome is known."""

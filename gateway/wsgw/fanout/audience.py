@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from wsgw.channels.channel import Channel
+from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.publication import Batch, Encoded, Publication, Wire
 from wsgw.fanout.sender import Sender
-from wsgw.metrics import Metrics
 
 log = logging.getLogger("wsgw.hub")
 
@@ -19,9 +18,9 @@ LOOK_EVERY = 64
 
 
 class Audience:
-    """``schedule(audience)`` is called when there is something to ``flush``; ``clock()`` is that of publications.
+    """The members get what is added between their ``join`` and their ``leave``, in order, under ``name``.
 
-    A member gets what is added between its ``join`` and its ``leave``, in order.
+    ``schedule(audience)`` is called when there is something to ``flush``; ``clock()`` is that of publications.
     """
 
     __slots__ = (
@@ -29,33 +28,31 @@ class Audience:
         "_batch_at",
         "_batch_written",
         "_clock",
-        "_delivered",
-        "_delivered_bytes",
         "_late",
-        "_latency",
         "_members",
-        "_metrics",
         "_no_batch",
         "_pending",
         "_pending_at",
         "_pending_bytes",
         "_schedule",
         "_waiting",
-        "channel",
+        "deliveries",
+        "name",
         "scheduled",
         "wire",
     )
 
     def __init__(
         self,
-        channel: Channel,
+        name: str,
         wire: Wire,
-        metrics: Metrics,
+        deliveries: Deliveries,
         clock: Callable[[], float],
         schedule: Callable[[Audience], None],
     ) -> None:
-        self.channel = channel
+        self.name = name
         self.wire = wire
+        self.deliveries = deliveries
         #: whoever schedules it takes note of that here
         self.scheduled = False
         self._clock = clock
@@ -65,21 +62,17 @@ class Audience:
         self._pending_bytes = 0
         self._pending_at = 0.0  # when the first of it was received
         self._late: dict[Sender, int] = {}  # new members, and how much of ``_pending`` came before them
-        self._batch = self._no_batch = Batch(channel, ())  # the one that is being handed over
+        self._batch = self._no_batch = Batch(deliveries, name, ())  # the one that is being handed over
         self._batch_at = 0.0
         self._batch_written = 0
         self._waiting: dict[Sender, None] = {}  # members that have still to get it
-        self._metrics = metrics
-        self._latency = metrics.delivery_latency_seconds.labels(channel.name)
-        self._delivered = 0  # not reported yet: a Counter costs more than a delivery
-        self._delivered_bytes = 0
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def add(self, name: str, publication: Publication) -> None:
+    def add(self, publication: Publication) -> None:
         """Keep ``publication`` for the members there are now."""
-        item = self.wire.encode(name, publication)
+        item = self.wire.encode(self.name, publication)
         if not self._pending:
             self._pending_at = publication.received_at
         self._pending.append(item)
@@ -115,13 +108,6 @@ class Audience:
                 break
         return not self._waiting and not self._pending
 
-    def report(self) -> None:
-        """Bring the counters up to date."""
-        name = self.channel.name
-        self._metrics.deliveries.labels(name, self.wire.transport).inc(self._delivered)
-        self._metrics.delivered_bytes.labels(name).inc(self._delivered_bytes)
-        self._delivered = self._delivered_bytes = 0
-
     # -- inside
 
     def _begin_batch(self) -> None:
@@ -129,7 +115,7 @@ class Audience:
         if self._pending_bytes > BATCH_BYTES:
             items, self._pending = _cut(items)
         self._pending_bytes = sum([item.size for item in self._pending])
-        self._batch = Batch(self.channel, items)
+        self._batch = Batch(self.deliveries, self.name, items)
         self._batch_at = self._pending_at
         self._batch_written = 0
         self._waiting = dict(self._members)
@@ -147,14 +133,14 @@ class Audience:
         if self._waiting:
             return
         if self._batch_written:
-            self._latency.observe(self._clock() - self._batch_at)
+            self.deliveries.latency.observe(self._clock() - self._batch_at)
             self._batch_written = 0
         self._batch = self._no_batch
 
     def _serve_late(self, sender: Sender, items: list[Encoded], before: int) -> None:
         """Hand ``items`` to ``sender`` without the first ``before``."""
         if before < len(items):
-            self._serve({sender: None}, Batch(self.channel, items[before:]))
+            self._serve({sender: None}, Batch(self.deliveries, self.name, items[before:]))
 
     def _serve(self, waiting: dict[Sender, None], batch: Batch, most: int = 1) -> int:
         """Hand ``batch`` to ``most`` of ``waiting`` and take them out; to how many it was written at once."""
@@ -165,9 +151,9 @@ class Audience:
             try:
                 written += sender.offer(batch)
             except Exception:  # one client's fault is not another's
-                log.exception("channel %s: writing to a client failed", self.channel.name)
-        self._delivered += written * len(batch.items)
-        self._delivered_bytes += written * batch.size
+                log.exception("channel %s: writing to a client failed", self.deliveries.channel.name)
+        self.deliveries.messages += written * len(batch.items)
+        self.deliveries.bytes += written * batch.size
         return written
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from wsgw.channels.channel import Channel
 from wsgw.fanout.audience import Audience
+from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.publication import Publication, Wire
 from wsgw.fanout.sender import Sender
 from wsgw.fanout.turn import Turn
@@ -46,33 +47,34 @@ class Hub:
         self._held_at: float | None = None  # while the source is held
         self._held_before = 0.0
         self._audiences: dict[str, list[Audience]] = {}
+        self._deliveries: dict[tuple[str, str], Deliveries] = {}  # by channel and transport
         self._dirty: deque[Audience] = deque()  # while there are any, a flush is on its way
         self._on_its_way = False
         metrics.on_read.append(self._report)
 
-    def subscribe(self, channel: Channel, name: str, wire: Wire, sender: Sender) -> None:
+    def subscribe(self, channel: Channel, name: str, sender: Sender) -> None:
         """From now on ``sender`` gets publications to ``name``, which is ``channel``'s name or matches it.
 
         A sender subscribes to a name at most once.
         """
+        wire = sender.wire
         audiences = self._audiences.get(name)
         if audiences is None:
             audiences = self._audiences[name] = []
         audience = next((audience for audience in audiences if audience.wire is wire), None)
         if audience is None:
-            audience = Audience(channel, wire, self.metrics, self._clock, self._schedule)
+            audience = Audience(name, wire, self._counts(channel, wire), self._clock, self._schedule)
             audiences.append(audience)
         audience.join(sender)
-        self.metrics.subscriptions.labels(channel.name).inc()
+        audience.deliveries.subscriptions.inc()
 
-    def unsubscribe(self, name: str, wire: Wire, sender: Sender) -> None:
-        """End a subscription made by ``subscribe`` with the same arguments; what came before it still goes out."""
+    def unsubscribe(self, name: str, sender: Sender) -> None:
+        """End a subscription made by ``subscribe``; what came before it still goes out."""
         audiences = self._audiences[name]
-        audience = next(audience for audience in audiences if audience.wire is wire)
+        audience = next(audience for audience in audiences if audience.wire is sender.wire)
         audience.leave(sender)
-        self.metrics.subscriptions.labels(audience.channel.name).dec()
+        audience.deliveries.subscriptions.dec()
         if not audience:
-            audience.report()
             audiences.remove(audience)
         if not audiences:
             del self._audiences[name]
@@ -80,11 +82,7 @@ class Hub:
     def publish(self, name: str, publication: Publication) -> None:
         """Fan ``publication`` out to the subscribers of ``name``."""
         for audience in self._audiences.get(name, ()):
-            audience.add(name, publication)
-
-    def has(self, name: str) -> bool:
-        """Whether anybody subscribes to ``name``."""
-        return name in self._audiences
+            audience.add(publication)
 
     def flush(self, seconds: float = SLICE_SECONDS) -> None:
         """Hand what is kept to the subscribers, for about ``seconds``; what is left then follows in the next ticks."""
@@ -96,7 +94,7 @@ class Hub:
             try:
                 served = audience.flush(until)
             except Exception:  # the others have to be served
-                log.exception("channel %s: the fan-out failed", audience.channel.name)
+                log.exception("channel %s: the fan-out failed", audience.deliveries.channel.name)
                 continue
             if not served and not audience.scheduled:
                 audience.scheduled = True
@@ -131,7 +129,13 @@ class Hub:
         self._on_its_way = False
         self.flush()
 
+    def _counts(self, channel: Channel, wire: Wire) -> Deliveries:
+        deliveries = self._deliveries.get((channel.name, wire.transport))
+        if deliveries is None:
+            deliveries = Deliveries(channel, wire.transport, self.metrics)
+            self._deliveries[channel.name, wire.transport] = deliveries
+        return deliveries
+
     def _report(self) -> None:
-        for audiences in self._audiences.values():
-            for audience in audiences:
-                audience.report()
+        for deliveries in self._deliveries.values():
+            deliveries.report()

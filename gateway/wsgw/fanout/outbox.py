@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from wsgw.channels.channel import Channel
+from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.publication import Encoded
 
 MAX_CONTROL_ITEMS = 65_536
@@ -40,12 +40,12 @@ class _Entry:
 
 
 class _Share:
-    """One channel's part of the queue: its entries in order and their bytes."""
+    """One channel's part of the queue (None: the control items'): its entries in order and their bytes."""
 
-    __slots__ = ("bytes", "channel", "entries")
+    __slots__ = ("bytes", "deliveries", "entries")
 
-    def __init__(self, channel: Channel | None) -> None:
-        self.channel = channel
+    def __init__(self, deliveries: Deliveries | None) -> None:
+        self.deliveries = deliveries
         self.entries: deque[_Entry] = deque()
         self.bytes = 0
 
@@ -63,21 +63,23 @@ class Outbox:
     def __len__(self) -> int:
         return self._live
 
-    def put(self, channel: Channel, item: Encoded, transport_bytes: int = 0) -> int:
-        """Queue a publication of ``channel``; returns how many of the channel were dropped for it.
+    def put(self, deliveries: Deliveries, item: Encoded, transport_bytes: int = 0) -> int:
+        """Queue a publication of ``deliveries``' channel; returns how many of the channel were dropped for it.
 
         ``transport_bytes`` is what the transport's own buffer holds: it counts towards the channel's limit of bytes.
         The newest publication always stays, so a limit below one publication still lets the last one through.
         """
+        channel = deliveries.channel
         share = self._shares.get(channel.name)
         if share is None:
-            share = self._shares[channel.name] = _Share(channel)
+            share = self._shares[channel.name] = _Share(deliveries)
         self._append(share, item)
         dropped = 0
         room = channel.outbox_bytes - transport_bytes
         while len(share.entries) > 1 and (len(share.entries) > channel.outbox_messages or share.bytes > room):
-            self._drop(share)
+            self._drop(share)  # SlowConsumer.DROP_OLDEST; other policies part here
             dropped += 1
+        deliveries.dropped += dropped
         if dropped and len(self._queue) > 2 * self._live + 64:
             self._queue = deque(entry for entry in self._queue if entry.item is not None)
         return dropped
@@ -89,12 +91,12 @@ class Outbox:
             raise Overflow
         self._append(share, item)
 
-    def take(self, max_messages: int, max_bytes: int) -> list[tuple[Channel | None, Encoded]]:
-        """The oldest items, in order, each with its channel (None for control), and out of the queue.
+    def take(self, max_messages: int, max_bytes: int) -> list[Encoded]:
+        """The oldest items, in order, out of the queue; publications count as delivered.
 
         At most ``max_messages`` messages (not items) and ``max_bytes``, but at least one item when there is one.
         """
-        taken: list[tuple[Channel | None, Encoded]] = []
+        taken: list[Encoded] = []
         messages = size = 0
         queue = self._queue
         while queue:
@@ -110,7 +112,10 @@ class Outbox:
             share.entries.popleft()
             share.bytes -= item.size
             self._count(-1, -item.size)
-            taken.append((share.channel, item))
+            taken.append(item)
+            if share.deliveries is not None:
+                share.deliveries.messages += 1
+                share.deliveries.bytes += item.size
         return taken
 
     def clear(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol
 
-from wsgw.channels.channel import Channel
+from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.frames import Message, encode
 
 _UNDECODED = object()
@@ -62,10 +62,11 @@ class Encoded:
 
 
 class Batch:
-    """What one subscription set got in one turn: ``items`` of one ``channel`` in order."""
+    """What those who subscribed to ``name`` got in one turn: ``items`` in order, which ``deliveries`` counts."""
 
-    def __init__(self, channel: Channel, items: Sequence[Encoded]) -> None:
-        self.channel = channel
+    def __init__(self, deliveries: Deliveries, name: str, items: Sequence[Encoded]) -> None:
+        self.deliveries = deliveries
+        self.name = name
         self.items = items
         #: bytes of all messages, framing not counted
         self.size = sum([item.size for item in items])

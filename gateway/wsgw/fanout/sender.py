@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from wsgw.channels.channel import Channel
 from wsgw.fanout.link import Link
-from wsgw.fanout.outbox import Outbox, OutboxTotals
-from wsgw.fanout.publication import Batch, Encoded
-from wsgw.metrics import Metrics
+from wsgw.fanout.outbox import Outbox, OutboxTotals, Overflow
+from wsgw.fanout.publication import Batch, Encoded, Wire
 
 #: Most bytes that one flush hands to a transport at a time.
 FLUSH_BYTES = 256 * 1024
 FLUSH_MESSAGES = 4096
 
 
+class SlowClient(Protocol):
+    """A session, as told by its sender that its client does not keep up. No call may raise or block."""
+
+    def dropped(self, batch: Batch, count: int) -> None:
+        """The outbox is full: ``count`` publications of the channel of ``batch`` were dropped to take that in."""
+
+
 class Sender:
     """Order is kept between everything sent through one object, whichever way it takes.
 
     Without a link (a polling client between polls) or while the link is paused, items wait in the outbox.
+    ``wire`` is how its client is written to. ``overflowed`` is called when more control items wait than any reading
+    client leaves, which are not sent then: the connection is to be ended.
     """
 
-    __slots__ = ("_clear", "_closed", "_link", "_metrics", "_outbox", "_paused", "_totals", "_transport", "on_queued")
+    __slots__ = (
+        "_clear",
+        "_closed",
+        "_link",
+        "_outbox",
+        "_overflowed",
+        "_paused",
+        "_totals",
+        "on_queued",
+        "session",
+        "wire",
+    )
 
-    def __init__(self, metrics: Metrics, totals: OutboxTotals, transport: str) -> None:
-        self._metrics = metrics
+    def __init__(self, wire: Wire, totals: OutboxTotals, overflowed: Callable[[], None]) -> None:
+        self.wire = wire
         self._totals = totals
-        self._transport = transport
+        self._overflowed = overflowed
         self._outbox: Outbox | None = None  # made when first needed: most sessions never queue
         self._link: Link | None = None
         self._paused = False
@@ -34,6 +53,8 @@ class Sender:
         self._clear = False
         #: told when something was queued, for a transport that fetches (a poll)
         self.on_queued: Callable[[], None] | None = None
+        #: told when the client is slow
+        self.session: SlowClient | None = None
 
     def __len__(self) -> int:
         """Items that wait."""
@@ -45,26 +66,30 @@ class Sender:
         return self._closed
 
     def offer(self, batch: Batch) -> bool:
-        """Send a batch of publications, or queue it. True when it was written at once (the hub counts those)."""
+        """Send a batch of publications, or queue it. True when it was written at once (its audience counts those)."""
         if self._clear:
             self._link.write_batch(batch)  # type: ignore[union-attr]  # clear only with a link
             return True
         if not self._closed:
-            outbox = self._queue()
+            put, deliveries = self._queue().put, batch.deliveries
             buffered = self._link.buffered_bytes() if self._link is not None else 0
-            dropped = sum([outbox.put(batch.channel, item, buffered) for item in batch.items])
-            if dropped:
-                self._metrics.dropped_messages.labels(batch.channel.name, batch.channel.slow_consumer).inc(dropped)
+            dropped = sum([put(deliveries, item, buffered) for item in batch.items])
+            if dropped and self.session is not None:
+                self.session.dropped(batch, dropped)
             if self.on_queued is not None:
                 self.on_queued()
         return False
 
     def send(self, item: Encoded) -> None:
-        """Send or queue a control item, which is never dropped; raises Overflow when too many wait."""
+        """Send or queue a control item, which is never dropped."""
         if self._clear:
             self._link.write(item)  # type: ignore[union-attr]
         elif not self._closed:
-            self._queue().put_control(item)
+            try:
+                self._queue().put_control(item)
+            except Overflow:
+                self._overflowed()
+                return
             if self.on_queued is not None:
                 self.on_queued()
 
@@ -85,11 +110,6 @@ class Sender:
         self._paused = False
         self._flush()
 
-    def detach(self) -> None:
-        """From now on queue everything."""
-        self._link = None
-        self._clear = False
-
     def pause(self) -> None:
         """The link's buffer is full."""
         self._paused = True
@@ -104,13 +124,13 @@ class Sender:
         """What waits, for a transport that fetches (a poll); counted as delivered. See ``Outbox.take``."""
         if self._outbox is None:
             return []
-        return self._delivered(self._outbox.take(max_messages, max_bytes))
+        return self._outbox.take(max_messages, max_bytes)
 
     def finish(self) -> None:
         """Write what waits to the link, even if it is paused: a closing handshake comes behind it."""
         if self._outbox is not None and self._link is not None:
             while len(self._outbox):
-                for item in self._delivered(self._outbox.take(FLUSH_MESSAGES, FLUSH_BYTES)):
+                for item in self._outbox.take(FLUSH_MESSAGES, FLUSH_BYTES):
                     self._link.write(item)
 
     def close(self) -> None:
@@ -125,7 +145,7 @@ class Sender:
     def _flush(self) -> None:
         # link.write may call pause() from inside, through the transport's pause_writing
         while self._outbox and self._link is not None and not self._paused:
-            items = self._delivered(self._outbox.take(FLUSH_MESSAGES, FLUSH_BYTES))
+            items = self._outbox.take(FLUSH_MESSAGES, FLUSH_BYTES)
             self._link.write(Encoded(*[message for item in items for message in item.messages]))
         if not self._outbox and self._link is not None and not self._paused:
             self._outbox = None
@@ -135,10 +155,3 @@ class Sender:
         if self._outbox is None:
             self._outbox = Outbox(self._totals)
         return self._outbox
-
-    def _delivered(self, taken: list[tuple[Channel | None, Encoded]]) -> list[Encoded]:
-        for channel, item in taken:
-            if channel is not None:
-                self._metrics.deliveries.labels(channel.name, self._transport).inc()
-                self._metrics.delivered_bytes.labels(channel.name).inc(item.size)
-        return [item for _, item in taken]

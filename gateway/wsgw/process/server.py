@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from wsgw.app import create_app
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway, make_broker
-from wsgw.errors import DRAINING, WsgwError
+from wsgw.errors import WsgwError
 from wsgw.metrics import Metrics, without_created_series
 from wsgw.transports.direct import DirectProtocol
 
@@ -27,9 +27,9 @@ log = logging.getLogger("wsgw.server")
 BACKLOG = 2048
 #: Of each connection, in the kernel, which would let it grow to many megabytes for a client that is held back.
 RECEIVE_BUFFER_BYTES = 256 * 1024
-#: How a stop's ``drain_seconds`` are used: clients go within the first share of it, what is left of HTTP requests is
-#: ended within the second, and the rest is NATS' to confirm what was published.
-CLIENTS_SHARE, REQUESTS_SHARE = 0.5, 0.75
+#: The share of a stop's ``drain_seconds`` within which what is left of HTTP requests is ended; the rest is NATS' to
+#: confirm what was published. (Clients go before: ``core.drain``.)
+REQUESTS_SHARE = 0.75
 #: uvicorn's own limit; sessions set a smaller one from NATS' max_payload, whose own upper bound this is.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
@@ -82,14 +82,10 @@ class GatewayServer(uvicorn.Server):
             server.close()
         log.info("wsServer: Shutting down wsServer adapter")
         gateway: Gateway = self._state.gateway
-        gateway.begin_drain()
-        asyncio.get_running_loop().call_later(gateway.seconds_left(CLIENTS_SHARE), gateway.give_up)
-        self._state.socketio.close_all(DRAINING.close_code)
-        await gateway.drain(gateway.seconds_left(CLIENTS_SHARE))
-        await self._state.socketio.wait_gone(gateway.seconds_left(CLIENTS_SHARE))  # polls that fetch the close
+        await gateway.drain.run()
         log.info("Shut down webServer")
         # what is left are HTTP requests: the base class waits for them, but not for long, then ends the lifespan
-        self.config.timeout_graceful_shutdown = gateway.seconds_left(REQUESTS_SHARE)  # type: ignore[assignment]
+        self.config.timeout_graceful_shutdown = gateway.drain.seconds_left(REQUESTS_SHARE)  # type: ignore[assignment]
         await super().shutdown(sockets)
 
 

@@ -14,9 +14,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from wsgw import __version__
-from wsgw.core.gateway import Gateway, gateway_of
+from wsgw.core.session import Session
 from wsgw.errors import BAD_REQUEST, TOO_LARGE, GatewayError
 from wsgw.fanout.frames import is_utf8
+from wsgw.surfaces.application import gateway_of, principal_of
 
 TRANSPORT = "http"
 #: What is still read, and for how long, of a body that was refused for its size.
@@ -35,15 +36,13 @@ router = APIRouter()
 @router.post("/publish/{channel:path}", status_code=202)
 async def publish(channel: str, request: Request) -> Response:
     """Publish the body, unchanged, to an outbound channel. 202 says that NATS has processed it."""
-    gateway = gateway_of(request.scope)
-    return await _answer(gateway, request, lambda body: _publish(gateway, channel, body))
+    return await _answer(request, lambda session, body: _publish(session, channel, body))
 
 
 @router.post("/request/{channel:path}")
 async def request(channel: str, request: Request) -> Response:
     """Ask a request channel: the body is the request, the answer's body is the responder's reply, both unchanged."""
-    gateway = gateway_of(request.scope)
-    return await _answer(gateway, request, lambda body: _request(gateway, channel, body))
+    return await _answer(request, lambda session, body: _request(session, channel, body))
 
 
 @router.options("/publish/{channel:path}")
@@ -113,46 +112,50 @@ def _refusal(error: GatewayError) -> Response:
     return _json(error.as_json(), error.kind.http_status, headers)
 
 
-async def _answer(gateway: Gateway, request: Request, ask: Callable[[bytes], Awaitable[Response]]) -> Response:
+async def _answer(request: Request, ask: Callable[[Session, bytes], Awaitable[Response]]) -> Response:
     """What ``ask`` answers to the request's body, or why it is not asked, which alone counts as ``rejected``."""
+    gateway = gateway_of(request.scope)
     chunks = request.stream()
     try:
-        gateway.admit()
-        body = await _unless_stopped(gateway, _body(request, chunks, gateway.broker.max_payload_bytes))
+        session = gateway.open_session(principal_of(request.scope, TRANSPORT))
     except GatewayError as error:
-        gateway.metrics.rejected.labels(error.kind.name).inc()
+        return _refusal(error)
+    try:
+        body = await _unless_stopped(session, _body(request, chunks, session.max_payload_bytes))
+    except GatewayError as error:
+        session.reject(error)
         refusal = _refusal(error)
         return _EarlyResponse(refusal, chunks) if error.kind is TOO_LARGE else refusal
     try:
-        return await ask(body)
+        return await ask(session, body)
     except GatewayError as error:
         return _refusal(error)
 
 
-async def _publish(gateway: Gateway, channel: str, payload: bytes) -> Response:
+async def _publish(session: Session, channel: str, payload: bytes) -> Response:
     settled: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
 
     def outcome(error: GatewayError | None) -> None:
         if not settled.done():  # the client may have gone
             settled.set_result(error)
 
-    gateway.publish(channel, payload, TRANSPORT, outcome)
-    error = await gateway.unless_stopped(settled)
+    session.publish(channel, (payload,), outcome)
+    error = await session.unless_stopped(settled)
     if error is not None:
         raise error
     return _json({"accepted": True}, 202, _CORS)
 
 
-async def _request(gateway: Gateway, channel: str, payload: bytes) -> Response:
-    reply = await _unless_stopped(gateway, gateway.request(channel, payload))
+async def _request(session: Session, channel: str, payload: bytes) -> Response:
+    reply = await _unless_stopped(session, session.request(channel, payload))
     media_type = "text/plain; charset=utf-8" if is_utf8(reply) else "application/octet-stream"
     return Response(reply, headers=_CORS, media_type=media_type)
 
 
-async def _unless_stopped(gateway: Gateway, work: Coroutine[object, object, T]) -> T:
+async def _unless_stopped(session: Session, work: Coroutine[object, object, T]) -> T:
     task = asyncio.get_running_loop().create_task(work)
     try:
-        return await gateway.unless_stopped(task)
+        return await session.unless_stopped(task)
     finally:
         task.cancel()
 

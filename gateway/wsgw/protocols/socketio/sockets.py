@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import ParamSpec, Protocol
 
 from wsgw.errors import INTERNAL, SLOW_CONSUMER
-from wsgw.fanout.outbox import Overflow
 from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
+from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.socketio import packets as socketio
 from wsgw.protocols.socketio.arguments import Argument, Json
 from wsgw.protocols.socketio.packets import Decoder, ProtocolError, SocketPacket
@@ -27,19 +26,6 @@ P = ParamSpec("P")
 
 _PROTOCOL_ERROR = 1002
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the handshake's HTTP request said: the last value of each ``query`` key, ``headers`` with lower-case names.
-
-    ``client`` is the address of the other end, empty where it is not known.
-    """
-
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    client: str
 
 
 class Handler(Protocol):
@@ -96,12 +82,12 @@ class Socket:
     ``sender`` belongs to the connection and is shared by its sockets: batches of SOCKETIO_WIRE are offered to it.
     """
 
-    __slots__ = ("_acks", "_next_id", "_sockets", "handler", "namespace", "request", "sender", "sid")
+    __slots__ = ("_acks", "_next_id", "_sockets", "handler", "handshake", "namespace", "sender", "sid")
 
     def __init__(self, sockets: Multiplexer, namespace: str) -> None:
         self.sid = secrets.token_urlsafe(15)
         self.namespace = namespace
-        self.request = sockets.request
+        self.handshake = sockets.handshake
         self.sender: Sender = sockets.sender
         self.handler: Handler | None = None  # None until accepted, and again when gone
         self._sockets = sockets
@@ -163,13 +149,13 @@ class Multiplexer:
         self,
         port: Carrier,
         sender: Sender,
-        request: Request,
+        handshake: Handshake,
         namespaces: Mapping[str, Namespace],
         max_packet_bytes: Callable[[], int],
     ) -> None:
         self.port = port
         self.sender = sender
-        self.request = request
+        self.handshake = handshake
         self._namespaces = namespaces
         self._decoder = Decoder(max_packet_bytes)
         # None: the server ended the socket, whose client may not know it yet
@@ -188,10 +174,7 @@ class Multiplexer:
 
     def send_all(self, items: Sequence[Encoded]) -> None:
         """Send packets; see ``send``."""
-        try:
-            self.sender.send_all(items)
-        except Overflow:
-            self.port.fail(SLOW_CONSUMER.close_code)
+        self.sender.send_all(items)
 
     def hold(self, socket: Socket) -> None:
         """See ``Socket.hold``."""

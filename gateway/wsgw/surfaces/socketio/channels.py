@@ -13,11 +13,10 @@ from functools import partial
 
 import orjson
 
+from wsgw.access.principal import Principal
+from wsgw.channels.channel import Use
 from wsgw.config.file import split_names
-from wsgw.core.backpressure import BackPressure
 from wsgw.core.gateway import Gateway
-from wsgw.core.outbound import Publisher
-from wsgw.core.session import Session
 from wsgw.errors import BAD_REQUEST, DRAINING, OVERLOADED, GatewayError
 from wsgw.protocols.socketio.arguments import Argument, Json
 from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
@@ -34,51 +33,47 @@ _TRUE = Json("true")
 
 
 class ChannelsNamespace:
-    """Implements ``sockets.Namespace``."""
+    """Implements ``socketio.sockets.Namespace``."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     async def connect(self, socket: Socket, auth: Json | None) -> ChannelsHandler:
         """See ``Namespace.connect``; refused where a channel asked for cannot be subscribed to."""
-        handler = ChannelsHandler(self._gateway, socket)
+        asked = socket.handshake.query.get("channels")
         try:
-            self._gateway.admit()
-            await handler.subscribe(self._wanted(socket))
+            handler = ChannelsHandler(self._gateway, socket)
         except GatewayError as error:
-            handler.disconnected(1000)
-            self._gateway.metrics.rejected.labels(error.kind.name).inc()
+            raise ConnectRefused(error.message, _error(error)) from None
+        try:
+            await handler.subscribe(None if asked is None else list(dict.fromkeys(split_names(asked))))
+        except GatewayError as error:
+            handler.rejected(error)
             raise ConnectRefused(error.message, _error(error)) from None
         except asyncio.CancelledError:
             handler.disconnected(1006)
             raise
         return handler
 
-    def _wanted(self, socket: Socket) -> list[str]:
-        asked = socket.request.query.get("channels")
-        if asked is None:
-            return [channel.name for channel in self._gateway.channels.inbound()]
-        return list(dict.fromkeys(split_names(asked)))
-
 
 class ChannelsHandler:
-    """One socket; implements ``sockets.Handler``, and is what the gateway's drain closes."""
+    """One socket: its ``Handler``, and the ``Client`` of its session. Raises as ``Gateway.open_session``."""
 
     def __init__(self, gateway: Gateway, socket: Socket) -> None:
-        self._gateway = gateway
         self._socket = socket
-        self._session = Session(gateway, SOCKETIO_WIRE, self._refused, socket.sender)
+        self._session = gateway.open_session(Principal(SOCKETIO_WIRE.transport, socket.handshake), self, socket.sender)
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscribing: asyncio.Lock | None = None
-        self._unsettled = BackPressure(gateway.broker, socket.hold, socket.release)
         # events that came in this tick, to be published together
-        self._publisher: Publisher | None = None
+        self._name = ""
         self._payloads: list[bytes] = []
         self._acks: list[Ack | None] = []
         self._joining: dict[str, GatewayError | None] = {}  # and why NATS refuses it, once it does
 
-    async def subscribe(self, names: list[str]) -> None:
-        """Take interest in all of ``names``; raises GatewayError when one is refused."""
+    async def subscribe(self, names: list[str] | None) -> None:
+        """Take interest in all of ``names``, by default all there are; raises GatewayError when one is refused."""
+        if names is None:
+            names = self._session.inbound()
         self._joining |= dict.fromkeys(names)
         try:
             ready = [future for future in map(self._session.join, names) if future is not None]
@@ -89,11 +84,16 @@ class ChannelsHandler:
         if refusals:
             raise refusals[0]
 
+    def rejected(self, error: GatewayError) -> None:
+        """The client cannot stay."""
+        self._session.reject(error)
+        self._session.end(error.kind.close_code)
+
     # -- Handler
 
     def connected(self) -> None:
         self._session.listen()
-        self._session.open(self)
+        self._session.open()
         log.debug("socketio %s: connected, %s", self._socket.sid, ",".join(self._session.names))
 
     def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
@@ -101,22 +101,31 @@ class ChannelsHandler:
             payload = _payload(args)
             if name in (SUBSCRIBE, UNSUBSCRIBE):
                 self._control(name, payload.decode(errors="replace"), ack)
-            elif self._gateway.answers(name, SOCKETIO_WIRE.transport):
+                return
+            outlet = self._session.outlet(name)
+            if outlet.use is Use.REQUEST:
                 self._start(self._request(name, payload, ack))
-            else:
-                self._publish(name, payload, ack)
+                return
+            outlet.check(payload)  # alone, for all that are published together share one outcome
         except GatewayError as error:
             _answer(ack, error)
+            return
+        if name != self._name:
+            self._publish_kept()
+            self._name = name
+        if not self._payloads:
+            asyncio.get_running_loop().call_soon(self._publish_kept)
+        self._payloads.append(payload)
+        self._acks.append(ack)
 
     def disconnected(self, code: int) -> None:
         log.debug("socketio %s: closed with %d", self._socket.sid, code)
         self._publish_kept()
-        self._unsettled.close()
         for task in self._tasks:
             task.cancel()
-        self._session.end(self, code)
+        self._session.end(code)
 
-    # -- Drainable
+    # -- Client
 
     def drain(self) -> None:
         self._socket.close(DRAINING.close_code)
@@ -124,30 +133,28 @@ class ChannelsHandler:
     def abort(self) -> None:
         self._socket.close(1006)
 
-    # -- inside
+    def hold(self) -> None:
+        self._socket.hold()
 
-    def _publish(self, name: str, payload: bytes, ack: Ack | None) -> None:
-        publisher = self._gateway.publisher(name, SOCKETIO_WIRE.transport)
-        publisher.check(payload)  # alone, for all that are published together share one outcome
-        if publisher is not self._publisher:
-            self._publish_kept()
-            self._publisher = publisher
-        if not self._payloads:
-            asyncio.get_running_loop().call_soon(self._publish_kept)
-        self._payloads.append(payload)
-        self._acks.append(ack)
+    def release(self) -> None:
+        self._socket.release()
+
+    def refused(self, name: str, error: GatewayError) -> None:
+        """A name that is being joined is answered for by ``subscribe``; any other ends the connection."""
+        if name in self._joining:
+            self._joining[name] = error
+        else:
+            self._socket.close(error.kind.close_code)
+
+    # -- inside
 
     def _publish_kept(self) -> None:
         payloads, self._payloads = self._payloads, []
         acks, self._acks = self._acks, []
-        if payloads and self._publisher is not None:
-            size = sum([len(payload) for payload in payloads])
-            self._unsettled.sent(len(payloads), size)
-            self._publisher.publish(payloads, partial(self._settled, acks, size))
-            self._unsettled.check()
+        if payloads:
+            self._session.publish(self._name, payloads, partial(self._settled, acks))
 
-    def _settled(self, acks: list[Ack | None], size: int, error: GatewayError | None) -> None:
-        self._unsettled.settled(len(acks), size)
+    def _settled(self, acks: list[Ack | None], error: GatewayError | None) -> None:
         answer = _TRUE if error is None else _error(error)
         self._socket.answer([ack for ack in acks if ack is not None], answer)
 
@@ -173,7 +180,7 @@ class ChannelsHandler:
 
     async def _request(self, name: str, payload: bytes, ack: Ack | None) -> None:
         try:
-            reply = await self._gateway.request(name, payload)
+            reply = await self._session.request(name, payload)
         except GatewayError as error:
             _answer(ack, error)
             return
@@ -190,13 +197,6 @@ class ChannelsHandler:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _refused(self, name: str, error: GatewayError) -> None:
-        """NATS refuses ``name``, which is being joined, or takes it back: that ends the connection."""
-        if name in self._joining:
-            self._joining[name] = error
-        else:
-            self._socket.close(error.kind.close_code)
 
 
 def _payload(args: list[Argument]) -> bytes:

@@ -8,18 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from wsgw.fanout.frames import Message
-from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.sender import Sender
-from wsgw.metrics import Metrics
 from wsgw.protocols.engineio import packets as engineio
 from wsgw.protocols.engineio.engine import Timing
 from wsgw.protocols.engineio.packets import RequestError, RequestRefused
-from wsgw.protocols.socketio.sockets import Request
+from wsgw.protocols.handshake import Handshake
 from wsgw.surfaces.socketio.session import EngineSession, Service
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 from wsgw.transports.accept import open_link, refuse, run_link
 from wsgw.transports.asgi import Event, Receive, Send
-from wsgw.transports.http import ClientGone, Cors, Headers, read_body, request_of, respond, wait_gone
+from wsgw.transports.http import ClientGone, Cors, Headers, handshake_of, read_body, respond, wait_gone
 
 #: Longest that a POST waits for ``EngineSession.release``; then it is answered all the same.
 MAX_HOLD_SECONDS = 30.0
@@ -42,9 +40,14 @@ class Options(NamedTuple):
     cors_origins: str | Sequence[str] = "*"
 
 
-class EngineIOServer:
-    """A plain ASGI callable; ``open_service`` makes the protocol above each new session.
+#: Makes the sending half of a connection; told what to call when the client lets control items pile up.
+OpenSender = Callable[[Callable[[], None]], Sender]
 
+
+class EngineIOServer:
+    """A plain ASGI callable; ``open_service`` makes the protocol above each new session. Implements ``drain.Surface``.
+
+    ``rejected`` counts a handshake that was refused, by the reason.
     The path is the router's business. One object belongs to one event loop.
     """
 
@@ -53,17 +56,15 @@ class EngineIOServer:
         open_service: Callable[[EngineSession], Service],
         options: Options,
         *,
-        metrics: Metrics,
-        totals: OutboxTotals,
+        open_sender: OpenSender,
+        rejected: Callable[[str], None],
     ) -> None:
         self._open_service = open_service
         self._options = options
         self._timing = Timing(options.ping_interval_seconds, options.ping_timeout_seconds)
         self._cors = Cors(options.cors_origins)
-        self._metrics = metrics
-        for refusal in engineio.REQUEST_ERRORS:
-            metrics.rejected.labels(refusal.reason)
-        self._totals = totals
+        self._open_sender = open_sender
+        self._rejected = rejected
         self._connections: dict[str, EngineSession] = {}
         self._draining = False
         self._active = 0  # requests and handshakes
@@ -102,7 +103,7 @@ class EngineIOServer:
     # -- HTTP
 
     async def _http(self, scope: Event, receive: Receive, send: Send) -> None:
-        request = request_of(scope)
+        request = handshake_of(scope)
         method = scope["method"]
         headers = self._cors.headers(request)
         if method == "OPTIONS":
@@ -174,7 +175,7 @@ class EngineIOServer:
         if (await receive())["type"] != "websocket.connect":
             return
         try:
-            request = request_of(scope)
+            request = handshake_of(scope)
             connection = self._find(request, "websocket", "GET")
             if connection is None:
                 connection, opening = self._open(request, websocket=True)
@@ -197,19 +198,19 @@ class EngineIOServer:
 
     # -- both
 
-    def _find(self, request: Request, transport: str, method: str) -> EngineSession | None:
+    def _find(self, request: Handshake, transport: str, method: str) -> EngineSession | None:
         """The session that ``request`` is for, None for a handshake; raises RequestRefused."""
         sid = request.query.get("sid")
         connection = None if sid is None else self._connections.get(sid)
         refusal = self._refusal(request, transport, method, connection)
         if refusal is not None:
             if sid is None:
-                self._metrics.rejected.labels(refusal.reason).inc()
+                self._rejected(refusal.reason)
             raise RequestRefused(refusal)
         return connection
 
     def _refusal(
-        self, request: Request, transport: str, method: str, connection: EngineSession | None
+        self, request: Handshake, transport: str, method: str, connection: EngineSession | None
     ) -> RequestError | None:
         """Why not; checked in the reference server's order."""
         query = request.query
@@ -229,14 +230,14 @@ class EngineIOServer:
             return engineio.DRAINING
         return None
 
-    def _open(self, request: Request, *, websocket: bool) -> tuple[EngineSession, Message]:
+    def _open(self, request: Handshake, *, websocket: bool) -> tuple[EngineSession, Message]:
         """A new session, and the packet that tells the client so."""
         options = self._options
         sid = secrets.token_urlsafe(15)
         connection = EngineSession(
             sid,
             request,
-            Sender(self._metrics, self._totals, "socketio"),
+            self._open_sender,
             self._timing,
             options.connect_timeout_seconds,
             self._forget,

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from wsgw.errors import INTERNAL
-from wsgw.fanout.outbox import OutboxTotals
-from wsgw.metrics import Metrics
 from wsgw.protocols.socketio.arguments import Json
 from wsgw.protocols.socketio.sockets import ConnectRefused, Handler, Multiplexer, Namespace, Socket
-from wsgw.surfaces.socketio.engineio import EngineIOServer, Options
+from wsgw.surfaces.socketio.engineio import EngineIOServer, OpenSender, Options
 from wsgw.surfaces.socketio.session import EngineSession
 
 _log = logging.getLogger(__name__)
@@ -25,14 +23,14 @@ class SocketIOServer(EngineIOServer):
         namespaces: Mapping[str, Namespace],
         options: Options,
         *,
-        metrics: Metrics,
-        totals: OutboxTotals,
+        open_sender: OpenSender,
+        rejected: Callable[[str], None],
     ) -> None:
         super().__init__(
             lambda connection: _SocketService(connection, namespaces, options),
             options,
-            metrics=metrics,
-            totals=totals,
+            open_sender=open_sender,
+            rejected=rejected,
         )
 
 
@@ -47,7 +45,7 @@ class _SocketService:
         self.hold = connection.hold
         self.release = connection.release
         self._namespaces = namespaces
-        self._sockets = Multiplexer(self, connection.sender, connection.request, namespaces, options.max_packet_bytes)
+        self._sockets = Multiplexer(self, connection.sender, connection.handshake, namespaces, options.max_packet_bytes)
         self.message_received = self._sockets.message_received
         self._tasks: dict[Socket, asyncio.Task[None]] = {}
 

@@ -12,12 +12,11 @@ from typing import Protocol
 
 from wsgw.errors import SLOW_CONSUMER
 from wsgw.fanout.frames import Message
-from wsgw.fanout.outbox import Overflow
 from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
 from wsgw.protocols.engineio import packets as engineio
 from wsgw.protocols.engineio.engine import Engine, State, Timing
-from wsgw.protocols.socketio.sockets import Request
+from wsgw.protocols.handshake import Handshake
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 
 #: Bytes of packets in one poll's answer; a single larger packet still goes out, alone.
@@ -44,8 +43,8 @@ class EngineSession:
     def __init__(
         self,
         sid: str,
-        request: Request,
-        sender: Sender,
+        handshake: Handshake,
+        open_sender: Callable[[Callable[[], None]], Sender],
         timing: Timing,
         connect_timeout_seconds: float,
         forget: Callable[[EngineSession], None],
@@ -53,8 +52,8 @@ class EngineSession:
         websocket: bool,
     ) -> None:
         self.sid = sid
-        self.request = request
-        self.sender = sender
+        self.handshake = handshake
+        self.sender = open_sender(self._overflowed)
         self.service: Service  # set by the server, before anything can happen
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
@@ -67,7 +66,7 @@ class EngineSession:
         self._websocket: WebSocketEnd | None = None
         self._released: asyncio.Future[None] | None = None  # while the client is held back
         if not websocket:
-            sender.on_queued = self._queued
+            self.sender.on_queued = self._queued
         self._arm()
 
     # -- for the service
@@ -164,10 +163,7 @@ class EngineSession:
         self.service.message_received(data)
 
     def send(self, packet: Message) -> None:
-        try:
-            self.sender.send(Encoded(packet))
-        except Overflow:
-            self.fail(SLOW_CONSUMER.close_code)
+        self.sender.send(Encoded(packet))
 
     def answer_poll(self, packet: Message | None) -> None:
         self._answer(self._take() if packet is None else engineio.encode_payload([packet]))
@@ -200,6 +196,9 @@ class EngineSession:
         self._forget(self)
 
     # -- inside
+
+    def _overflowed(self) -> None:
+        self.fail(SLOW_CONSUMER.close_code)
 
     def _queued(self) -> None:
         if self._poll is not None and not self._waking:

@@ -1,0 +1,30 @@
+"""Who a client is."""
+
+from __future__ import annotations
+
+from wsgw.protocols.handshake import Handshake
+
+
+class Principal:
+    """A client, anonymous for now: known by its ``transport`` and what its ``handshake`` said (path, query, headers).
+
+    The handshake is there while the session is being opened and what it may do is found out; then it is let go of
+    (``settle``): nobody's cookies and tokens are kept for as long as a connection lives, nor their bytes.
+    """
+
+    __slots__ = ("client", "handshake", "transport")
+
+    def __init__(self, transport: str, handshake: Handshake) -> None:
+        #: the value of the ``transport`` label in metrics
+        self.transport = transport
+        #: the address of the other end, empty where it is not known
+        self.client = handshake.client
+        self.handshake: Handshake | None = handshake
+
+    def __str__(self) -> str:
+        """For the log."""
+        return f"{self.transport} {self.client}" if self.client else self.transport
+
+    def settle(self) -> None:
+        """Forget the handshake."""
+        self.handshake = None

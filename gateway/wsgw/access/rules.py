@@ -1,0 +1,25 @@
+"""What a client may do: asked of one object, by sessions only, for every protocol."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from wsgw.access.principal import Principal
+from wsgw.channels.channel import Channel, Use
+
+
+class Rules(Protocol):
+    """Answers at once; what has to be waited for is found out before a session is opened."""
+
+    def allow(self, principal: Principal, use: Use, channel: Channel, name: str) -> bool:
+        """Whether ``principal`` may do ``use`` with ``name``, which belongs to ``channel``.
+
+        Asked once for a session and name, and again for a name that is used after another one.
+        """
+
+
+class AllowAll:
+    """The rules without authentication: everybody may do what the channels offer."""
+
+    def allow(self, principal: Principal, use: Use, channel: Channel, name: str) -> bool:
+        return True
