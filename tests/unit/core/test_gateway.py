@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from helpers.metrics import value
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.running import CHANNELS
@@ -71,7 +72,7 @@ async def test_refused_publishes_are_told_at_once_and_counted(gateway: Gateway) 
     gateway.publish("IN", b"", "http", told.append)
     gateway.publish("OUT", bytes(1024 * 1024 + 1), "http", told.append)
     assert [error.kind for error in told if error is not None] == [UNKNOWN_CHANNEL, WRONG_DIRECTION, TOO_LARGE]
-    assert gateway.metrics.value("wsgw_publish_errors_total", channel="OUT", reason="too_large") == 1
+    assert value(gateway.metrics, "wsgw_publish_errors_total", channel="OUT", reason="too_large") == 1
 
 
 async def test_no_name_of_a_client_becomes_a_label(gateway: Gateway) -> None:
@@ -101,7 +102,7 @@ async def test_request(gateway: Gateway, nats: NatsServer) -> None:
     peer = await Peer.connect(nats.url)
     await peer.answer("math.sum", lambda payload: payload * 2)
     assert await gateway.request("SUM", b"ab") == b"abab"
-    assert gateway.metrics.value("wsgw_request_seconds_count", channel="SUM") == 1
+    assert value(gateway.metrics, "wsgw_request_seconds_count", channel="SUM") == 1
     with pytest.raises(GatewayError) as caught:
         await gateway.request("OUT", b"")
     assert caught.value.kind is WRONG_DIRECTION
@@ -131,7 +132,7 @@ async def test_series_are_there_from_the_start(gateway: Gateway) -> None:
 
 async def test_the_loops_lag_is_measured(gateway: Gateway) -> None:
     gateway.metrics.event_loop_lag_seconds.set(-1)
-    await eventually(lambda: gateway.metrics.value("wsgw_event_loop_lag_seconds") >= 0, "a measurement")
+    await eventually(lambda: value(gateway.metrics, "wsgw_event_loop_lag_seconds") >= 0, "a measurement")
 
 
 async def test_readiness(start_server: Callable[..., NatsServer]) -> None:
@@ -160,7 +161,7 @@ async def test_drain(gateway: Gateway) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         await gateway.drain(60)
     assert [client.calls for client in clients] == [["drain"], ["drain"]]
-    assert gateway.metrics.value("wsgw_connections", transport="websocket") == 0
+    assert value(gateway.metrics, "wsgw_connections", transport="websocket") == 0
     with pytest.raises(GatewayError) as caught:
         gateway.admit()
     assert caught.value.kind is DRAINING
@@ -174,7 +175,7 @@ async def test_a_client_that_stays_is_dropped(gateway: Gateway) -> None:
         await gateway.drain(0.05)
     assert stubborn.calls == ["drain", "abort"]
     assert polite.calls == ["drain"]
-    assert gateway.metrics.value("wsgw_closes_total", code="1006") == 1
+    assert value(gateway.metrics, "wsgw_closes_total", code="1006") == 1
 
 
 async def test_drain_seconds_run_once(nats: NatsServer) -> None:
@@ -207,8 +208,8 @@ async def test_disconnected_counts_once(gateway: Gateway) -> None:
     gateway.connected(client, "websocket")
     gateway.disconnected(client, "websocket", "1000")
     gateway.disconnected(client, "websocket", "1000")
-    assert gateway.metrics.value("wsgw_connections", transport="websocket") == 0
-    assert gateway.metrics.value("wsgw_closes_total", code="1000") == 1
+    assert value(gateway.metrics, "wsgw_connections", transport="websocket") == 0
+    assert value(gateway.metrics, "wsgw_closes_total", code="1000") == 1
 
 
 async def test_unless_stopped(gateway: Gateway) -> None:

@@ -148,7 +148,7 @@ async def test_a_stop_does_not_wait_for_a_body(served: Running) -> None:
     writer.write(b"abc")
     await writer.drain()
     assert (await served.http.get("/healthz")).status_code == 200  # asked later: the POST has begun
-    served.gateway.give_up()
+    served.gateway.drain.give_up()
     async with asyncio.timeout(15):
         assert (await reader.readline()).startswith(b"HTTP/1.1 504 ")
     writer.close()
@@ -201,7 +201,7 @@ async def test_lost_before_the_proof(start_server: Callable[..., NatsServer]) ->
 
 
 async def test_draining(served: Running) -> None:
-    await served.gateway.drain(1)
+    await served.gateway.drain.run()
     for path in ("/publish/OUT", "/request/SUM"):
         answer = await served.http.post(path, content=b"x")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "draining")

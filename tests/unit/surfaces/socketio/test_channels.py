@@ -6,17 +6,21 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
+from helpers.fanout import no_overflow
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
-from wsgw.core import backpressure as holdback
-from wsgw.fanout.sender import Sender
+from wsgw.core import backpressure
+from wsgw.fanout.publication import Publication
+from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.socketio.arguments import Json
-from wsgw.protocols.socketio.sockets import ConnectRefused, Multiplexer, Request, Socket
+from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
+from wsgw.protocols.socketio.sockets import ConnectRefused, Multiplexer, Socket
 from wsgw.surfaces.socketio import channels as module
 from wsgw.surfaces.socketio.channels import ChannelsNamespace
 
@@ -27,9 +31,9 @@ class Client:
     def __init__(self, served: Running, query: dict[str, str]) -> None:
         gateway = served.gateway
         self.namespace = ChannelsNamespace(gateway)
-        self.sender = Sender(gateway.metrics, gateway.totals, "socketio")
-        request = Request("/socket.io/", query, {}, "")
-        self.sockets = Multiplexer(self, self.sender, request, {"/": self.namespace}, lambda: 10 * 1024 * 1024)
+        self.sender = gateway.sender(SOCKETIO_WIRE, no_overflow)
+        handshake = Handshake("/socket.io/", urlencode(query).encode(), (), "")
+        self.sockets = Multiplexer(self, self.sender, handshake, {"/": self.namespace}, lambda: 10 * 1024 * 1024)
         self.ended: list[tuple[str, int]] = []
         self.packets: list[Any] = []
         self.held: list[bool] = []
@@ -149,8 +153,11 @@ async def test_every_inbound_channel_unless_told(served: Running, peer: Peer) ->
 async def test_those_asked_for(served: Running, asked: str, names: set[str]) -> None:
     client = Client(served, {"channels": asked})
     assert (await client.opened()).startswith("40")
-    hub = served.gateway.hub
-    assert {name for name in ("IN", "BOTH", "chat.*", "chat.7") if hub.has(name)} == names
+    for name in ("IN", "BOTH", "chat.*", "chat.7"):
+        served.gateway.hub.publish(name, Publication("x", b"x", 0.0))
+    served.gateway.hub.flush()
+    packets = await client.received(len(names)) if names else []
+    assert {json.loads(packet[2:])[0] for packet in packets} == names
     await client.stop()
 
 
@@ -164,14 +171,14 @@ async def test_refused_connect(served: Running, asked: str, code: str) -> None:
     data = json.loads(answer[2:])
     assert data["data"]["error"]["code"] == code
     assert data["message"] == data["data"]["error"]["message"]
-    assert not served.gateway.hub.has("IN")
+    assert served.value("wsgw_subscriptions", channel="IN") == 0
     assert served.value("wsgw_rejected_total", reason=code) == 1
     assert served.value("wsgw_connections", transport="socketio") == 0
     await client.stop()
 
 
 async def test_refused_while_draining(served: Running) -> None:
-    served.gateway.draining = True
+    served.gateway.drain.begin()
     client = Client(served, {})
     assert '"draining"' in await client.opened()
     await client.stop()
@@ -320,7 +327,7 @@ async def test_the_client_leaves_while_connecting(start_server: Callable[..., Na
 
 
 async def test_drain(served: Running, client: Client) -> None:
-    await served.gateway.drain(1)
+    await served.gateway.drain.run()
     assert client.ended == [("close", 1001)]
     assert served.value("wsgw_closes_total", code="1001") == 1
 
@@ -353,7 +360,7 @@ async def test_what_a_client_sent_before_it_left(client: Client, peer: Peer, pac
 
 
 async def test_a_client_with_much_out_is_held(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holdback, "MAX_UNSETTLED_MESSAGES", 10)
+    monkeypatch.setattr(backpressure, "MAX_UNSETTLED_MESSAGES", 10)
     client = Client(served, {})
     await client.opened()
     for number in range(30):
