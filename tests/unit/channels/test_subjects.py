@@ -131,7 +131,8 @@ class TestSpecificity:
         ],
     )
     def test_exact_before_one_token_before_many(self, ordered: list[str]) -> None:
-        assert sorted(ordered[::-1], key=specificity) == ordered
+        backwards = ordered[::-1]
+        assert sorted(backwards, key=specificity) == ordered
 
     def test_every_small_pair_that_matches_one_subject(self) -> None:
         pairs = [(one, other) for one, other in product(SMALL_NAMES, repeat=2) if one != other and overlap(one, other)]
