@@ -177,6 +177,24 @@ async def test_request(served: Running, peer: Peer) -> None:
     assert served.value("wsgw_request_seconds_count", channel="SUM") == 2
 
 
+async def test_exact_beats_pattern(nats: NatsServer, peer: Peer) -> None:
+    channels = [{"name": "svc.*", "direction": "request"}, {"name": "svc.a", "direction": "outbound"}]
+    await peer.answer("svc.b", lambda payload: payload * 2)
+    heard = await peer.listen("svc.a")
+    async with running(nats.url, channels=channels) as served:
+        for path, status, code in (
+            ("/request/svc.a", 405, "wrong_direction"),
+            ("/publish/svc.b", 405, "wrong_direction"),
+            ("/request/svc.*", 404, "unknown_channel"),
+        ):
+            answer = await served.http.post(path, content=b"x")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+        assert (await served.http.post("/publish/svc.a", content=b"y")).status_code == 202
+        assert (await served.http.post("/request/svc.b", content=b"z")).content == b"zz"
+        await arrived(heard, 1)
+        assert heard == [b"y"]
+
+
 async def test_request_without_a_reply(served: Running, peer: Peer) -> None:
     await peer.listen("math.sum")
     answer = await served.http.post("/request/SUM", content="x")

@@ -2,109 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 
-from helpers.fanout import no_overflow
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
 from wsgw.core import backpressure
 from wsgw.fanout.publication import Publication
-from wsgw.protocols.handshake import Handshake
-from wsgw.protocols.socketio.arguments import Json
-from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
-from wsgw.protocols.socketio.sockets import ConnectRefused, Multiplexer, Socket
 from wsgw.surfaces.socketio import channels as module
-from wsgw.surfaces.socketio.channels import ChannelsNamespace
 
-
-class Client:
-    """A Socket.IO client below whose ``Multiplexer`` there is no Engine.IO: packets are put in and taken out."""
-
-    def __init__(self, served: Running, query: dict[str, str]) -> None:
-        gateway = served.gateway
-        self.namespace = ChannelsNamespace(gateway)
-        self.sender = gateway.sender(SOCKETIO_WIRE, no_overflow)
-        handshake = Handshake("/socket.io/", urlencode(query).encode(), (), "")
-        self.sockets = Multiplexer(self, self.sender, handshake, {"/": self.namespace}, lambda: 10 * 1024 * 1024)
-        self.ended: list[tuple[str, int]] = []
-        self.packets: list[Any] = []
-        self.held: list[bool] = []
-        self._task: asyncio.Task[None] | None = None
-
-    def connect(self, socket: Socket, auth: Json | None) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._connect(socket, auth))
-
-    async def _connect(self, socket: Socket, auth: Json | None) -> None:
-        try:
-            handler = await self.namespace.connect(socket, auth)
-        except ConnectRefused as refusal:
-            self.sockets.refuse(socket, refusal)
-        else:
-            self.sockets.accept(socket, handler)
-
-    def close(self, code: int) -> None:
-        self.ended.append(("close", code))
-        self.sockets.closed(code)
-
-    def fail(self, code: int) -> None:
-        self.ended.append(("fail", code))
-        self.sockets.closed(code)
-
-    def hold(self) -> None:
-        self.held.append(True)
-
-    def release(self) -> None:
-        self.held.append(False)
-
-    def send(self, data: str | bytes) -> None:
-        self.sockets.message_received(data)
-
-    async def opened(self) -> str:
-        """Connect; the answer."""
-        self.send("0")
-        assert self._task is not None
-        await self._task
-        return str((await self.received(1))[0])
-
-    async def received(self, count: int) -> list[Any]:
-        """The next ``count`` messages to the client."""
-        self.packets.clear()
-
-        def enough() -> object:
-            for item in self.sender.take(10**6, 10**9):
-                self.packets += [m.data.decode() if m.text else m.data for m in item.messages]
-            return len(self.packets) >= count or self.ended
-
-        await eventually(enough, f"{count} messages, got {self.packets}")
-        assert len(self.packets) == count
-        return list(self.packets)
-
-    async def ack(self, packet: str, *attachments: bytes) -> Any:
-        """Send an event with id 7; what its ack carries."""
-        self.send(packet)
-        for attachment in attachments:
-            self.send(attachment)
-        answer = str((await self.received(1))[0])
-        assert answer.startswith("437["), answer
-        (argument,) = json.loads(answer[3:])
-        return argument
-
-    async def error(self, packet: str, *attachments: bytes) -> str:
-        return str((await self.ack(packet, *attachments))["error"]["code"])
-
-    async def stop(self) -> None:
-        self.sockets.closed(1006)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+from .client import Client
 
 
 @pytest.fixture
@@ -274,6 +186,41 @@ async def test_requests(client: Client, peer: Peer) -> None:
     assert await client.received(2) == ['461-7[{"_placeholder":true,"num":0}]', "é".encode()[::-1]]
     client.send('2["SUM","nobody asks for the reply"]')
     assert await client.ack('27["SUM","x"]') == "x"
+
+
+async def test_exact_beats_pattern(nats: NatsServer, peer: Peer) -> None:
+    """An outbound channel beside a request pattern that its name matches takes messages, and asks nobody."""
+    channels = [{"name": "svc.*", "direction": "request"}, {"name": "svc.a", "direction": "outbound"}]
+    heard = await peer.listen("svc.a")
+    await peer.answer("svc.b", lambda payload: payload * 2)
+    async with running(nats.url, channels=channels) as served:
+        client = Client(served, {})
+        await client.opened()
+        assert await client.ack('27["svc.a","x"]') is True
+        assert await client.ack('27["svc.b","x"]') == "xx"
+        assert await client.ack('27["svc.a","y"]') is True
+        await arrived(heard, 2)
+        assert heard == [b"x", b"y"]
+        assert served.value("wsgw_published_messages_total", channel="svc.a", transport="socketio") == 2
+        assert served.value("wsgw_request_seconds_count", channel="svc.*") == 1
+        await client.stop()
+
+
+async def test_a_channel_of_its_own_beside_a_pattern(nats: NatsServer, peer: Peer) -> None:
+    """Subscribing and sending are found apart."""
+    channels = [
+        {"name": "chat.*", "direction": "both", "subject": "rooms.*"},
+        {"name": "chat.vip", "direction": "inbound", "subject": "stage"},
+    ]
+    rooms = await peer.listen("rooms.vip")
+    async with running(nats.url, channels=channels) as served:
+        client = Client(served, {"channels": "chat.vip"})
+        await client.opened()
+        assert await client.ack('27["chat.vip","to the room"]') is True
+        await arrived(rooms, 1)
+        await peer.publish("stage", "from the stage")
+        assert await client.received(1) == ['42["chat.vip","from the stage"]']
+        await client.stop()
 
 
 async def test_waiting_requests_are_bounded(client: Client, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
