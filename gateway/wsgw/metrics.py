@@ -145,14 +145,6 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """The metrics in Prometheus' text format."""
-        self._refresh()
-        return generate_latest(self.registry)
-
-    def value(self, name: str, **labels: str) -> float:
-        """One sample's value, 0.0 where there is none yet (for readiness and tests)."""
-        self._refresh()
-        return self.registry.get_sample_value(name, labels) or 0.0
-
-    def _refresh(self) -> None:
         for refresh in self.on_read:
             refresh()
+        return generate_latest(self.registry)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import socket
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -15,8 +16,9 @@ import uvicorn
 from wsgw.fanout.frames import Message
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Encoded
-from wsgw.metrics import Metrics
+from wsgw.fanout.sender import Sender
 from wsgw.protocols.socketio.arguments import Argument, Json
+from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
 from wsgw.protocols.socketio.sockets import Ack, Handler, Socket
 from wsgw.surfaces.socketio import EngineIOServer, EngineSession, Options, SocketIOServer
 from wsgw.transports.direct import DirectProtocol
@@ -63,6 +65,10 @@ class AnswersNamespace:
         return Answers(socket, auth)
 
 
+def refused(reason: str) -> None:
+    """Nobody counts here."""
+
+
 def application() -> Any:
     """The ASGI application with both endpoints."""
     options = Options(
@@ -71,10 +77,12 @@ def application() -> Any:
         ping_timeout_seconds=0.2,
         connect_timeout_seconds=1.0,
     )
-    metrics, totals = Metrics(), OutboxTotals()
+    open_sender = partial(Sender, SOCKETIO_WIRE, OutboxTotals())
     namespace = AnswersNamespace()
-    engineio = EngineIOServer(Echo, options, metrics=metrics, totals=totals)
-    socketio = SocketIOServer({"/": namespace, "/custom": namespace}, options, metrics=metrics, totals=totals)
+    engineio = EngineIOServer(Echo, options, open_sender=open_sender, rejected=refused)
+    socketio = SocketIOServer(
+        {"/": namespace, "/custom": namespace}, options, open_sender=open_sender, rejected=refused
+    )
 
     async def route(scope: Any, receive: Any, send: Any) -> None:
         await (engineio if scope["path"].startswith("/engine.io/") else socketio)(scope, receive, send)

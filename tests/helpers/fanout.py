@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from wsgw.channels.channel import Channel, Direction
+from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.frames import Message
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Batch, Encoded, Publication
@@ -30,8 +32,8 @@ class Client(Sender):
 
     __slots__ = ("batches", "on_batch", "takes")
 
-    def __init__(self) -> None:
-        super().__init__(Metrics(), OutboxTotals(), "websocket")
+    def __init__(self, wire: Wire | None = None) -> None:
+        super().__init__(wire or Wire(), OutboxTotals(), no_overflow)
         self.batches: list[Batch] = []
         self.takes = True
         self.on_batch: Callable[[], None] = lambda: None
@@ -76,6 +78,22 @@ class Upstream:
 
     def release(self) -> None:
         self.told.append("release")
+
+
+def no_overflow() -> None:
+    """For senders that are not to be let pile up."""
+    raise AssertionError("more control items wait than any reading client leaves")
+
+
+@cache
+def deliveries(channel: Channel) -> Deliveries:
+    """Where that is counted which nobody asks for; those of one channel are one."""
+    return Deliveries(channel, "websocket", Metrics())
+
+
+def batch(channel: Channel, *items: Encoded) -> Batch:
+    """A batch of ``channel``, counted where nobody looks."""
+    return Batch(deliveries(channel), channel.name, items)
 
 
 def publication(payload: bytes, at: float = 1.0) -> Publication:

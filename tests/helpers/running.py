@@ -11,6 +11,7 @@ import httpx
 from fastapi import FastAPI
 
 from helpers.link_server import LinkServer
+from helpers.metrics import value
 from helpers.raw_websocket import RawWebSocket
 from helpers.waiting import eventually
 from wsgw.app import create_app
@@ -38,7 +39,7 @@ class Running:
         self._clients: list[RawWebSocket] = []
 
     def value(self, name: str, **labels: str) -> float:
-        return self.gateway.metrics.value(name, **labels)
+        return value(self.gateway.metrics, name, **labels)
 
     async def websocket(self, path: str, receive_buffer_bytes: int | None = None) -> RawWebSocket:
         """A client that has had its answer to the handshake."""
@@ -73,5 +74,5 @@ async def running(
             yield made
         finally:
             made.close()
-            await made.gateway.drain(1)
+            await made.gateway.drain.run()
             await server.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from helpers.fanout import no_overflow
 from wsgw.bridges.base import Bridge
 from wsgw.broker.broker import Broker
 from wsgw.channels.channel import Channel
@@ -24,13 +25,17 @@ class PlainWire:
         return Encoded(Message(False, publication.payload))
 
 
+#: Listeners have it in common, as the clients of a surface have its wire.
+PLAIN = PlainWire()
+
+
 class Listener(Sender):
     """Collects the payloads it is offered."""
 
     __slots__ = ("payloads",)
 
     def __init__(self) -> None:
-        super().__init__(Metrics(), OutboxTotals(), "websocket")
+        super().__init__(PLAIN, OutboxTotals(), no_overflow)
         self.payloads: list[bytes] = []
 
     def offer(self, batch: Batch) -> bool:
@@ -44,7 +49,6 @@ class Stack:
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.metrics = Metrics()
-        self.wire = PlainWire()
         self.broker = Broker([], self.metrics)
         self.hub = Hub(self.metrics, self.broker.turn, loop.time, self.broker)
         self._bridges: list[Bridge] = []
@@ -65,7 +69,7 @@ class Stack:
     def listen(self, channel: Channel, name: str) -> list[bytes]:
         """The payloads that the hub delivers under ``name``: a list that grows."""
         listener = Listener()
-        self.hub.subscribe(channel, name, self.wire, listener)
+        self.hub.subscribe(channel, name, listener)
         return listener.payloads
 
     async def stop(self) -> None:

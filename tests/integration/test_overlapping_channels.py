@@ -84,7 +84,7 @@ class Numbers:
 
 
 def numbers(client: Client) -> list[str]:
-    return [payload for _, payload in client.received]
+    return [str(payload) for _, payload in client.received]
 
 
 async def test_a_name_is_delivered_once_whoever_joins_the_patterns(
@@ -133,7 +133,7 @@ async def test_every_mix_joined_and_left_while_messages_flow(
         wanted = flow.of(name)
 
         def of_name(name: str = name) -> list[str]:
-            return [payload for event, payload in everything.received if event == name]
+            return [str(payload) for event, payload in everything.received if event == name]
 
         await eventually(lambda: len(of_name()) >= len(wanted), f"{name} arrived")  # noqa: B023
         assert of_name() == wanted

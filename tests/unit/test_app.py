@@ -69,7 +69,7 @@ async def test_mounted(nats: NatsServer, direct: bool) -> None:
         await client.send(text("x"))
         assert await client.receive() == text("x")
     client.close()
-    await inner.state.gateway.drain(1)
+    await inner.state.gateway.drain.run()
     await server.stop()
 
 

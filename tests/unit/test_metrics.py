@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from helpers.metrics import value
 from wsgw import __version__
 from wsgw.metrics import TABLE, Metrics, Spec
 
@@ -30,8 +31,8 @@ def test_exposition_and_value() -> None:
     families = list(text_string_to_metric_families(metrics.exposition().decode()))
     names = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
     assert {name for name in names if not name.endswith("_created")} == {spec.name for spec in TABLE}
-    assert metrics.value("wsgw_nats_messages_total", channel="IN") == 3
-    assert metrics.value("wsgw_nats_messages_total", channel="X") == 0
-    assert metrics.value("wsgw_publish_seconds_count", channel="OUT") == 1
-    assert metrics.value("wsgw_build_info", version=__version__) == 1
-    assert other.value("wsgw_nats_messages_total", channel="IN") == 0
+    assert value(metrics, "wsgw_nats_messages_total", channel="IN") == 3
+    assert value(metrics, "wsgw_nats_messages_total", channel="X") == 0
+    assert value(metrics, "wsgw_publish_seconds_count", channel="OUT") == 1
+    assert value(metrics, "wsgw_build_info", version=__version__) == 1
+    assert value(other, "wsgw_nats_messages_total", channel="IN") == 0

@@ -57,8 +57,8 @@ class ChannelTable:
             raise GatewayError(UNKNOWN_CHANNEL, f"there is no channel {name!r}")
         raise wrong_direction(name, other, use)
 
-    def find_to_send(self, name: str, use: Use) -> tuple[Channel, str]:
-        """The channel that what is sent to ``name`` goes to, and the NATS subject; raises as ``find``.
+    def find_to_send(self, name: str, use: Use = Use.PUBLISH) -> tuple[Channel, str]:
+        """The channel that what is sent to ``name`` goes to, and the NATS subject; raises as ``find``, which see.
 
         A pattern itself is no place to send to: unknown_channel.
         """

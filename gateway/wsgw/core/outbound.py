@@ -99,7 +99,7 @@ class Outlets:
         self._metrics = metrics
         self._found: dict[tuple[str, str], Outlet] = {}
 
-    def find(self, name: str, transport: str, use: Use) -> Outlet:
+    def find(self, name: str, transport: str, use: Use = Use.PUBLISH) -> Outlet:
         """Where ``name`` leads to for who wants to ``use`` it; raises GatewayError, and counts it.
 
         unknown_channel, or wrong_direction where nothing can be sent to it; it may be for the other of PUBLISH and

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from helpers.metrics import value
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.stack import Stack
@@ -52,8 +53,8 @@ async def test_messages_reach_the_hub(stack: Stack, nats: NatsServer) -> None:
     await peer.publish("bridge.2.x", b"\xff", b"")
     await arrived(got, 3)
     assert got == [b"1", b"\xff", b""]
-    assert stack.metrics.value("wsgw_nats_messages_total", channel="IN") == 3
-    assert stack.metrics.value("wsgw_gaps_total", channel="IN") == 0
+    assert value(stack.metrics, "wsgw_nats_messages_total", channel="IN") == 3
+    assert value(stack.metrics, "wsgw_gaps_total", channel="IN") == 0
     await peer.close()
 
 
@@ -66,7 +67,7 @@ async def test_before_nats_is_there(stack: Stack, start_server: Callable[..., Na
     assert (made.state, made.reason) == (BridgeState.STARTING, "waiting for NATS")
     server.start()
     await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed")
-    assert stack.metrics.value("wsgw_gaps_total", channel="IN") == 0
+    assert value(stack.metrics, "wsgw_gaps_total", channel="IN") == 0
 
 
 async def test_after_a_loss(stack: Stack, start_server: Callable[..., NatsServer]) -> None:
@@ -82,7 +83,7 @@ async def test_after_a_loss(stack: Stack, start_server: Callable[..., NatsServer
     peer = await Peer.connect(server.url)
     await peer.publish("IN", b"x")
     await arrived(got, 1)
-    assert stack.metrics.value("wsgw_gaps_total", channel="IN") == 1
+    assert value(stack.metrics, "wsgw_gaps_total", channel="IN") == 1
     await peer.close()
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
+from helpers.metrics import value
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.stack import Stack
@@ -95,7 +96,7 @@ async def test_interest_follows_the_sessions(rooms: Rooms) -> None:
     await arrived(one, 1)
     await arrived(two, 1)
     assert (one, two) == ([b"a"], [b"b"])
-    assert rooms.stack.metrics.value("wsgw_nats_messages_total", channel="chat.*") == 2
+    assert value(rooms.stack.metrics, "wsgw_nats_messages_total", channel="chat.*") == 2
     rooms.leave("chat.1")
     rooms.leave("chat.1")
     rooms.leave("chat.nobody")
@@ -164,7 +165,7 @@ async def test_after_a_loss(rooms: Rooms) -> None:
     await peer.publish("rooms.2", b"b")
     await arrived(every, 2)
     assert (one, late, every) == ([b"a"], [b"b"], [b"a", b"b"])
-    assert rooms.stack.metrics.value("wsgw_gaps_total", channel="chat.*") == 1
+    assert value(rooms.stack.metrics, "wsgw_gaps_total", channel="chat.*") == 1
     await peer.close()
 
 
@@ -215,7 +216,7 @@ async def test_nothing_is_lost_doubled_or_reordered_at_a_change(rooms: Rooms, eq
     sent["chat.1"].append(b"end")
     assert got == sent
     total = sum(map(len, sent.values()))
-    assert rooms.stack.metrics.value("wsgw_nats_messages_total", channel="chat.*") == total
+    assert value(rooms.stack.metrics, "wsgw_nats_messages_total", channel="chat.*") == total
 
 
 async def test_the_change_back_ends_though_names_are_joined_all_the_time(rooms: Rooms) -> None:

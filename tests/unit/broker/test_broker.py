@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from helpers.metrics import value
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
@@ -84,7 +85,7 @@ async def test_without_nats_everything_is_refused_at_once(
         with pytest.raises(GatewayError) as caught:
             await refusal  # type: ignore[misc]
         assert caught.value.kind is NATS_UNAVAILABLE
-    assert metrics.value("wsgw_nats_connected") == 0
+    assert value(metrics, "wsgw_nats_connected") == 0
 
 
 async def test_it_waits_for_nats(
@@ -98,8 +99,8 @@ async def test_it_waits_for_nats(
     server.start()
     await asyncio.wait_for(broker.wait_connected(), DEADLINE_SECONDS)
     assert await publish(broker, "a") is None
-    assert metrics.value("wsgw_nats_connected") == 1
-    assert metrics.value("wsgw_nats_reconnects_total") == 0
+    assert value(metrics, "wsgw_nats_connected") == 1
+    assert value(metrics, "wsgw_nats_reconnects_total") == 0
     assert caplog.text.count("waiting for NATS") == 1
 
 
@@ -112,12 +113,12 @@ async def test_it_connects_again(make_broker: Brokers, start_server: Callable[..
     error = await asyncio.wait_for(asyncio.shield(subscription.ended), DEADLINE_SECONDS)
     assert error.kind is NATS_UNAVAILABLE
     await eventually(lambda: not broker.connected, "the loss is noticed")
-    assert metrics.value("wsgw_nats_connected") == 0
+    assert value(metrics, "wsgw_nats_connected") == 0
     assert await publish(broker, "a") is NATS_UNAVAILABLE
     await broker.unsubscribe(subscription)
     server.start()
     await asyncio.wait_for(broker.wait_connected(), DEADLINE_SECONDS)
-    assert metrics.value("wsgw_nats_reconnects_total") == 1
+    assert value(metrics, "wsgw_nats_reconnects_total") == 1
     await broker.unsubscribe(subscription)
     await broker.subscribe("a", got.append)
     assert await publish(broker, "a") is None
@@ -156,7 +157,7 @@ async def test_servers_that_the_cluster_told_of_get_the_credentials_of_the_url(
     assert there is not None
     await eventually(lambda: f"nats://u:p@127.0.0.1:{second.port}" in there.discovered(), "word of the second server")
     first.stop()
-    await eventually(lambda: metrics.value("wsgw_nats_reconnects_total") == 1, "a connection to the second server")
+    await eventually(lambda: value(metrics, "wsgw_nats_reconnects_total") == 1, "a connection to the second server")
     assert await publish(broker, "a") is None
 
 
@@ -233,14 +234,14 @@ async def test_congestion(make_broker: Brokers, nats: NatsServer, monkeypatch: p
         broker.publish("a", [b"x"], told.append)
         assert early.told == (["congested"] if number >= 10 else [])
     assert [error.kind for error in told if error is not None] == [OVERLOADED] * 4
-    assert metrics.value("wsgw_publishes_in_flight") == 21
+    assert value(metrics, "wsgw_publishes_in_flight") == 21
     broker.add(late)
     assert late.told == ["congested"]
     await broker.barrier()
     await eventually(lambda: late.told == early.told == ["congested", "cleared"], "the word that it is clear")
     assert gone.told == []
     assert told.count(None) == 21
-    assert metrics.value("wsgw_publishes_in_flight") == 0
+    assert value(metrics, "wsgw_publishes_in_flight") == 0
 
 
 async def test_congestion_by_bytes(make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,7 +324,7 @@ async def test_a_stop_waits_for_what_is_in_flight(make_broker: Brokers, nats: Na
     assert told == [None] * 1000
     await arrived(got, 1000)
     assert not broker.connected
-    assert metrics.value("wsgw_nats_connected") == 0
+    assert value(metrics, "wsgw_nats_connected") == 0
     assert await publish(broker, name) is NATS_UNAVAILABLE
     await broker.stop(1)
 

@@ -1,235 +1,31 @@
-"""Names, subjects and patterns: against a plain reference, and against what a real nats-server delivers."""
+"""Which channel a name belongs to: by examples, and against a plain reference over all small names."""
 
 from __future__ import annotations
 
-import asyncio
-import re
-from itertools import product
+from collections.abc import Callable
 
-import nats
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from nats.aio.msg import Msg
 
-from helpers.nats_server import NatsServer
-from wsgw.channels.channel import RESERVED_EVENTS, Channel, Direction, channel_problem
-from wsgw.channels.subjects import MAX_SUBJECT_BYTES, is_pattern, matches, subject_problem
-from wsgw.channels.table import ChannelTable, too_large
+from helpers.subjects import SMALL_NAMES, SMALL_SUBJECTS, more_specific, reference
+from wsgw.channels.channel import Channel, Direction, Use
+from wsgw.channels.table import ChannelTable, too_large, wrong_direction
 from wsgw.errors import TOO_LARGE, UNKNOWN_CHANNEL, WRONG_DIRECTION, GatewayError, Kind
 
 INBOUND, OUTBOUND, BOTH, REQUEST = Direction.INBOUND, Direction.OUTBOUND, Direction.BOTH, Direction.REQUEST
+SUBSCRIBE, SEND = (Use.SUBSCRIBE,), (Use.PUBLISH, Use.REQUEST)
 
-WORDS = ["a", "b", "ab"]
-token = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters=".*>"), min_size=1, max_size=6)
-concrete = st.lists(token, min_size=1, max_size=5).map(".".join)
-name_token = st.one_of(st.sampled_from([*WORDS, "*"]), token)
-
-
-@st.composite
-def patterns(draw: st.DrawFn) -> str:
-    """A subject with wildcards, valid and beginning with a fixed token."""
-    tokens = [draw(st.sampled_from(WORDS)), *draw(st.lists(name_token, max_size=3)), draw(st.sampled_from(["*", ">"]))]
-    return ".".join(tokens)
+small_channels = st.dictionaries(st.sampled_from(SMALL_NAMES), st.sampled_from(list(Direction)), max_size=8).map(
+    lambda directions: [Channel(name, direction) for name, direction in directions.items()]
+)
 
 
-@st.composite
-def subjects_of(draw: st.DrawFn, pattern: str) -> str:
-    """A subject that matches ``pattern``."""
-    out = []
-    for part in pattern.split("."):
-        if part == ">":
-            out += draw(st.lists(token, min_size=1, max_size=3))
-        else:
-            out.append(draw(token) if part == "*" else part)
-    return ".".join(out)
-
-
-def reference(pattern: str, subject: str) -> bool:
-    parts = [{"*": "[^.]+", ">": ".+"}.get(part, re.escape(part)) for part in pattern.split(".")]
-    return re.fullmatch(r"\.".join(parts), subject) is not None
-
-
-def refused(call: object, kind: Kind) -> str:
+def refused(call: Callable[[], object], kind: Kind) -> str:
     with pytest.raises(GatewayError) as caught:
-        call()  # type: ignore[operator]
+        call()
     assert caught.value.kind is kind
     return caught.value.message
-
-
-class TestSubjects:
-    @given(concrete)
-    def test_concrete(self, subject: str) -> None:
-        assume(len(subject.encode()) <= MAX_SUBJECT_BYTES)
-        assert subject_problem(subject, wildcards=False) is None
-        assert subject_problem(subject, wildcards=True) is None
-        assert not is_pattern(subject)
-
-    @given(patterns())
-    def test_pattern(self, subject: str) -> None:
-        assume(len(subject.encode()) <= MAX_SUBJECT_BYTES)
-        assert subject_problem(subject, wildcards=True) is None
-        assert "wildcard" in (subject_problem(subject, wildcards=False) or "")
-        assert is_pattern(subject)
-
-    @given(st.text(st.sampled_from("ab.*> \t\0é"), max_size=8))
-    def test_grammar(self, subject: str) -> None:
-        one = r"([^.*>\s\0]+|\*)"
-        good = re.fullmatch(rf"({one}\.)*({one}|>)", subject) is not None
-        assert (subject_problem(subject, wildcards=True) is None) is good
-
-    @pytest.mark.parametrize(
-        ("subject", "reason"),
-        [
-            ("", "is empty"),
-            (".a", "empty token"),
-            ("a.", "empty token"),
-            ("a..b", "empty token"),
-            ("a b", "blank"),
-            ("a\n", "blank"),
-            ("a\x7f", "control"),
-            ("a\ud800", "control"),
-            ("a\u200b", "control"),
-            ("a.>.b", "before its last token"),
-            ("a.b*", "inside the token"),
-            ("a.>b", "inside the token"),
-            ("é" * 513, "longer than 1024 bytes"),
-        ],
-    )
-    def test_reasons(self, subject: str, reason: str) -> None:
-        assert reason in (subject_problem(subject, wildcards=True) or "")
-
-    @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(st.lists(concrete, max_size=50, unique=True))
-    def test_nats_delivers_what_is_allowed(self, nats: NatsServer, subjects: list[str]) -> None:
-        allowed = [subject for subject in subjects if len(subject.encode()) <= MAX_SUBJECT_BYTES]
-        assert asyncio.run(delivered(nats.url, [">"], allowed)) == {(">", subject) for subject in allowed}
-
-
-class TestMatches:
-    @given(patterns(), st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(".".join))
-    def test_reference(self, pattern: str, subject: str) -> None:
-        assert matches(pattern, subject) is reference(pattern, subject)
-
-    @given(st.data())
-    def test_made_to_match(self, data: st.DataObject) -> None:
-        pattern = data.draw(patterns())
-        assert matches(pattern, data.draw(subjects_of(pattern)))
-
-    def test_nats_agrees(self, nats: NatsServer) -> None:
-        """Every pattern and every subject of up to three short tokens."""
-        tokens = ["a", "b", "*", ">"]
-        every = [".".join(parts) for size in (1, 2, 3) for parts in product(tokens, repeat=size)]
-        wanted = [pattern for pattern in every if subject_problem(pattern, wildcards=True) is None]
-        given = [".".join(parts) for size in (1, 2, 3) for parts in product("ab", repeat=size)]
-        ours = {(pattern, subject) for pattern in wanted for subject in given if matches(pattern, subject)}
-        assert len(ours) > 100
-        assert asyncio.run(delivered(nats.url, wanted, given)) == ours
-
-
-async def delivered(url: str, wanted: list[str], subjects: list[str]) -> set[tuple[str, str]]:
-    """The pairs (pattern, subject) for which a real server delivers; other traffic on it is ignored."""
-    found: set[tuple[str, str]] = set()
-    done = asyncio.Event()
-    client = await nats.connect(url)
-    payload = client.new_inbox().encode()
-    for pattern in wanted:
-
-        async def received(message: Msg, pattern: str = pattern) -> None:
-            if message.data == payload:
-                found.add((pattern, message.subject))
-
-        await client.subscribe(pattern, cb=received)
-
-    async def last(message: Msg) -> None:
-        done.set()
-
-    inbox = client.new_inbox()
-    await client.subscribe(inbox, cb=last)
-    for subject in subjects:
-        await client.publish(subject, payload)
-    await client.publish(inbox)
-    async with asyncio.timeout(30):
-        await done.wait()
-        await client.drain()  # what is queued in the client is handed over
-    return found
-
-
-class TestChannel:
-    def test_subject_defaults_to_the_name(self) -> None:
-        assert Channel("IN", INBOUND).subject == "IN"
-        assert Channel("IN", INBOUND, "x.y").subject_of("IN") == "x.y"
-        assert Channel("prices", INBOUND, "market.>").name_of("market.x") == "prices"
-
-    @pytest.mark.parametrize(
-        ("direction", "delivers", "accepts"),
-        [(INBOUND, True, False), (OUTBOUND, False, True), (BOTH, True, True), (REQUEST, False, False)],
-    )
-    def test_directions(self, direction: Direction, delivers: bool, accepts: bool) -> None:
-        channel = Channel("X", direction)
-        assert (channel.delivers, channel.accepts) == (delivers, accepts)
-
-    def test_wildcards_are_carried_over(self) -> None:
-        channel = Channel("chat.*.in.>", BOTH, "app.rooms.*.x.>")
-        assert channel.subject_of("chat.r1.in.a.b") == "app.rooms.r1.x.a.b"
-        assert channel.name_of("app.rooms.r1.x.a.b") == "chat.r1.in.a.b"
-        assert channel.subject_of("chat.*.in.>") == "app.rooms.*.x.>"
-        assert channel.name_of("app.rooms.*.x.>") == "chat.*.in.>"
-
-    @given(st.data())
-    def test_name_of_is_the_inverse_of_subject_of(self, data: st.DataObject) -> None:
-        pattern = data.draw(patterns())
-        wildcards = [part for part in pattern.split(".") if part in ("*", ">")]
-        subject = ".".join(["s", *(data.draw(st.sampled_from(["", "x.", "y.z."])) + part for part in wildcards)])
-        channel = Channel(pattern, BOTH, subject)
-        assert channel_problem(channel) is None
-        name = data.draw(subjects_of(pattern))
-        assert matches(channel.subject, channel.subject_of(name))
-        assert channel.name_of(channel.subject_of(name)) == name
-
-
-class TestChannelProblem:
-    @pytest.mark.parametrize(
-        "channel",
-        [
-            Channel("IN", INBOUND),
-            Channel(">", INBOUND),
-            Channel("*.x", INBOUND),
-            Channel("$SYS.>", INBOUND),
-            Channel("all", INBOUND, ">"),
-            Channel("chat.*", BOTH),
-            Channel("chat.*", OUTBOUND, "a.*"),
-            Channel("sum", REQUEST, "math.sum"),
-            Channel("math.*", REQUEST),
-        ],
-    )
-    def test_good(self, channel: Channel) -> None:
-        assert channel_problem(channel) is None
-
-    @pytest.mark.parametrize(
-        ("channel", "reason"),
-        [
-            (Channel("A B", INBOUND), "name 'A B' has a blank"),
-            (Channel("A", INBOUND, "a..b"), "subject 'a..b' has an empty token"),
-            (Channel("wsgw:x", INBOUND), "begins with 'wsgw:'"),
-            (Channel("chat.*", INBOUND, "a.b"), "needs the same wildcards"),
-            (Channel("chat.*.>", INBOUND, "a.>.*"), "before its last token"),
-            (Channel("chat.*", INBOUND, "a.>"), "needs the same wildcards"),
-            (Channel(">", OUTBOUND), "begins with a wildcard"),
-            (Channel("x.*", OUTBOUND, "*.x"), "begins with a wildcard"),
-            (Channel("*", REQUEST), "begins with a wildcard"),
-            (Channel("$JS.API.>", BOTH), "NATS' own"),
-            (Channel("A", OUTBOUND, "$SYS.x"), "NATS' own"),
-            (Channel("A", OUTBOUND, "_INBOX.x"), "NATS' own"),
-            (Channel("A", REQUEST, "$SRV.PING"), "NATS' own"),
-            (Channel("A", OUTBOUND, "a.*"), "needs one subject"),
-            *((Channel(event, INBOUND), "reserved") for event in sorted(RESERVED_EVENTS)),
-        ],
-    )
-    def test_reasons(self, channel: Channel, reason: str) -> None:
-        key, told = channel_problem(channel) or ("", "")
-        assert reason in told
-        assert told.startswith(f"{key} {getattr(channel, key)!r} ")
 
 
 class TestTable:
@@ -246,41 +42,156 @@ class TestTable:
     )
 
     def test_exact_name_comes_first(self) -> None:
-        assert self.TABLE.to_subscribe("IN").name == "IN"
-        assert self.TABLE.to_subscribe("chat.vip").name == "chat.vip"
-        assert self.TABLE.to_subscribe("chat.x").name == "chat.*"
-        assert self.TABLE.to_subscribe("chat.*").name == "chat.*"
+        assert self.TABLE.find("IN", Use.SUBSCRIBE).name == "IN"
+        assert self.TABLE.find("chat.vip", Use.SUBSCRIBE).name == "chat.vip"
+        assert self.TABLE.find("chat.x", Use.SUBSCRIBE).name == "chat.*"
+        assert self.TABLE.find("chat.*", Use.SUBSCRIBE).name == "chat.*"
 
-    def test_the_direction_decides_between_candidates(self) -> None:
-        channel, subject = self.TABLE.to_publish("chat.vip")
+    def test_subscribing_and_sending_are_found_apart(self) -> None:
+        channel, subject = self.TABLE.find_to_send("chat.vip")
         assert (channel.name, subject) == ("chat.*", "rooms.vip")
 
     def test_subjects_of_what_clients_send(self) -> None:
-        assert self.TABLE.to_publish("OUT")[1] == "out.x"
-        assert self.TABLE.to_publish("log.a.b")[1] == "log.a.b"
-        assert self.TABLE.to_ask("sum")[1] == "math.sum"
-        assert self.TABLE.to_ask("math.mul")[1] == "math.mul"
+        for name, subject in (
+            ("OUT", "out.x"),
+            ("log.a.b", "log.a.b"),
+            ("sum", "math.sum"),
+            ("math.mul", "math.mul"),
+            ("chat.1", "rooms.1"),
+        ):
+            assert self.TABLE.find_to_send(name)[1] == subject
 
     @pytest.mark.parametrize("name", ["", "X", "chat", "chat.", "chat.a.b", "chat.>", "ch*", "chat.a b", "*", ">"])
     def test_unknown(self, name: str) -> None:
-        assert repr(name) in refused(lambda: self.TABLE.to_subscribe(name), UNKNOWN_CHANNEL)
-        refused(lambda: self.TABLE.to_publish(name), UNKNOWN_CHANNEL)
-        refused(lambda: self.TABLE.to_ask(name), UNKNOWN_CHANNEL)
+        for use in Use:
+            assert repr(name) in refused(lambda: self.TABLE.find(name, use), UNKNOWN_CHANNEL)  # noqa: B023
+        assert repr(name) in refused(lambda: self.TABLE.find_to_send(name), UNKNOWN_CHANNEL)
 
     def test_wrong_direction(self) -> None:
-        message = refused(lambda: self.TABLE.to_subscribe("OUT"), WRONG_DIRECTION)
+        message = refused(lambda: self.TABLE.find("OUT", Use.SUBSCRIBE), WRONG_DIRECTION)
         assert message == "channel 'OUT' is outbound; inbound or both is needed here"
-        refused(lambda: self.TABLE.to_publish("IN"), WRONG_DIRECTION)
-        refused(lambda: self.TABLE.to_publish("sum"), WRONG_DIRECTION)
-        refused(lambda: self.TABLE.to_ask("chat.x"), WRONG_DIRECTION)
+        message = refused(lambda: self.TABLE.find_to_send("IN"), WRONG_DIRECTION)
+        assert message == "channel 'IN' is inbound; outbound or both is needed here"
+        message = refused(lambda: self.TABLE.find_to_send("IN", Use.REQUEST), WRONG_DIRECTION)
+        assert message == "channel 'IN' is inbound; request is needed here"
+
+    def test_what_is_found_to_send_to_may_be_for_the_other_way_of_sending(self) -> None:
+        assert self.TABLE.find("sum", Use.PUBLISH).name == "sum"
+        assert self.TABLE.find("chat.x", Use.REQUEST).name == "chat.*"
+
+    @pytest.mark.parametrize(
+        ("use", "needed"),
+        [(Use.SUBSCRIBE, "inbound or both"), (Use.PUBLISH, "outbound or both"), (Use.REQUEST, "request")],
+    )
+    def test_what_is_needed(self, use: Use, needed: str) -> None:
+        error = wrong_direction("svc.a", Channel("svc.*", OUTBOUND), use)
+        assert error.kind is WRONG_DIRECTION
+        assert error.message == f"channel 'svc.a' is outbound; {needed} is needed here"
 
     def test_a_pattern_is_no_place_to_send_to(self) -> None:
-        assert "concrete name" in refused(lambda: self.TABLE.to_publish("chat.*"), UNKNOWN_CHANNEL)
-        assert "concrete name" in refused(lambda: self.TABLE.to_ask("math.*"), UNKNOWN_CHANNEL)
+        assert "concrete name" in refused(lambda: self.TABLE.find_to_send("chat.*"), UNKNOWN_CHANNEL)
+        assert "concrete name" in refused(lambda: self.TABLE.find_to_send("math.*"), UNKNOWN_CHANNEL)
+
+    def test_what_a_name_means(self) -> None:
+        assert [channel.name for channel in self.TABLE.meant_by("chat.vip")] == ["chat.vip", "chat.*"]
+        assert [channel.name for channel in self.TABLE.meant_by("chat.*")] == ["chat.*"]
+        assert list(self.TABLE.meant_by("chat.>")) == []
 
     def test_order(self) -> None:
         assert [channel.name for channel in self.TABLE.inbound()] == ["IN", "chat.*", "chat.vip"]
         assert len(list(self.TABLE)) == 7
+
+
+class TestMostSpecific:
+    """Exact beats ``*``, ``*`` beats ``>``, token by token, whatever is done with the channels."""
+
+    def test_a_publish_is_never_taken_for_a_request(self) -> None:
+        channels = ChannelTable([Channel("svc.*", REQUEST), Channel("svc.a", OUTBOUND)])
+        assert channels.find_to_send("svc.a")[0].direction is OUTBOUND
+        assert channels.find_to_send("svc.b")[0].direction is REQUEST
+
+    def test_nor_a_request_for_a_publish(self) -> None:
+        channels = ChannelTable([Channel("svc.>", OUTBOUND), Channel("svc.*", REQUEST), Channel("svc.a.b", REQUEST)])
+        assert channels.find_to_send("svc.a")[0].name == "svc.*"
+        assert channels.find_to_send("svc.a.b")[0].name == "svc.a.b"
+        assert channels.find_to_send("svc.a.c")[0].name == "svc.>"
+
+    def test_the_order_of_the_configuration_is_nothing(self) -> None:
+        names = ["a.b", "a.*", "a.>", "*.b", "*.*", "*.>", ">"]
+        for start in range(len(names)):
+            channels = [Channel(name, BOTH) for name in names[start:] + names[:start]]
+            assert [channel.name for channel in ChannelTable(channels).meant_by("a.b")] == names
+
+    def test_a_channel_of_another_use_hides_nothing(self) -> None:
+        channels = ChannelTable([Channel("chat.vip", INBOUND), Channel("chat.*", BOTH)])
+        assert channels.find("chat.vip", Use.SUBSCRIBE).name == "chat.vip"
+        assert channels.find_to_send("chat.vip")[0].name == "chat.*"
+
+    @given(small_channels, st.sampled_from(SMALL_NAMES), st.sampled_from([SUBSCRIBE, SEND]))
+    def test_against_the_plain_reference(self, channels: list[Channel], name: str, uses: tuple[Use, ...]) -> None:
+        meant = [channel for channel in channels if means(name, channel)]
+        found = [channel for channel in meant if not set(uses).isdisjoint(channel.uses)]
+        made = ChannelTable(channels)
+        if found:
+            (best,) = [
+                one for one in found if all(one is other or more_specific(one.name, other.name) for other in found)
+            ]
+            assert made.find(name, uses[0]) is best
+        else:
+            refused(lambda: made.find(name, uses[0]), WRONG_DIRECTION if meant else UNKNOWN_CHANNEL)
+
+
+def means(name: str, channel: Channel) -> bool:
+    """Whether a client that says ``name`` can mean ``channel``: a name with wildcards is that channel's or nothing."""
+    return name == channel.name or (name in SMALL_SUBJECTS and reference(channel.name, name))
+
+
+class TestHiding:
+    @pytest.mark.parametrize(
+        ("first", "second", "pairs"),
+        [
+            (Channel("svc.*", REQUEST), Channel("svc.a", OUTBOUND), [("svc.a", "svc.*")]),
+            (Channel("chat.vip", INBOUND), Channel("chat.*", BOTH), [("chat.vip", "chat.*")]),
+            (Channel("chat.vip", INBOUND), Channel("chat.*", OUTBOUND), []),
+            (Channel("chat.vip", INBOUND), Channel("chat.*", REQUEST), []),
+            (Channel("a.*", BOTH), Channel("*.a", BOTH), [("a.*", "*.a")]),
+            (Channel("a.*", BOTH), Channel("b.>", BOTH), []),
+            (Channel("a", BOTH), Channel("b", BOTH), []),
+        ],
+    )
+    def test_pairs(self, first: Channel, second: Channel, pairs: list[tuple[str, str]]) -> None:
+        for channels in ([first, second], [second, first]):
+            assert [(one.name, other.name) for one, other in ChannelTable(channels).hiding()] == pairs
+
+    @given(small_channels)
+    def test_every_small_name(self, channels: list[Channel]) -> None:
+        """A pair is told once, and when there is a name that only its first channel gets, though both could."""
+        made = ChannelTable(channels)
+        told = [(one.name, other.name) for one, other in made.hiding()]
+        wanted = {
+            (one.name, other.name)
+            for name in SMALL_SUBJECTS
+            for one in channels
+            for other in channels
+            if one is not other
+            and means(name, one)
+            and means(name, other)
+            and more_specific(one.name, other.name)
+            and any(_can(one, uses) and _can(other, uses) for uses in (SUBSCRIBE, SEND))
+        }
+        assert sorted(told) == sorted(wanted)
+
+    @given(small_channels, st.sampled_from(SMALL_SUBJECTS))
+    def test_what_is_hidden_gets_nothing(self, channels: list[Channel], name: str) -> None:
+        made = ChannelTable(channels)
+        for one, other in made.hiding():
+            for uses in (SUBSCRIBE, SEND):
+                if means(name, one) and means(name, other) and _can(one, uses) and _can(other, uses):
+                    assert made.find(name, uses[0]) is not other
+
+
+def _can(channel: Channel, uses: tuple[Use, ...]) -> bool:
+    return not set(uses).isdisjoint(channel.uses)
 
 
 def test_too_large() -> None:

@@ -91,10 +91,10 @@ def test_both(held: BackPressure, told: list[str]) -> None:
 
 
 def test_the_broker_knows_those_who_publish(held: BackPressure, broker: Known) -> None:
-    held.close()
-    assert broker.publishing == []
+    assert broker.publishing == [held]
     send(held, 1)
     send(held, 1)
     assert broker.publishing == [held]
     held.close()
     assert broker.publishing == []
+    held.close()

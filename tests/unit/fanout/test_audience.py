@@ -8,6 +8,7 @@ import math
 import pytest
 
 from helpers.fanout import CHAT, IN, Client, Loop, Upstream, Wire, publication
+from helpers.metrics import value
 from wsgw.fanout.audience import BATCH_BYTES, LOOK_EVERY, Audience
 from wsgw.fanout.hub import SLICE_SECONDS, Hub
 
@@ -24,10 +25,10 @@ class TestManySubscribers:
         def spend() -> None:
             loop.now += 0.001
 
-        made = [Client() for _ in range(self.COUNT)]
+        made = [Client(WIRE) for _ in range(self.COUNT)]
         for client in made:
             client.on_batch = spend
-            hub.subscribe(IN, "IN", WIRE, client)
+            hub.subscribe(IN, "IN", client)
         return made
 
     def served(self, clients: list[Client]) -> int:
@@ -41,9 +42,9 @@ class TestManySubscribers:
             loop.tick()
             ticks.append(self.served(clients))
         assert ticks == [LOOK_EVERY, 2 * LOOK_EVERY, 3 * LOOK_EVERY, self.COUNT]
-        assert hub.metrics.value("wsgw_deliveries_total", channel="IN", transport="websocket") == self.COUNT
-        assert hub.metrics.value("wsgw_delivery_latency_seconds_count", channel="IN") == 1
-        assert hub.metrics.value("wsgw_delivery_latency_seconds_sum", channel="IN") == pytest.approx(loop.now - 1)
+        assert value(hub.metrics, "wsgw_deliveries_total", channel="IN", transport="websocket") == self.COUNT
+        assert value(hub.metrics, "wsgw_delivery_latency_seconds_count", channel="IN") == 1
+        assert value(hub.metrics, "wsgw_delivery_latency_seconds_sum", channel="IN") == pytest.approx(loop.now - 1)
 
     def test_the_source_is_held_meanwhile(self, hub: Hub, loop: Loop, source: Upstream, clients: list[Client]) -> None:
         hub.publish("IN", publication(b"a"))
@@ -73,8 +74,8 @@ class TestManySubscribers:
         assert all(client.data == [[b"a"], [b"b", b"c"]] for client in clients)
 
     def test_others_get_their_turn(self, hub: Hub, loop: Loop, clients: list[Client]) -> None:
-        other = Client()
-        hub.subscribe(CHAT, "chat.1", WIRE, other)
+        other = Client(WIRE)
+        hub.subscribe(CHAT, "chat.1", other)
         hub.publish("IN", publication(b"a"))
         hub.publish("chat.1", publication(b"x"))
         loop.tick()
@@ -88,12 +89,12 @@ class TestManySubscribers:
         hub.publish("IN", publication(b"b"))
         served = next(client for client in clients if client.batches)
         waiting = next(client for client in clients if not client.batches)
-        new, brief = Client(), Client()
+        new, brief = Client(WIRE), Client(WIRE)
         for client in (new, brief):
-            hub.subscribe(IN, "IN", WIRE, client)
+            hub.subscribe(IN, "IN", client)
         hub.publish("IN", publication(b"c"))
         for client in (served, waiting, brief):
-            hub.unsubscribe("IN", WIRE, client)
+            hub.unsubscribe("IN", client)
         assert served.data == waiting.data == [[b"a"], [b"b", b"c"]]
         assert brief.data == [[b"c"]]
         hub.publish("IN", publication(b"d"))
@@ -116,10 +117,10 @@ def test_many_publications_are_many_looks_at_the_clock(hub: Hub, loop: Loop) -> 
     def spend() -> None:
         loop.now += 0.001
 
-    clients = [Client() for _ in range(20)]
+    clients = [Client(WIRE) for _ in range(20)]
     for client in clients:
         client.on_batch = spend
-        hub.subscribe(IN, "IN", WIRE, client)
+        hub.subscribe(IN, "IN", client)
     for _ in range(LOOK_EVERY):
         hub.publish("IN", publication(b"a"))
     loop.tick()
@@ -129,9 +130,9 @@ def test_many_publications_are_many_looks_at_the_clock(hub: Hub, loop: Loop) -> 
 def test_a_group_that_fails_does_not_stop_the_others(
     hub: Hub, loop: Loop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bad, good = Client(), Client()
-    hub.subscribe(IN, "IN", WIRE, bad)
-    hub.subscribe(CHAT, "chat.1", WIRE, good)
+    bad, good = Client(WIRE), Client(WIRE)
+    hub.subscribe(IN, "IN", bad)
+    hub.subscribe(CHAT, "chat.1", good)
     failing = hub._audiences["IN"][0]
     flush = Audience.flush
 
@@ -154,11 +155,11 @@ def test_a_group_that_fails_does_not_stop_the_others(
 
 
 def test_who_is_gone_gets_nothing_more(hub: Hub, loop: Loop) -> None:
-    client = Client()
-    hub.subscribe(IN, "IN", WIRE, client)
+    client = Client(WIRE)
+    hub.subscribe(IN, "IN", client)
     hub.publish("IN", publication(b"a"))
     client.close()
-    hub.unsubscribe("IN", WIRE, client)
+    hub.unsubscribe("IN", client)
     assert client.data == []
 
 
@@ -166,26 +167,26 @@ def test_the_last_one_leaving_ends_the_batch(hub: Hub, loop: Loop) -> None:
     def spend() -> None:
         loop.now += 1
 
-    clients = [Client() for _ in range(LOOK_EVERY + 1)]
+    clients = [Client(WIRE) for _ in range(LOOK_EVERY + 1)]
     for client in clients:
         client.on_batch = spend
-        hub.subscribe(IN, "IN", WIRE, client)
+        hub.subscribe(IN, "IN", client)
     hub.publish("IN", publication(b"a"))
     loop.tick()
     (last,) = [client for client in clients if not client.batches]
-    hub.unsubscribe("IN", WIRE, last)
-    assert hub.metrics.value("wsgw_delivery_latency_seconds_count", channel="IN") == 1
+    hub.unsubscribe("IN", last)
+    assert value(hub.metrics, "wsgw_delivery_latency_seconds_count", channel="IN") == 1
     loop.tick()
-    assert hub.metrics.value("wsgw_delivery_latency_seconds_count", channel="IN") == 1
+    assert value(hub.metrics, "wsgw_delivery_latency_seconds_count", channel="IN") == 1
 
 
 def test_a_late_subscriber_and_a_batch_that_is_cut(hub: Hub, loop: Loop) -> None:
-    wire, old, new = Wire(), Client(), Client()
+    old, new = Client(WIRE), Client(WIRE)
     half = b"x" * (BATCH_BYTES // 2)
-    hub.subscribe(IN, "IN", wire, old)
+    hub.subscribe(IN, "IN", old)
     for payload in (half, half, b"a"):
         hub.publish("IN", publication(payload))
-    hub.subscribe(IN, "IN", wire, new)
+    hub.subscribe(IN, "IN", new)
     hub.publish("IN", publication(b"b"))
     loop.tick()
     assert old.data == [[half, half], [b"a", b"b"]]
@@ -196,10 +197,9 @@ def test_one_clients_fault_is_not_anothers(hub: Hub, loop: Loop, caplog: pytest.
     def fail() -> None:
         raise ZeroDivisionError
 
-    wire = Wire()
-    clients = [Client() for _ in range(3)]
+    clients = [Client(WIRE) for _ in range(3)]
     for client in clients:
-        hub.subscribe(IN, "IN", wire, client)
+        hub.subscribe(IN, "IN", client)
     clients[1].on_batch = fail
     hub.publish("IN", publication(b"a"))
     loop.tick()
@@ -209,8 +209,8 @@ def test_one_clients_fault_is_not_anothers(hub: Hub, loop: Loop, caplog: pytest.
 
 def test_a_batch_is_not_kept(hub: Hub, loop: Loop) -> None:
     """Ten thousand names would keep megabytes."""
-    client = Client()
-    hub.subscribe(IN, "IN", WIRE, client)
+    client = Client(WIRE)
+    hub.subscribe(IN, "IN", client)
     hub.publish("IN", publication(b"a"))
     loop.tick()
     (batch,) = client.batches

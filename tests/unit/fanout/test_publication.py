@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from wsgw.channels.channel import Channel, Direction
+from helpers.fanout import IN, batch
 from wsgw.fanout import publication
 from wsgw.fanout.frames import Message, encode
-from wsgw.fanout.publication import Batch, Encoded, Publication
+from wsgw.fanout.publication import Encoded, Publication
 
 A, B = Message(True, b"abc"), Message(False, b"\xff")
 
@@ -42,12 +42,12 @@ def test_frames_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return encode(message)
 
     monkeypatch.setattr(publication, "encode", counting)
-    batch = Batch(Channel("IN", Direction.INBOUND), [Encoded(A), Encoded(A, B)])
-    assert batch.frames is batch.frames
-    assert batch.frames == encode(A) + encode(A) + encode(B)
+    made_once = batch(IN, Encoded(A), Encoded(A, B))
+    assert made_once.frames is made_once.frames
+    assert made_once.frames == encode(A) + encode(A) + encode(B)
     assert made == [A, A, B]
 
 
 def test_a_batch_of_one_is_its_item() -> None:
     item = Encoded(A)
-    assert Batch(Channel("IN", Direction.INBOUND), [item]).frames is item.frames
+    assert batch(IN, item).frames is item.frames

@@ -6,8 +6,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from helpers.fanout import Wire, deliveries, no_overflow
 from wsgw.channels.channel import Channel, Direction
+from wsgw.fanout import outbox
 from wsgw.fanout import sender as module
+from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.frames import Message
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Batch, Encoded
@@ -19,7 +22,10 @@ WIDE = Channel("WIDE", Direction.INBOUND)
 
 
 class FakeLink:
-    """A link whose transport is full after ``room`` calls; then it pauses ``sender`` from inside, as uvicorn does."""
+    """A link whose transport is full after ``room`` calls; then it pauses ``sender`` from inside, as uvicorn does.
+
+    Paused, it takes only what a closing handshake comes behind.
+    """
 
     def __init__(self, sender: Sender, room: int = 10**9) -> None:
         self.sender = sender
@@ -27,6 +33,17 @@ class FakeLink:
         self.buffered = 0
         self.data: list[bytes] = []
         self.calls = 0
+        self.paused = False
+        self.closing = False
+
+    def pause(self) -> None:
+        self.paused = True
+        self.sender.pause()
+
+    def resume(self, room: int = 10**9) -> None:
+        self.paused = False
+        self.room = room
+        self.sender.resume()
 
     async def run(self) -> None: ...
 
@@ -39,10 +56,11 @@ class FakeLink:
         self._count()
 
     def _count(self) -> None:
+        assert self.closing or not self.paused, "written to while it is paused"
         self.calls += 1
         self.room -= 1
         if self.room == 0:
-            self.sender.pause()
+            self.pause()
 
     def buffered_bytes(self) -> int:
         return self.buffered
@@ -57,13 +75,13 @@ def item(*parts: bytes) -> Encoded:
     return Encoded(*[Message(True, part) for part in parts])
 
 
-def batch(*parts: bytes, channel: Channel = CHANNEL) -> Batch:
-    return Batch(channel, [item(part) for part in parts])
+def batch(*parts: bytes, channel: Channel = CHANNEL, counted: Deliveries | None = None) -> Batch:
+    return Batch(counted or deliveries(channel), channel.name, [item(part) for part in parts])
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
+def counted() -> Deliveries:
+    return Deliveries(CHANNEL, "websocket", Metrics())
 
 
 @pytest.fixture
@@ -72,19 +90,19 @@ def totals() -> OutboxTotals:
 
 
 @pytest.fixture
-def sender(metrics: Metrics, totals: OutboxTotals) -> Sender:
-    return Sender(metrics, totals, "websocket")
+def sender(totals: OutboxTotals) -> Sender:
+    return Sender(Wire(), totals, no_overflow)
 
 
-def test_a_clear_link_takes_at_once(sender: Sender, metrics: Metrics) -> None:
+def test_a_clear_link_takes_at_once(sender: Sender, counted: Deliveries) -> None:
     link = FakeLink(sender)
     sender.attach(link)
-    assert sender.offer(batch(b"a", b"b"))
+    assert sender.offer(batch(b"a", b"b", counted=counted))
     sender.send(item(b"c"))
     assert link.data == [b"a", b"b", b"c"]
     assert link.calls == 2
     assert len(sender) == 0
-    assert metrics.value("wsgw_deliveries_total", channel="IN", transport="websocket") == 0  # the hub counts these
+    assert counted.messages == 0  # its audience counts these
 
 
 def test_many_items_at_once(sender: Sender) -> None:
@@ -95,31 +113,31 @@ def test_many_items_at_once(sender: Sender) -> None:
     sender.send_all([])
     sender.send_all([item(b"d"), item(b"e")])
     assert (link.data, link.calls) == ([b"a", b"b", b"c", b"d", b"e"], 2)
-    sender.pause()
+    link.pause()
     sender.send_all([item(b"f"), item(b"g")])
     assert len(sender.take(1, 10**9)) == 1  # each may go in an answer of its own
 
 
-def test_what_comes_before_the_link_waits_for_it(sender: Sender, metrics: Metrics, totals: OutboxTotals) -> None:
-    assert not sender.offer(batch(b"a", b"b"))
+def test_what_comes_before_the_link_waits_for_it(sender: Sender, counted: Deliveries, totals: OutboxTotals) -> None:
+    assert not sender.offer(batch(b"a", b"b", counted=counted))
     sender.send(item(b"c"))
+    assert counted.messages == 0
     assert (len(sender), totals.messages, totals.bytes) == (3, 3, 3)
     link = FakeLink(sender)
     sender.attach(link)
     assert link.data == [b"a", b"b", b"c"]
     assert (len(sender), totals.messages, totals.bytes) == (0, 0, 0)
-    assert metrics.value("wsgw_deliveries_total", channel="IN", transport="websocket") == 2
-    assert metrics.value("wsgw_delivered_bytes_total", channel="IN") == 2
+    assert (counted.messages, counted.bytes) == (2, 2)
 
 
 def test_a_paused_link_gets_nothing_until_it_resumes(sender: Sender) -> None:
     link = FakeLink(sender)
     sender.attach(link)
-    sender.pause()
+    link.pause()
     assert not sender.offer(batch(b"a"))
     sender.send(item(b"b"))
     assert link.data == []
-    sender.resume()
+    link.resume()
     assert link.data == [b"a", b"b"]
     assert sender.offer(batch(b"c"))
 
@@ -131,7 +149,7 @@ def test_a_flush_stops_where_the_link_is_full(sender: Sender, monkeypatch: pytes
     sender.attach(link)
     assert link.data == [b"a", b"b"]
     assert not sender.offer(batch(b"e"))
-    sender.resume()
+    link.resume()
     assert link.data == [b"a", b"b", b"c", b"d", b"e"]
 
 
@@ -144,32 +162,54 @@ def test_a_flush_is_cut_by_bytes(sender: Sender) -> None:
     assert link.data == parts
 
 
-def test_drops_are_counted_by_channel_and_policy(sender: Sender, metrics: Metrics) -> None:
-    sender.offer(batch(*[b"%d" % i for i in range(8)]))
-    sender.offer(batch(b"other", channel=WIDE))
-    assert metrics.value("wsgw_dropped_messages_total", channel="IN", policy="drop_oldest") == 3
+class Slow:
+    """A session that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Batch, int]] = []
+
+    def dropped(self, batch: Batch, count: int) -> None:
+        self.told.append((batch, count))
+
+
+def test_drops_are_counted_once_by_channel_and_told_to_the_session(sender: Sender, counted: Deliveries) -> None:
+    slow = sender.session = Slow()
+    other = Deliveries(WIDE, "websocket", Metrics())
+    first, second = batch(*[b"%d" % i for i in range(7)], counted=counted), batch(b"7", counted=counted)
+    sender.offer(first)
+    sender.offer(batch(b"other", channel=WIDE, counted=other))
+    sender.offer(second)
+    assert slow.told == [(first, 2), (second, 1)]
+    assert (counted.dropped, other.dropped) == (3, 0)
     link = FakeLink(sender)
     sender.attach(link)
-    assert link.data == [b"3", b"4", b"5", b"6", b"7", b"other"]
+    assert link.data == [b"3", b"4", b"5", b"6", b"other", b"7"]
+    assert (counted.messages, counted.dropped, other.messages) == (5, 3, 1)
 
 
-def test_the_transports_buffer_counts_towards_the_bytes(sender: Sender, metrics: Metrics) -> None:
+def test_drops_without_a_session_are_counted(sender: Sender, counted: Deliveries) -> None:
+    sender.offer(batch(*[b"%d" % i for i in range(8)], counted=counted))
+    assert counted.dropped == 3
+
+
+def test_the_transports_buffer_counts_towards_the_bytes(sender: Sender) -> None:
     small = Channel("S", Direction.INBOUND, outbox_bytes=10)
+    counted = Deliveries(small, "websocket", Metrics())
     link = FakeLink(sender)
     sender.attach(link)
-    sender.pause()
+    link.pause()
     link.buffered = 8
-    sender.offer(batch(b"aa", b"bb", channel=small))
-    assert metrics.value("wsgw_dropped_messages_total", channel="S", policy="drop_oldest") == 1
+    sender.offer(batch(b"aa", b"bb", channel=small, counted=counted))
+    assert counted.dropped == 1
 
 
-def test_a_poll_fetches(sender: Sender, metrics: Metrics) -> None:
+def test_a_poll_fetches(sender: Sender, counted: Deliveries) -> None:
     assert sender.take(16, 1000) == []
-    sender.offer(batch(b"a", b"b"))
+    sender.offer(batch(b"a", b"b", counted=counted))
     sender.send(item(b"c"))
     assert [entry.messages[0].data for entry in sender.take(2, 1000)] == [b"a", b"b"]
     assert len(sender) == 1
-    assert metrics.value("wsgw_deliveries_total", channel="IN", transport="websocket") == 2
+    assert counted.messages == 2
 
 
 def test_an_item_is_not_torn_apart(sender: Sender) -> None:
@@ -178,10 +218,10 @@ def test_an_item_is_not_torn_apart(sender: Sender) -> None:
     assert [len(entry.messages) for entry in sender.take(2, 1000)] == [3]
 
 
-def test_detached_it_queues(sender: Sender) -> None:
+def test_a_second_link_gets_what_waits_for_the_first(sender: Sender) -> None:
     first, second = FakeLink(sender), FakeLink(sender)
     sender.attach(first)
-    sender.detach()
+    first.pause()
     assert not sender.offer(batch(b"a"))
     assert len(sender) == 1
     sender.attach(second)
@@ -189,8 +229,9 @@ def test_detached_it_queues(sender: Sender) -> None:
 
 
 def test_a_new_link_is_not_paused(sender: Sender) -> None:
-    sender.attach(FakeLink(sender))
-    sender.pause()
+    first = FakeLink(sender)
+    sender.attach(first)
+    first.pause()
     link = FakeLink(sender)
     sender.attach(link)
     assert sender.offer(batch(b"a"))
@@ -202,10 +243,10 @@ def test_closed_it_sends_nothing_more(sender: Sender, totals: OutboxTotals, queu
     link = FakeLink(sender)
     sender.attach(link)
     if queued:
-        sender.pause()
+        link.pause()
         sender.offer(batch(b"a"))
     sender.close()
-    sender.resume()
+    link.resume()
     assert not sender.offer(batch(b"b"))
     sender.send(item(b"c"))
     assert (link.data, len(sender), totals.messages) == ([], 0, 0)
@@ -221,13 +262,75 @@ def test_closed_it_takes_no_link(sender: Sender) -> None:
     assert link.data == []
 
 
+def test_what_waits_goes_before_a_closing_handshake(sender: Sender, counted: Deliveries) -> None:
+    sender.finish()
+    sender.offer(batch(b"a", counted=counted))
+    sender.finish()  # nobody is there to write it to
+    link = FakeLink(sender, room=1)
+    sender.attach(link)
+    sender.offer(batch(b"b", counted=counted))
+    sender.send(item(b"c"))
+    assert link.data == [b"a"]
+    link.closing = True
+    sender.finish()
+    assert link.data == [b"a", b"b", b"c"]
+    assert counted.messages == 2
+
+
+class TestOverflow:
+    """Too many control items wait: the connection is ended, which closes the sender."""
+
+    @pytest.fixture
+    def told(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def sender(self, totals: OutboxTotals, told: list[str], monkeypatch: pytest.MonkeyPatch) -> Sender:
+        def overflowed() -> None:
+            told.append("overflowed")
+            made.close()
+
+        monkeypatch.setattr(outbox, "MAX_CONTROL_ITEMS", 2)
+        made = Sender(Wire(), totals, overflowed)
+        made.on_queued = lambda: told.append("queued")
+        return made
+
+    def test_it_is_told_and_nothing_is_sent_after_it(
+        self, sender: Sender, told: list[str], totals: OutboxTotals
+    ) -> None:
+        for _ in range(4):
+            sender.send(item(b"x"))
+        assert told == ["queued", "queued", "overflowed"]
+        assert not sender.offer(batch(b"y"))
+        link = FakeLink(sender)
+        sender.attach(link)
+        assert (link.data, sender.take(9, 9), totals.messages) == ([], [], 0)
+
+    def test_in_the_midst_of_many(self, sender: Sender, told: list[str]) -> None:
+        sender.send_all([item(b"x") for _ in range(5)])
+        assert told == ["queued", "queued", "overflowed"]
+        assert len(sender) == 0
+
+    def test_publications_never_do_it(self, sender: Sender, told: list[str]) -> None:
+        sender.offer(batch(*[b"x"] * 100))
+        sender.send_all([item(b"x"), item(b"x")])
+        assert "overflowed" not in told
+
+    def test_a_link_that_takes_never_does_it(self, sender: Sender, told: list[str]) -> None:
+        link = FakeLink(sender)
+        sender.attach(link)
+        for _ in range(100):
+            sender.send(item(b"x"))
+        assert (len(link.data), told) == (100, [])
+
+
 class Order(RuleBasedStateMachine):
     """Everything sent arrives once and in order, whatever the link does."""
 
     def __init__(self) -> None:
         super().__init__()
         self.totals = OutboxTotals()
-        self.sender = Sender(Metrics(), self.totals, "websocket")
+        self.sender = Sender(Wire(), self.totals, no_overflow)
         self.sent: list[bytes] = []
         self.got: list[bytes] = []
         self.link: FakeLink | None = None
@@ -251,19 +354,14 @@ class Order(RuleBasedStateMachine):
         self.sender.attach(self.link)
 
     @rule()
-    def detach(self) -> None:
-        self.link = None
-        self.sender.detach()
-
-    @rule()
     def pause(self) -> None:
-        self.sender.pause()
+        if self.link is not None:
+            self.link.pause()
 
     @rule(room=st.integers(1, 4))
     def resume(self, room: int) -> None:
         if self.link is not None:
-            self.link.room = room
-            self.sender.resume()
+            self.link.resume(room)
 
     @rule(messages=st.integers(1, 4))
     def poll(self, messages: int) -> None:

@@ -49,7 +49,7 @@ async def test_head(served: Running, path: str) -> None:
         assert head.headers["content-type"] == asked.headers["content-type"]
         # metrics change from one answer to the next
         assert abs(int(head.headers["content-length"]) - len(asked.content)) < (100 if path == "/metrics" else 1)
-        served.gateway.begin_drain()
+        served.gateway.drain.begin()
 
 
 async def test_methods(served: Running) -> None:

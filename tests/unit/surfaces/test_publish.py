@@ -121,7 +121,7 @@ async def test_not_all_of_a_refused_body_is_read(served: Running, monkeypatch: p
 
 
 async def test_draining_is_told_to_a_client_that_sends_all_of_it_first(served: Running) -> None:
-    served.gateway.begin_drain()
+    served.gateway.drain.begin()
     post = await begin(served, 20_000_000)
     await post.pour(20_000_000)
     assert await post.status() == 503
@@ -153,7 +153,7 @@ async def test_a_stop_does_not_wait_for_a_body(served: Running) -> None:
     post = await begin(served, 10)
     await post.send(b"abc")
     assert (await served.http.get("/healthz")).status_code == 200  # asked later: the POST has begun
-    served.gateway.give_up()
+    served.gateway.drain.give_up()
     assert await post.status() == 504
     post.close()
 
@@ -161,7 +161,7 @@ async def test_a_stop_does_not_wait_for_a_body(served: Running) -> None:
 async def test_a_stop_does_not_wait_for_the_rest_of_a_refused_body(served: Running) -> None:
     post = await begin(served, 10**12)
     assert await post.status() == 413
-    served.gateway.give_up()
+    served.gateway.drain.give_up()
     assert b'"too_large"' in await asyncio.wait_for(post.rest(), 3)
     post.close()
 
@@ -189,6 +189,24 @@ async def test_request(served: Running, peer: Peer) -> None:
     assert served.value("wsgw_request_seconds_count", channel="SUM") == 2
 
 
+async def test_exact_beats_pattern(nats: NatsServer, peer: Peer) -> None:
+    channels = [{"name": "svc.*", "direction": "request"}, {"name": "svc.a", "direction": "outbound"}]
+    await peer.answer("svc.b", lambda payload: payload * 2)
+    heard = await peer.listen("svc.a")
+    async with running(nats.url, channels=channels) as served:
+        for path, status, code in (
+            ("/request/svc.a", 405, "wrong_direction"),
+            ("/publish/svc.b", 405, "wrong_direction"),
+            ("/request/svc.*", 404, "unknown_channel"),
+        ):
+            answer = await served.http.post(path, content=b"x")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+        assert (await served.http.post("/publish/svc.a", content=b"y")).status_code == 202
+        assert (await served.http.post("/request/svc.b", content=b"z")).content == b"zz"
+        await arrived(heard, 1)
+        assert heard == [b"y"]
+
+
 async def test_request_without_a_reply(served: Running, peer: Peer) -> None:
     await peer.listen("math.sum")
     answer = await served.http.post("/request/SUM", content="x")
@@ -213,7 +231,7 @@ async def test_lost_before_the_proof(start_server: Callable[..., NatsServer]) ->
 
 
 async def test_draining(served: Running) -> None:
-    await served.gateway.drain(1)
+    await served.gateway.drain.run()
     for path in ("/publish/OUT", "/request/SUM"):
         answer = await served.http.post(path, content=b"x")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "draining")

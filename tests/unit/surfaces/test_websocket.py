@@ -14,7 +14,8 @@ from helpers.raw_websocket import binary, close, text
 from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
 from wsgw.broker import broker, connection
-from wsgw.core import backpressure as holdback
+from wsgw.channels.channel import Use
+from wsgw.core import backpressure
 
 
 @pytest.fixture(params=[True, False], ids=["direct", "asgi"])
@@ -169,7 +170,7 @@ class TestAcknowledgement:
 
 async def test_drain(served: Running) -> None:
     client = await served.websocket("/ws/IN")
-    draining = asyncio.get_running_loop().create_task(served.gateway.drain(30))
+    draining = asyncio.get_running_loop().create_task(served.gateway.drain.run())
     assert await client.receive_close() == (1001, "the gateway is stopping")
     await client.send(close(1001))
     await draining
@@ -183,7 +184,7 @@ async def test_drain(served: Running) -> None:
 async def test_a_drain_does_not_wait_for_ever(direct: Running) -> None:
     client = await direct.websocket("/ws/IN")
     async with asyncio.timeout(10):
-        await direct.gateway.drain(0.1)
+        await direct.gateway.drain.run()
     assert (await client.receive_close())[0] == 1001
     await client.end()
     await eventually(lambda: direct.value("wsgw_connections", transport="websocket") == 0, "gone")
@@ -199,7 +200,8 @@ async def test_a_stalled_client_beside_a_healthy_one(direct: Running, peer: Peer
         assert bytes((await healthy.receive()).data[:6]) == b"%06d" % number
     dropped = direct.value("wsgw_dropped_messages_total", channel="IN", policy="drop_oldest")
     assert dropped > 50
-    assert direct.value("wsgw_outbox_bytes") <= 4 * 1024 * 1024 + 100_006
+    limit = direct.gateway.channels.find("IN", Use.SUBSCRIBE).outbox_bytes
+    assert direct.value("wsgw_outbox_bytes") <= limit + 100_006
     stalled.close()
     await eventually(lambda: direct.value("wsgw_outbox_messages") == 0, "its outbox is forgotten")
 
@@ -256,7 +258,7 @@ async def test_a_client_with_much_out_is_not_read_from(
     start_server: Callable[..., NatsServer], monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     size, count, most = 16 * 1024, 1200, 64
-    monkeypatch.setattr(holdback, limit, most if "MESSAGES" in limit else most * size)
+    monkeypatch.setattr(backpressure, limit, most if "MESSAGES" in limit else most * size)
     server = start_server()
     async with running(server.url) as served:
         peer = await Peer.connect(server.url)

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from websockets.frames import Opcode
 
+from helpers.fanout import batch
 from helpers.raw_websocket import binary, close, more, ping, pong, serialized, text
 from helpers.waiting import arrived, eventually
 from wsgw.channels.channel import Channel, Direction
 from wsgw.fanout.frames import Message
-from wsgw.fanout.publication import Batch, Encoded
+from wsgw.fanout.publication import Encoded
 from wsgw.transports import asgi, closing
 from wsgw.transports.accept import refuse
 from wsgw.transports.asgi import AsgiLink
@@ -38,7 +39,7 @@ async def test_messages_both_ways(served: Served) -> None:
     ]
     receiver.write("é", b"\xff", "")
     channel = Channel("IN", Direction.INBOUND)
-    receiver.link.write_batch(Batch(channel, [Encoded(Message(True, b"a")), Encoded(Message(False, b"b"))]))
+    receiver.link.write_batch(batch(channel, Encoded(Message(True, b"a")), Encoded(Message(False, b"b"))))
     frames = [await client.receive() for _ in range(5)]
     assert frames == [text("é"), binary(b"\xff"), text(""), text("a"), binary(b"b")]
 

@@ -10,7 +10,7 @@ import pytest
 
 from wsgw.transports import http
 from wsgw.transports.asgi import Event
-from wsgw.transports.http import Body, BodyTooLarge, ClientGone, request_of, respond, wait_gone
+from wsgw.transports.http import Body, BodyTooLarge, ClientGone, handshake_of, respond, wait_gone
 
 
 class Client:
@@ -168,12 +168,12 @@ async def test_an_early_answer_is_out_before_the_rest_is_read() -> None:
 
 def test_what_a_scope_says() -> None:
     headers = [(b"x-a", b"\xff")]
-    request = request_of(
+    request = handshake_of(
         {"path": "/p", "query_string": b"a=1&b=&a=%C3%A9", "headers": headers, "client": ("10.0.0.1", 5)}
     )
     assert (request.path, request.query, request.headers) == ("/p", {"a": "é", "b": ""}, {"x-a": "\xff"})
     assert request.client == "10.0.0.1"
-    assert request_of({"path": "/", "headers": []}).client == ""
+    assert handshake_of({"path": "/", "headers": []}).client == ""
 
 
 async def test_a_client_that_goes_is_noticed() -> None:

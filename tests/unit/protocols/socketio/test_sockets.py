@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.fanout import batch
 from wsgw.channels.channel import Channel, Direction
+from wsgw.fanout import outbox
 from wsgw.fanout.frames import Message
-from wsgw.fanout.outbox import OutboxTotals, Overflow
-from wsgw.fanout.publication import Batch, Encoded
+from wsgw.fanout.outbox import OutboxTotals
+from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
-from wsgw.metrics import Metrics
+from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.socketio.arguments import Argument, Json
-from wsgw.protocols.socketio.sockets import MAX_PENDING_ACKS, Ack, ConnectRefused, Handler, Multiplexer, Request, Socket
+from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
+from wsgw.protocols.socketio.sockets import MAX_PENDING_ACKS, Ack, ConnectRefused, Handler, Multiplexer, Socket
 
 
 class Recorder:
@@ -48,9 +51,9 @@ class Carrier:
     """The session below: accepts every CONNECT at once unless told to wait."""
 
     def __init__(self) -> None:
-        self.sender = Sender(Metrics(), OutboxTotals(), "socketio")
+        self.sender = Sender(SOCKETIO_WIRE, OutboxTotals(), self._overflowed)
         self.sockets = Multiplexer(
-            self, self.sender, Request("/socket.io/", {}, {}, ""), {"/": Unused(), "/b": Unused()}, lambda: 1000
+            self, self.sender, Handshake("/socket.io/", b"", (), ""), {"/": Unused(), "/b": Unused()}, lambda: 1000
         )
         self.connecting: list[tuple[Socket, Json | None]] = []
         self.accepting = True
@@ -68,6 +71,9 @@ class Carrier:
         self.connecting.append((socket, auth))
         if self.accepting:
             self.accept()
+
+    def _overflowed(self) -> None:
+        self.fail(4008)
 
     def accept(self) -> Socket:
         socket = self.connecting[-1][0]
@@ -219,10 +225,9 @@ def test_a_client_that_answers_nothing_is_closed(port: Carrier, socket: Socket) 
 
 
 def test_a_client_that_takes_nothing_is_closed(port: Carrier, socket: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Sender, item: Encoded) -> None:
-        raise Overflow
-
-    monkeypatch.setattr(Sender, "send", full)
+    monkeypatch.setattr(outbox, "MAX_CONTROL_ITEMS", 1)
+    socket.emit("a")
+    assert port.ended == []
     socket.emit("a")
     assert port.ended == [("fail", 4008)]
     assert port.handlers["/"].calls[-1] == ("disconnected", 4008)
@@ -304,7 +309,7 @@ def test_a_failing_handler_ends_its_connection(port: Carrier, socket: Socket, ca
 
 def test_the_sender_is_the_connections(port: Carrier, socket: Socket) -> None:
     channel = Channel("IN", Direction.INBOUND)
-    socket.sender.offer(Batch(channel, [Encoded(Message(True, b'42["IN","x"]'))]))
+    socket.sender.offer(batch(channel, Encoded(Message(True, b'42["IN","x"]'))))
     assert port.sent() == ['42["IN","x"]']
 
 

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,8 +15,10 @@ import uvicorn
 
 from helpers.waiting import eventually
 from wsgw.channels.channel import Channel, Direction
+from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Batch, Publication
+from wsgw.fanout.sender import Sender
 from wsgw.metrics import Metrics
 from wsgw.protocols.socketio.arguments import Argument, Json
 from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
@@ -68,6 +71,8 @@ class Board:
         self.events: list[tuple[Any, ...]] = []
         self.auths: list[Json | None] = []
         self.metrics = Metrics()
+        self.deliveries = Deliveries(CHANNEL, SOCKETIO_WIRE.transport, self.metrics)
+        self.metrics.on_read.append(self.deliveries.report)
         self.totals = OutboxTotals()
         self.url = ""
         self.server: SocketIOServer
@@ -84,7 +89,8 @@ class Board:
 
     def publish(self, *payloads: bytes) -> None:
         """Fan publications out to every client that is there, as the hub does."""
-        batch = Batch(CHANNEL, [SOCKETIO_WIRE.encode("IN", Publication("IN", payload, 0.0)) for payload in payloads])
+        items = [SOCKETIO_WIRE.encode("IN", Publication("IN", payload, 0.0)) for payload in payloads]
+        batch = Batch(self.deliveries, "IN", items)
         for handler in self.handlers:
             if handler.code is None:
                 handler.socket.sender.offer(batch)
@@ -93,7 +99,12 @@ class Board:
     async def serving(self, ws: Any, **options: Any) -> AsyncIterator[Board]:
         """The endpoint, live; uvicorn speaks WebSocket by ``ws``."""
         options.setdefault("max_packet_bytes", lambda: 2_000_000)
-        self.server = SocketIOServer({"/": self}, Options(**options), metrics=self.metrics, totals=self.totals)
+        self.server = SocketIOServer(
+            {"/": self},
+            Options(**options),
+            open_sender=partial(Sender, SOCKETIO_WIRE, self.totals),
+            rejected=lambda reason: self.metrics.rejected.labels(reason).inc(),
+        )
         config = uvicorn.Config(
             self.server,
             log_config=None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -13,94 +12,11 @@ from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
-from wsgw.core import backpressure as holdback
-from wsgw.fanout.sender import Sender
-from wsgw.protocols.socketio.arguments import Json
-from wsgw.protocols.socketio.sockets import ConnectRefused, Multiplexer, Request, Socket
+from wsgw.core import backpressure
+from wsgw.fanout.publication import Publication
 from wsgw.surfaces.socketio import channels as module
-from wsgw.surfaces.socketio.channels import ChannelsNamespace
 
-
-class Client:
-    """A Socket.IO client below whose ``Multiplexer`` there is no Engine.IO: packets are put in and taken out."""
-
-    def __init__(self, served: Running, query: dict[str, str]) -> None:
-        gateway = served.gateway
-        self.namespace = ChannelsNamespace(gateway)
-        self.sender = Sender(gateway.metrics, gateway.totals, "socketio")
-        request = Request("/socket.io/", query, {}, "")
-        self.sockets = Multiplexer(self, self.sender, request, {"/": self.namespace}, lambda: 10 * 1024 * 1024)
-        self.ended: list[tuple[str, int]] = []
-        self.packets: list[Any] = []
-        self.held: list[bool] = []
-        self._task: asyncio.Task[None] | None = None
-
-    def connect(self, socket: Socket, auth: Json | None) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._connect(socket, auth))
-
-    async def _connect(self, socket: Socket, auth: Json | None) -> None:
-        try:
-            handler = await self.namespace.connect(socket, auth)
-        except ConnectRefused as refusal:
-            self.sockets.refuse(socket, refusal)
-        else:
-            self.sockets.accept(socket, handler)
-
-    def close(self, code: int) -> None:
-        self.ended.append(("close", code))
-        self.sockets.closed(code)
-
-    def fail(self, code: int) -> None:
-        self.ended.append(("fail", code))
-        self.sockets.closed(code)
-
-    def hold(self) -> None:
-        self.held.append(True)
-
-    def release(self) -> None:
-        self.held.append(False)
-
-    def send(self, data: str | bytes) -> None:
-        self.sockets.message_received(data)
-
-    async def opened(self) -> str:
-        """Connect; the answer."""
-        self.send("0")
-        assert self._task is not None
-        await self._task
-        return str((await self.received(1))[0])
-
-    async def received(self, count: int) -> list[Any]:
-        """The next ``count`` messages to the client."""
-        self.packets.clear()
-
-        def enough() -> object:
-            for item in self.sender.take(10**6, 10**9):
-                self.packets += [m.data.decode() if m.text else m.data for m in item.messages]
-            return len(self.packets) >= count or self.ended
-
-        await eventually(enough, f"{count} messages, got {self.packets}")
-        assert len(self.packets) == count
-        return list(self.packets)
-
-    async def ack(self, packet: str, *attachments: bytes) -> Any:
-        """Send an event with id 7; what its ack carries."""
-        self.send(packet)
-        for attachment in attachments:
-            self.send(attachment)
-        answer = str((await self.received(1))[0])
-        assert answer.startswith("437["), answer
-        (argument,) = json.loads(answer[3:])
-        return argument
-
-    async def error(self, packet: str, *attachments: bytes) -> str:
-        return str((await self.ack(packet, *attachments))["error"]["code"])
-
-    async def stop(self) -> None:
-        self.sockets.closed(1006)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+from .client import Client
 
 
 @pytest.fixture
@@ -149,8 +65,11 @@ async def test_every_inbound_channel_unless_told(served: Running, peer: Peer) ->
 async def test_those_asked_for(served: Running, asked: str, names: set[str]) -> None:
     client = Client(served, {"channels": asked})
     assert (await client.opened()).startswith("40")
-    hub = served.gateway.hub
-    assert {name for name in ("IN", "BOTH", "chat.*", "chat.7") if hub.has(name)} == names
+    for name in ("IN", "BOTH", "chat.*", "chat.7"):
+        served.gateway.hub.publish(name, Publication("x", b"x", 0.0))
+    served.gateway.hub.flush()
+    packets = await client.received(len(names)) if names else []
+    assert {json.loads(packet[2:])[0] for packet in packets} == names
     await client.stop()
 
 
@@ -164,14 +83,14 @@ async def test_refused_connect(served: Running, asked: str, code: str) -> None:
     data = json.loads(answer[2:])
     assert data["data"]["error"]["code"] == code
     assert data["message"] == data["data"]["error"]["message"]
-    assert not served.gateway.hub.has("IN")
+    assert served.value("wsgw_subscriptions", channel="IN") == 0
     assert served.value("wsgw_rejected_total", reason=code) == 1
     assert served.value("wsgw_connections", transport="socketio") == 0
     await client.stop()
 
 
 async def test_refused_while_draining(served: Running) -> None:
-    served.gateway.draining = True
+    served.gateway.drain.begin()
     client = Client(served, {})
     assert '"draining"' in await client.opened()
     await client.stop()
@@ -269,6 +188,41 @@ async def test_requests(client: Client, peer: Peer) -> None:
     assert await client.ack('27["SUM","x"]') == "x"
 
 
+async def test_exact_beats_pattern(nats: NatsServer, peer: Peer) -> None:
+    """An outbound channel beside a request pattern that its name matches takes messages, and asks nobody."""
+    channels = [{"name": "svc.*", "direction": "request"}, {"name": "svc.a", "direction": "outbound"}]
+    heard = await peer.listen("svc.a")
+    await peer.answer("svc.b", lambda payload: payload * 2)
+    async with running(nats.url, channels=channels) as served:
+        client = Client(served, {})
+        await client.opened()
+        assert await client.ack('27["svc.a","x"]') is True
+        assert await client.ack('27["svc.b","x"]') == "xx"
+        assert await client.ack('27["svc.a","y"]') is True
+        await arrived(heard, 2)
+        assert heard == [b"x", b"y"]
+        assert served.value("wsgw_published_messages_total", channel="svc.a", transport="socketio") == 2
+        assert served.value("wsgw_request_seconds_count", channel="svc.*") == 1
+        await client.stop()
+
+
+async def test_a_channel_of_its_own_beside_a_pattern(nats: NatsServer, peer: Peer) -> None:
+    """Subscribing and sending are found apart."""
+    channels = [
+        {"name": "chat.*", "direction": "both", "subject": "rooms.*"},
+        {"name": "chat.vip", "direction": "inbound", "subject": "stage"},
+    ]
+    rooms = await peer.listen("rooms.vip")
+    async with running(nats.url, channels=channels) as served:
+        client = Client(served, {"channels": "chat.vip"})
+        await client.opened()
+        assert await client.ack('27["chat.vip","to the room"]') is True
+        await arrived(rooms, 1)
+        await peer.publish("stage", "from the stage")
+        assert await client.received(1) == ['42["chat.vip","from the stage"]']
+        await client.stop()
+
+
 async def test_waiting_requests_are_bounded(client: Client, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TASKS", 2)
     await peer.listen("math.sum")
@@ -320,7 +274,7 @@ async def test_the_client_leaves_while_connecting(start_server: Callable[..., Na
 
 
 async def test_drain(served: Running, client: Client) -> None:
-    await served.gateway.drain(1)
+    await served.gateway.drain.run()
     assert client.ended == [("close", 1001)]
     assert served.value("wsgw_closes_total", code="1001") == 1
 
@@ -353,7 +307,7 @@ async def test_what_a_client_sent_before_it_left(client: Client, peer: Peer, pac
 
 
 async def test_a_client_with_much_out_is_held(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holdback, "MAX_UNSETTLED_MESSAGES", 10)
+    monkeypatch.setattr(backpressure, "MAX_UNSETTLED_MESSAGES", 10)
     client = Client(served, {})
     await client.opened()
     for number in range(30):

@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from helpers.metrics import value
 from wsgw.transports.direct import DirectProtocol
 
 from .conftest import Board, until
@@ -55,7 +56,7 @@ class TestHandshake:
         assert answer.json()["code"] == code
         assert not board.server._connections
         if reason is not None:
-            assert board.metrics.value("wsgw_rejected_total", reason=reason) == 1
+            assert value(board.metrics, "wsgw_rejected_total", reason=reason) == 1
 
     @pytest.mark.parametrize("query", ["EIO=3&transport=websocket", "EIO=4&transport=polling", "EIO=4", ""])
     async def test_refused_websocket(self, board: Board, query: str) -> None:
@@ -73,7 +74,7 @@ class TestHandshake:
     async def test_what_the_application_sees_of_the_request(self, board: Board, http: httpx.AsyncClient) -> None:
         answer = await http.get("?EIO=4&transport=polling&channels=A,%C3%A9&x=", headers={"X-Test": "1"})
         await Polling(http, answer.headers["x-wsgw-sid"]).post("40")
-        request = board.handlers[0].socket.request
+        request = board.handlers[0].socket.handshake
         assert request.path == "/socket.io/"
         assert (request.query["channels"], request.query["x"]) == ("A,é", "")
         assert request.headers["x-test"] == "1"
@@ -125,7 +126,7 @@ class TestPolling:
         assert (await poll).text == (
             '42["IN","1"]\x1e42["IN","2"]\x1e451-["IN",{"_placeholder":true,"num":0}]\x1eb/w=='
         )
-        assert board.metrics.value("wsgw_deliveries_total", channel="IN", transport="socketio") == 3
+        assert value(board.metrics, "wsgw_deliveries_total", channel="IN", transport="socketio") == 3
 
     async def test_all_packets_of_a_post_and_at_most_16_an_answer(self, board: Board, http: httpx.AsyncClient) -> None:
         session = await Polling.open(http)
@@ -270,7 +271,7 @@ class TestDrain:
         assert [handler.code for handler in board.handlers] == [1001] * 3
         refused = await http.get("", params=POLLING)
         assert refused.status_code == 503
-        assert board.metrics.value("wsgw_rejected_total", reason="draining") == 1
+        assert value(board.metrics, "wsgw_rejected_total", reason="draining") == 1
         with pytest.raises(InvalidStatus) as refusal:
             await websocket(board)
         assert refusal.value.response.status_code == 503

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
+from helpers.fanout import batch
 from wsgw.channels.channel import Channel, Direction
+from wsgw.fanout import outbox
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Receiver
-from wsgw.fanout.outbox import OutboxTotals, Overflow
+from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Batch, Encoded
 from wsgw.fanout.sender import Sender
-from wsgw.metrics import Metrics
-from wsgw.protocols.socketio.sockets import Request
+from wsgw.protocols.handshake import Handshake
+from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
 from wsgw.surfaces.socketio import EngineIOServer, EngineSession, Options, engineio
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 
@@ -88,8 +91,12 @@ class Endpoint:
 
     def __init__(self, **options: Any) -> None:
         self.services: list[Service] = []
+        self.refused: list[str] = []
         self.server = EngineIOServer(
-            self.service, Options(lambda: 1000, **options), metrics=Metrics(), totals=OutboxTotals()
+            self.service,
+            Options(lambda: 1000, **options),
+            open_sender=partial(Sender, SOCKETIO_WIRE, OutboxTotals()),
+            rejected=self.refused.append,
         )
         self.sent: list[dict[str, Any]] = []
 
@@ -98,7 +105,7 @@ class Endpoint:
         return self.services[-1]
 
     def open(self, *, websocket: bool) -> EngineSession:
-        self.server._open(Request("/socket.io/", {}, {}, ""), websocket=websocket)
+        self.server._open(Handshake("/socket.io/", b"", (), ""), websocket=websocket)
         return self.services[-1].connection
 
     async def call(self, scope: dict[str, Any], *events: dict[str, Any] | Exception) -> None:
@@ -265,7 +272,7 @@ async def test_a_full_link_is_written_to_again_when_it_takes_more() -> None:
     link = FakeLink(end, full_after=2)
     end.opened(link)
     for i in range(4):
-        connection.sender.offer(Batch(CHANNEL, [Encoded(Message(True, b"%d" % i))]))
+        connection.sender.offer(batch(CHANNEL, Encoded(Message(True, b"%d" % i))))
     assert link.written == [b"0", b"1"]
     link.full_after = 1000
     end.writing_resumed()
@@ -299,12 +306,9 @@ async def test_an_upgrade_to_a_link_that_is_full_already() -> None:
 
 
 async def test_a_client_that_takes_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Sender, item: Encoded) -> None:
-        raise Overflow
-
     endpoint = Endpoint(ping_interval_seconds=PING_INTERVAL_SECONDS)
     endpoint.open(websocket=False)
-    monkeypatch.setattr(Sender, "send", full)
+    monkeypatch.setattr(outbox, "MAX_CONTROL_ITEMS", 0)
     await until(lambda: endpoint.services[0].code == 4008)
 
 

@@ -1,0 +1,87 @@
+"""Sessions on a gateway without its surfaces, and clients that write down what they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from helpers.running import CHANNELS
+from helpers.waiting import DEADLINE_SECONDS, eventually
+from wsgw.access.principal import Principal
+from wsgw.access.rules import Rules
+from wsgw.channels.channel import Channel, Use
+from wsgw.config.file import ConfigFile
+from wsgw.config.load import load
+from wsgw.core.gateway import Gateway
+from wsgw.core.session import Session
+from wsgw.errors import GatewayError
+from wsgw.metrics import Metrics
+from wsgw.protocols.handshake import Handshake
+
+
+class Client:
+    """The surface's side of a session; writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.refusals: list[tuple[str, str]] = []
+
+    def drain(self) -> None:
+        self.calls.append("drain")
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+
+    def hold(self) -> None:
+        self.calls.append("hold")
+
+    def release(self) -> None:
+        self.calls.append("release")
+
+    def refused(self, name: str, error: GatewayError) -> None:
+        self.refusals.append((name, error.kind.name))
+
+
+class Except:
+    """Rules that say no to what is listed, by the client's address, and write down what they are asked."""
+
+    def __init__(self, *denied: tuple[str, Use, str]) -> None:
+        self.denied = set(denied)
+        self.asked: list[tuple[str, Use, str, str]] = []
+
+    def allow(self, principal: Principal, use: Use, channel: Channel, name: str) -> bool:
+        self.asked.append((principal.client, use, channel.name, name))
+        return (principal.client, use, name) not in self.denied
+
+
+def principal(client: str = "ann", transport: str = "websocket") -> Principal:
+    return Principal(transport, Handshake("/", b"", (), client))
+
+
+async def outcome(session: Session, name: str, *payloads: bytes) -> GatewayError | None:
+    """What becomes of ``payloads``, published together."""
+    told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
+    session.publish(name, payloads or (b"x",), told.set_result)
+    return await asyncio.wait_for(told, DEADLINE_SECONDS)
+
+
+def made(
+    url: str, rules: Rules | None = None, *, channels: Sequence[dict[str, Any]] = CHANNELS, **values: Any
+) -> Gateway:
+    """A gateway that is not started."""
+    file = ConfigFile("test", {"channels": channels})
+    return Gateway(load({"nats": {"servers": [url]}, **values}, {}, file), Metrics(), rules)
+
+
+@asynccontextmanager
+async def started(url: str, rules: Rules | None = None, **values: Any) -> AsyncIterator[Gateway]:
+    """One that is ready."""
+    gateway = made(url, rules, **values)
+    await gateway.start()
+    try:
+        await eventually(lambda: gateway.readiness().ready, "ready")
+        yield gateway
+    finally:
+        await gateway.stop(1)
