@@ -36,6 +36,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "answers",
             "application",
+            "refusals",
             "ops",
             "publish",
             "websocket",

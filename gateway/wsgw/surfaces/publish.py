@@ -14,7 +14,7 @@ from wsgw.access.origins import Origins
 from wsgw.core.gateway import Gateway
 from wsgw.errors import BAD_REQUEST, TOO_LARGE, GatewayError
 from wsgw.fanout.frames import is_utf8
-from wsgw.surfaces.answers import json_response
+from wsgw.surfaces.answers import json_response, refusal
 from wsgw.surfaces.application import gateway_of
 from wsgw.transports.http import Body, BodyTooLarge, ClientGone, respond
 
@@ -26,30 +26,23 @@ _CORS = _ORIGINS.headers(None)
 
 T = TypeVar("T")
 
+_METHODS = ["OPTIONS", "POST"]
+
 router = APIRouter()
 
 
-@router.post("/publish/{channel:path}", status_code=202)
+@router.api_route("/publish/{channel:path}", methods=_METHODS)
 async def publish(channel: str, request: Request) -> Response:
     """Publish the body, unchanged, to an outbound channel. 202 says that NATS has processed it."""
     gateway = gateway_of(request.scope)
     return await _answer(gateway, request, lambda body: _publish(gateway, channel, body))
 
 
-@router.post("/request/{channel:path}")
+@router.api_route("/request/{channel:path}", methods=_METHODS)
 async def request(channel: str, request: Request) -> Response:
     """Ask a request channel: the body is the request, the answer's body is the responder's reply, both unchanged."""
     gateway = gateway_of(request.scope)
     return await _answer(gateway, request, lambda body: _request(gateway, channel, body))
-
-
-@router.options("/publish/{channel:path}")
-@router.options("/request/{channel:path}")
-async def preflight(request: Request) -> Response:
-    """What browsers ask before they let a page of another origin POST."""
-    asked = request.headers
-    headers = _ORIGINS.preflight(asked.get("origin"), asked.get("access-control-request-headers"))
-    return Response(status_code=204, headers={"allow": "OPTIONS, POST"} | headers)
 
 
 class _EarlyResponse(Response):
@@ -63,21 +56,29 @@ class _EarlyResponse(Response):
         await respond(send, self.status_code, bytes(self.body), self.headers, self._rest)
 
 
+def _preflight(request: Request) -> Response:
+    """What browsers ask before they let a page of another origin POST."""
+    asked = request.headers
+    headers = _ORIGINS.preflight(asked.get("origin"), asked.get("access-control-request-headers"))
+    return Response(status_code=204, headers={"allow": ", ".join(_METHODS)} | headers)
+
+
 def _refusal(error: GatewayError) -> Response:
-    headers = _CORS | ({"allow": "OPTIONS"} if error.kind.http_status == 405 else {})
-    return json_response(error.as_json(), error.kind.http_status, headers)
+    return refusal(error, _CORS | ({"allow": "OPTIONS"} if error.kind.http_status == 405 else {}))
 
 
 async def _answer(gateway: Gateway, request: Request, ask: Callable[[bytes], Awaitable[Response]]) -> Response:
     """What ``ask`` answers to the request's body, or why it is not asked, which alone counts as ``rejected``."""
+    if request.method == "OPTIONS":
+        return _preflight(request)
     body = Body(request.scope, request.receive)
     try:
         gateway.admit()
         payload = await _unless_stopped(gateway, _payload(body, gateway.broker.max_payload_bytes))
     except GatewayError as error:
         gateway.metrics.rejected.labels(error.kind.name).inc()
-        refusal = _refusal(error)
-        return _EarlyResponse(refusal, lambda: _discard(gateway, body)) if body.unfinished else refusal
+        answer = _refusal(error)
+        return _EarlyResponse(answer, lambda: _discard(gateway, body)) if body.unfinished else answer
     try:
         return await ask(payload)
     except GatewayError as error:
