@@ -38,6 +38,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "answers",
             "application",
+            "refusals",
             "ops",
             "publish",
             "websocket",

@@ -14,7 +14,7 @@ from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
 from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
-from wsgw.surfaces import ops, publish, websocket
+from wsgw.surfaces import ops, publish, refusals, websocket
 from wsgw.surfaces.application import gateway_of
 from wsgw.surfaces.socketio import Options, SocketIOServer
 from wsgw.surfaces.socketio.channels import ChannelsNamespace
@@ -45,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = _Application(title="wsgw", version=__version__, lifespan=lifespan, openapi_url=None)
     for surface in (publish, ops):
         app.include_router(surface.router)
+    refusals.install(app)
     return app
 
 
@@ -57,11 +58,15 @@ class _Application(FastAPI):
             if path.startswith(SOCKETIO_PATH) and path.rstrip("/") == SOCKETIO_PATH:
                 scope["app"] = self
                 gateway_of(scope)  # says what is wrong when the lifespan has not run
-                await self.state.socketio(scope, receive, send)
+                await refusals.guarded(self.state.socketio)(scope, receive, send)
                 return
             if scope["type"] == "websocket" and path.startswith(WEBSOCKET_PATH):
                 scope["app"] = self
                 await websocket.endpoint(scope, receive, send, path[len(WEBSOCKET_PATH) :])
+                return
+            if scope["type"] == "websocket":
+                scope["app"] = self
+                await refusals.refuse_websocket(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
 

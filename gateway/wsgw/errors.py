@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wsgw import closecodes
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -19,26 +21,35 @@ class Kind:
     summary: str
 
 
-BAD_REQUEST = Kind("bad_request", 400, 1007, "the message is not of the form this surface takes")
+BAD_REQUEST = Kind("bad_request", 400, closecodes.INVALID_DATA, "the message is not of the form this surface takes")
 FORBIDDEN = Kind("forbidden", 403, 4503, "NATS or a rule of this gateway refuses the subject")
 UNKNOWN_CHANNEL = Kind("unknown_channel", 404, 4504, "no channel of that name is configured")
 WRONG_DIRECTION = Kind("wrong_direction", 405, 4505, "the channel does not go that way")
-TOO_LARGE = Kind("too_large", 413, 1009, "the payload is larger than NATS max_payload")
-TOO_MANY_SUBJECTS = Kind("too_many_subjects", 503, 1013, "the pattern channel has max_subjects subjects in use")
-NATS_UNAVAILABLE = Kind("nats_unavailable", 503, 1013, "the gateway has no connection to NATS")
-UNCONFIRMED = Kind("unconfirmed", 504, 1013, "the connection to NATS was lost: unknown whether accepted")
-NO_RESPONDERS = Kind("no_responders", 503, 1013, "nobody answers requests on the subject")
-TIMEOUT = Kind("timeout", 504, 1013, "no reply within the channel's timeout")
+# Told over HTTP only, to WebSockets before they are open; the close codes are those of the same about a channel.
+NOT_FOUND = Kind("not_found", 404, 4504, "nothing is served on that path")
+METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, 4505, "the path does not take that HTTP method")
+TOO_LARGE = Kind("too_large", 413, closecodes.TOO_BIG, "the payload is larger than NATS max_payload")
+TOO_MANY_SUBJECTS = Kind(
+    "too_many_subjects", 503, closecodes.TRY_AGAIN_LATER, "the pattern channel has max_subjects subjects in use"
+)
+NATS_UNAVAILABLE = Kind("nats_unavailable", 503, closecodes.TRY_AGAIN_LATER, "the gateway has no connection to NATS")
+UNCONFIRMED = Kind(
+    "unconfirmed", 504, closecodes.TRY_AGAIN_LATER, "the connection to NATS was lost: unknown whether accepted"
+)
+NO_RESPONDERS = Kind("no_responders", 503, closecodes.TRY_AGAIN_LATER, "nobody answers requests on the subject")
+TIMEOUT = Kind("timeout", 504, closecodes.TRY_AGAIN_LATER, "no reply within the channel's timeout")
 SLOW_CONSUMER = Kind("slow_consumer", 503, 4008, "the client does not read what it asked for")
-OVERLOADED = Kind("overloaded", 503, 1013, "too many publishes are waiting for NATS")
-DRAINING = Kind("draining", 503, 1001, "the gateway is stopping")
-INTERNAL = Kind("internal", 500, 1011, "a fault of the gateway")
+OVERLOADED = Kind("overloaded", 503, closecodes.TRY_AGAIN_LATER, "too many publishes are waiting for NATS")
+DRAINING = Kind("draining", 503, closecodes.GOING_AWAY, "the gateway is stopping")
+INTERNAL = Kind("internal", 500, closecodes.INTERNAL_ERROR, "a fault of the gateway")
 
 KINDS: tuple[Kind, ...] = (
     BAD_REQUEST,
     FORBIDDEN,
     UNKNOWN_CHANNEL,
     WRONG_DIRECTION,
+    NOT_FOUND,
+    METHOD_NOT_ALLOWED,
     TOO_LARGE,
     TOO_MANY_SUBJECTS,
     NATS_UNAVAILABLE,
@@ -53,7 +64,17 @@ KINDS: tuple[Kind, ...] = (
 
 #: Close codes that ``wsgw_closes_total`` counts under their own number; all others count as ``other``.
 CLOSE_CODES: frozenset[int] = frozenset(
-    {1000, 1001, 1002, 1005, 1006, 1007, 1009, 1011} | {k.close_code for k in KINDS}
+    {
+        closecodes.NORMAL,
+        closecodes.GOING_AWAY,
+        closecodes.PROTOCOL_ERROR,
+        closecodes.NO_STATUS,
+        closecodes.ABNORMAL,
+        closecodes.INVALID_DATA,
+        closecodes.TOO_BIG,
+        closecodes.INTERNAL_ERROR,
+    }
+    | {kind.close_code for kind in KINDS}
 )
 
 

@@ -41,7 +41,7 @@ async def test_every_surface(nats: NatsServer) -> None:
         assert await client.receive() == text("x")
         other = await served.websocket("/nothing")
         assert other.response is not None
-        assert other.response.status_code == 403
+        assert other.response.status_code == 404
 
 
 @pytest.mark.parametrize("direct", [True, False])

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 import orjson
 from fastapi import Response
 
+from wsgw.errors import GatewayError
+
 
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``value`` as JSON."""
     return Response(orjson.dumps(value), status, headers, media_type="application/json")
+
+
+def refusal(error: GatewayError, headers: Mapping[str, str] | None = None) -> Response:
+    """``error`` as its row of the table of errors says it."""
+    return json_response(error.as_json(), error.kind.http_status, headers)

@@ -15,7 +15,7 @@ from wsgw.core.gateway import Gateway
 from wsgw.core.session import Session
 from wsgw.errors import BAD_REQUEST, TOO_LARGE, GatewayError
 from wsgw.fanout.frames import is_utf8
-from wsgw.surfaces.answers import json_response
+from wsgw.surfaces.answers import json_response, refusal
 from wsgw.surfaces.application import gateway_of, principal_of
 from wsgw.transports.http import Body, BodyTooLarge, ClientGone, respond
 
@@ -27,28 +27,21 @@ _CORS = _ORIGINS.headers(None)
 
 T = TypeVar("T")
 
+_METHODS = ["OPTIONS", "POST"]
+
 router = APIRouter()
 
 
-@router.post("/publish/{channel:path}", status_code=202)
+@router.api_route("/publish/{channel:path}", methods=_METHODS)
 async def publish(channel: str, request: Request) -> Response:
     """Publish the body, unchanged, to an outbound channel. 202 says that NATS has processed it."""
     return await _answer(request, lambda session, body: _publish(session, channel, body))
 
 
-@router.post("/request/{channel:path}")
+@router.api_route("/request/{channel:path}", methods=_METHODS)
 async def request(channel: str, request: Request) -> Response:
     """Ask a request channel: the body is the request, the answer's body is the responder's reply, both unchanged."""
     return await _answer(request, lambda session, body: _request(session, channel, body))
-
-
-@router.options("/publish/{channel:path}")
-@router.options("/request/{channel:path}")
-async def preflight(request: Request) -> Response:
-    """What browsers ask before they let a page of another origin POST."""
-    asked = request.headers
-    headers = _ORIGINS.preflight(asked.get("origin"), asked.get("access-control-request-headers"))
-    return Response(status_code=204, headers={"allow": "OPTIONS, POST"} | headers)
 
 
 class _EarlyResponse(Response):
@@ -62,19 +55,27 @@ class _EarlyResponse(Response):
         await respond(send, self.status_code, bytes(self.body), self.headers, self._rest)
 
 
+def _preflight(request: Request) -> Response:
+    """What browsers ask before they let a page of another origin POST."""
+    asked = request.headers
+    headers = _ORIGINS.preflight(asked.get("origin"), asked.get("access-control-request-headers"))
+    return Response(status_code=204, headers={"allow": ", ".join(_METHODS)} | headers)
+
+
 def _refusal(error: GatewayError) -> Response:
-    headers = _CORS | ({"allow": "OPTIONS"} if error.kind.http_status == 405 else {})
-    return json_response(error.as_json(), error.kind.http_status, headers)
+    return refusal(error, _CORS | ({"allow": "OPTIONS"} if error.kind.http_status == 405 else {}))
 
 
 async def _answer(request: Request, ask: Callable[[Session, bytes], Awaitable[Response]]) -> Response:
     """What ``ask`` answers to the request's body, or why it is not asked, which alone counts as ``rejected``."""
+    if request.method == "OPTIONS":
+        return _preflight(request)
     gateway = gateway_of(request.scope)
     body = Body(request.scope, request.receive)
 
     def early(error: GatewayError) -> Response:
-        refusal = _refusal(error)
-        return _EarlyResponse(refusal, lambda: _discard(gateway, body)) if body.unfinished else refusal
+        answer = _refusal(error)
+        return _EarlyResponse(answer, lambda: _discard(gateway, body)) if body.unfinished else answer
 
     try:
         session = gateway.open_session(principal_of(request.scope, TRANSPORT))

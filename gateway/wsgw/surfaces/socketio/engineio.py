@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
+from wsgw import closecodes
 from wsgw.access.origins import Origins
 from wsgw.fanout.frames import Message
 from wsgw.fanout.sender import Sender
@@ -177,15 +178,15 @@ class EngineIOServer:
             async with self._posts.open(connection.sid):
                 await self._take(connection, body)
         except BodyTooLarge:
-            engine.post_failed(1009)
+            engine.post_failed(closecodes.TOO_BIG)
             raise RequestRefused(engineio.TOO_LARGE) from None
         except TimeoutError:
             raise RequestRefused(engineio.DRAINING if self._draining else engineio.UNKNOWN_SID) from None
         except ClientGone:
-            engine.post_failed(1006)
+            engine.post_failed(closecodes.ABNORMAL)
             return
         except asyncio.CancelledError:
-            engine.post_failed(1006)
+            engine.post_failed(closecodes.ABNORMAL)
             raise
         engine.post_answered()
         await respond(send, 200, b"ok", headers | _OK)
