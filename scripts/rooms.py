@@ -15,12 +15,19 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "protocols",
         (
+            "handshake",
             "websocket.clientframes",
             "engineio.packets",
+            "engineio.shell",
             "engineio.engine",
             "socketio.arguments",
             "socketio.packets",
-            "socketio.sockets",
+            "socketio.ack",
+            "socketio.handler",
+            "socketio.socket",
+            "socketio.namespace",
+            "socketio.carrier",
+            "socketio.multiplexer",
         ),
     ),
     (
@@ -41,7 +48,6 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "socketio.engineio",
             "socketio.server",
             "socketio.channels",
-            "socketio",
         ),
     ),
     ("", ("app",)),

@@ -14,8 +14,9 @@ from wsgw.core.gateway import Gateway, gateway_of
 from wsgw.metrics import Metrics
 from wsgw.surfaces import publish as http
 from wsgw.surfaces import websocket
-from wsgw.surfaces.socketio import Options, SocketIOServer
 from wsgw.surfaces.socketio.channels import ChannelsNamespace
+from wsgw.surfaces.socketio.engineio import Options
+from wsgw.surfaces.socketio.server import SocketIOServer
 
 SOCKETIO_PATH = "/socket.io"
 WEBSOCKET_PATH = "/ws/"

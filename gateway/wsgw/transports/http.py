@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from wsgw.protocols.engineio.packets import TOO_LARGE, RequestRefused
-from wsgw.protocols.socketio.sockets import Request
+from wsgw.protocols.handshake import Handshake
 from wsgw.transports.asgi import Event, Receive, Send
 
 Headers = list[tuple[bytes, bytes]]
@@ -18,11 +18,11 @@ class ClientGone(Exception):
     """The client went away before its request was complete."""
 
 
-def request_of(scope: Event) -> Request:
+def request_of(scope: Event) -> Handshake:
     """What ``scope`` says of the request."""
     query = scope.get("query_string", b"").decode("latin-1")
     client = scope.get("client")
-    return Request(
+    return Handshake(
         path=scope["path"],
         query=dict(parse_qsl(query, keep_blank_values=True)),
         headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
@@ -71,12 +71,12 @@ class Cors:
     def __init__(self, origins: str | Sequence[str]) -> None:
         self._origins = None if origins == "*" else frozenset([origins] if isinstance(origins, str) else origins)
 
-    def allows(self, request: Request) -> bool:
+    def allows(self, request: Handshake) -> bool:
         """Whether ``request`` comes from an allowed page, or from no page of another origin at all."""
         origin = request.headers.get("origin")
         return self._origins is None or origin is None or origin in self._origins or self._is_own(request, origin)
 
-    def headers(self, request: Request) -> Headers:
+    def headers(self, request: Handshake) -> Headers:
         """What every answer to ``request`` carries."""
         if self._origins is None:
             return [(b"access-control-allow-origin", b"*")]
@@ -85,7 +85,7 @@ class Cors:
             return [(b"vary", b"origin")]
         return [(b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"origin")]
 
-    def preflight(self, request: Request) -> Headers:
+    def preflight(self, request: Handshake) -> Headers:
         """What the answer to OPTIONS carries besides."""
         wanted = request.headers.get("access-control-request-headers", "content-type")
         return [
@@ -95,5 +95,5 @@ class Cors:
         ]
 
     @staticmethod
-    def _is_own(request: Request, origin: str) -> bool:
+    def _is_own(request: Handshake, origin: str) -> bool:
         return origin.partition("://")[2] == request.headers.get("host")

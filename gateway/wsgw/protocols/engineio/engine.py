@@ -13,39 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from enum import Enum, auto
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from wsgw.closecodes import ABNORMAL, NORMAL, PROTOCOL_ERROR
 from wsgw.fanout.frames import Message
 from wsgw.protocols.engineio import packets as engineio
 from wsgw.protocols.engineio.packets import BAD_REQUEST, UNKNOWN_SID, EnginePacket, PacketError, RequestRefused
-
-
-class EngineShell(Protocol):
-    """What an engine asks of the shell around it. No call may raise or block."""
-
-    def message_received(self, data: str | bytes) -> None:
-        """One message for the protocol above."""
-
-    def send(self, packet: Message) -> None:
-        """Queue a packet behind everything sent before."""
-
-    def answer_poll(self, packet: Message | None) -> None:
-        """Answer the poll in flight with ``packet`` alone, or (None) with what waits in the queue."""
-
-    def reply_to_probe(self) -> None:
-        """Write ``3probe`` to the WebSocket, past the queue."""
-
-    def switch(self) -> None:
-        """Write the queue, and everything sent from now on, to the WebSocket."""
-
-    def drop_probe(self, code: int) -> None:
-        """Close the WebSocket with ``code``; the session stays on polling."""
-
-    def closed(self, code: int) -> None:
-        """The session has ended for the protocol above, by ``code``. Called exactly once."""
-
-    def gone(self, code: int) -> None:
-        """Forget the session, close a WebSocket it has with ``code``. Called exactly once, last."""
+from wsgw.protocols.engineio.shell import EngineShell
 
 
 class Timing(NamedTuple):
@@ -81,16 +55,16 @@ class Engine:
         "_is_held",
         "_ping_at",
         "_pong_by",
-        "_port",
         "_posting",
+        "_shell",
         "_timing",
         "_until",
         "polled",
         "state",
     )
 
-    def __init__(self, port: EngineShell, timing: Timing, *, websocket: bool, now: float) -> None:
-        self._port = port
+    def __init__(self, shell: EngineShell, timing: Timing, *, websocket: bool, now: float) -> None:
+        self._shell = shell
         self._timing = timing
         self._ping_at = now + timing.ping_interval
         self._pong_by = math.inf  # finite while a ping is unanswered
@@ -111,7 +85,7 @@ class Engine:
         self.tick(now)
         self._check_polling(State.LINGERING)
         if self.polled:
-            self.fail(1002)
+            self.fail(PROTOCOL_ERROR)
             raise RequestRefused(BAD_REQUEST)
         if self.state is State.UPGRADING:
             return engineio.NOOP_PACKET
@@ -122,20 +96,20 @@ class Engine:
         """The shell answered the poll with what waited; ``empty`` tells that nothing waits any more."""
         self.polled = False
         if empty and self.state is State.LINGERING:
-            self._forget(1000)
+            self._forget(NORMAL)
 
     def poll_lost(self) -> None:
         """The client of the poll in flight went away."""
         if self.polled:
             self.polled = False
-            self.fail(1006)
+            self.fail(ABNORMAL)
 
     def post_started(self, now: float) -> None:
         """A POST came, its body is still to be read; raises RequestRefused."""
         self.tick(now)
         self._check_polling()
         if self._posting:  # no client that waits for its answers does this; their order could not be known
-            self.fail(1002)
+            self.fail(PROTOCOL_ERROR)
             raise RequestRefused(BAD_REQUEST)
         self._posting = True
 
@@ -151,7 +125,7 @@ class Engine:
                 if self.state not in _POLLS:  # closed by one of its own packets
                     return False
         except PacketError as error:
-            self.fail(1002)
+            self.fail(PROTOCOL_ERROR)
             raise RequestRefused(BAD_REQUEST) from error
         return True
 
@@ -181,16 +155,16 @@ class Engine:
             if self.state is State.WEBSOCKET:
                 text, data = message
                 if text and data.startswith(b"4"):  # nearly all
-                    self._port.message_received(data[1:].decode())
+                    self._shell.message_received(data[1:].decode())
                 else:
                     self._packet_received(engineio.decode(message))
             elif self.state in _POLLS:
                 self._probe_received(engineio.decode(message))
         except PacketError:
             if self.state is State.WEBSOCKET:
-                self.fail(1002)
+                self.fail(PROTOCOL_ERROR)
             else:
-                self._end_probe(1002)
+                self._end_probe(PROTOCOL_ERROR)
 
     def websocket_lost(self, code: int) -> None:
         """The session's WebSocket closed, or was lost (1006)."""
@@ -227,13 +201,13 @@ class Engine:
             self._give_time(now)
         if now >= self._until:
             if self.state is State.LINGERING:
-                self._forget(1006)
+                self._forget(ABNORMAL)
                 return
-            self._end_probe(1002)
+            self._end_probe(PROTOCOL_ERROR)
         if self.state is State.LINGERING:
             return
         if now >= self._pong_by:
-            self.fail(1006)
+            self.fail(ABNORMAL)
         elif now >= self._ping_at and self._pong_by < math.inf:
             self._ping_at = self._pong_by  # not before this one is answered
         elif now >= self._ping_at:
@@ -241,7 +215,7 @@ class Engine:
             # counted from when the ping was due, unless this process was late itself
             self._pong_by = max(self._ping_at + timing.ping_timeout, now + timing.ping_timeout / 2)
             self._ping_at = now + timing.ping_interval
-            self._port.send(engineio.PING_PACKET)
+            self._shell.send(engineio.PING_PACKET)
 
     def close(self, code: int, now: float) -> None:
         """End the session; what was sent before still reaches the client, if it takes it in time."""
@@ -251,9 +225,9 @@ class Engine:
             self._end_probe(code)
             self.state = State.LINGERING
             self._until = now + self._timing.linger
-            self._port.closed(code)
+            self._shell.closed(code)
             if self.polled:
-                self._port.answer_poll(None)
+                self._shell.answer_poll(None)
 
     def fail(self, code: int) -> None:
         """End the session at once."""
@@ -267,11 +241,11 @@ class Engine:
     def _packet_received(self, packet: EnginePacket) -> None:
         kind = packet.type
         if kind == engineio.MESSAGE:
-            self._port.message_received(packet.data)
+            self._shell.message_received(packet.data)
         elif kind == engineio.PONG:
             self._pong_by = math.inf
         elif kind == engineio.CLOSE:
-            self._end(1000, engineio.NOOP_PACKET)
+            self._end(NORMAL, engineio.NOOP_PACKET)
         else:
             raise PacketError("a packet that only servers send")
 
@@ -280,14 +254,14 @@ class Engine:
             self.state = State.UPGRADING
             if self.polled:
                 self._answer(engineio.NOOP_PACKET)
-            self._port.reply_to_probe()
+            self._shell.reply_to_probe()
         elif self.state is State.UPGRADING and packet == (engineio.UPGRADE, ""):
             if self._posting:  # it would come after what the WebSocket brings
-                self.fail(1002)
+                self.fail(PROTOCOL_ERROR)
                 return
             self.state = State.WEBSOCKET
             self._until = math.inf
-            self._port.switch()
+            self._shell.switch()
         else:
             raise PacketError("not a packet of a probe")
 
@@ -303,7 +277,7 @@ class Engine:
             self.state = State.POLLING
             self._until = math.inf
             if code is not None:
-                self._port.drop_probe(code)
+                self._shell.drop_probe(code)
 
     def _check_polling(self, *others: State) -> None:
         if self.state is State.GONE:
@@ -313,18 +287,18 @@ class Engine:
 
     def _answer(self, packet: Message) -> None:
         self.polled = False
-        self._port.answer_poll(packet)
+        self._shell.answer_poll(packet)
 
     def _end(self, code: int, last: Message) -> None:
         self._end_probe(code)
         if self.polled:
             self._answer(last)
         self.state = State.GONE
-        self._port.closed(code)
-        self._port.gone(code)
+        self._shell.closed(code)
+        self._shell.gone(code)
 
     def _forget(self, code: int) -> None:
         self.state = State.GONE
         if self.polled:
             self._answer(engineio.CLOSE_PACKET)
-        self._port.gone(code)
+        self._shell.gone(code)

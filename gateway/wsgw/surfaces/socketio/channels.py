@@ -19,9 +19,11 @@ from wsgw.core.gateway import Gateway
 from wsgw.core.outbound import Publisher
 from wsgw.core.session import Session
 from wsgw.errors import BAD_REQUEST, DRAINING, OVERLOADED, GatewayError
+from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Argument, Json
+from wsgw.protocols.socketio.namespace import ConnectRefused
 from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
-from wsgw.protocols.socketio.sockets import Ack, ConnectRefused, Socket
+from wsgw.protocols.socketio.socket import Socket
 
 log = logging.getLogger("wsgw.socketio")
 
@@ -34,7 +36,7 @@ _TRUE = Json("true")
 
 
 class ChannelsNamespace:
-    """Implements ``sockets.Namespace``."""
+    """Implements ``namespace.Namespace``."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -55,14 +57,14 @@ class ChannelsNamespace:
         return handler
 
     def _wanted(self, socket: Socket) -> list[str]:
-        asked = socket.request.query.get("channels")
+        asked = socket.handshake.query.get("channels")
         if asked is None:
             return [channel.name for channel in self._gateway.channels.inbound()]
         return list(dict.fromkeys(split_names(asked)))
 
 
 class ChannelsHandler:
-    """One socket; implements ``sockets.Handler``, and is what the gateway's drain closes."""
+    """One socket; implements ``handler.Handler``, and is what the gateway's drain closes."""
 
     def __init__(self, gateway: Gateway, socket: Socket) -> None:
         self._gateway = gateway
@@ -122,7 +124,7 @@ class ChannelsHandler:
         self._socket.close(DRAINING.close_code)
 
     def abort(self) -> None:
-        self._socket.close(1006)
+        self._socket.abort()
 
     # -- inside
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from wsgw.closecodes import ABNORMAL, GOING_AWAY
 from wsgw.fanout.frames import Message
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.sender import Sender
@@ -14,7 +15,7 @@ from wsgw.metrics import Metrics
 from wsgw.protocols.engineio import packets as engineio
 from wsgw.protocols.engineio.engine import Timing
 from wsgw.protocols.engineio.packets import RequestError, RequestRefused
-from wsgw.protocols.socketio.sockets import Request
+from wsgw.protocols.handshake import Handshake
 from wsgw.surfaces.socketio.session import EngineSession, Service
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 from wsgw.transports.accept import open_link, refuse, run_link
@@ -82,7 +83,7 @@ class EngineIOServer:
             self._active -= 1
             self._check_all_gone()
 
-    def close_all(self, code: int = 1001) -> None:
+    def close_all(self, code: int = GOING_AWAY) -> None:
         """Take no new clients, close those there are: polls get what waits and a close packet, WebSockets ``code``."""
         self._draining = True
         for connection in list(self._connections.values()):
@@ -191,13 +192,13 @@ class EngineIOServer:
             websocket.on_lost = self._websocket_lost
             websocket.opened(link)
         except BaseException:
-            websocket.lost(1006)
+            websocket.lost(ABNORMAL)
             raise
         await run_link(link)
 
     # -- both
 
-    def _find(self, request: Request, transport: str, method: str) -> EngineSession | None:
+    def _find(self, request: Handshake, transport: str, method: str) -> EngineSession | None:
         """The session that ``request`` is for, None for a handshake; raises RequestRefused."""
         sid = request.query.get("sid")
         connection = None if sid is None else self._connections.get(sid)
@@ -209,7 +210,7 @@ class EngineIOServer:
         return connection
 
     def _refusal(
-        self, request: Request, transport: str, method: str, connection: EngineSession | None
+        self, request: Handshake, transport: str, method: str, connection: EngineSession | None
     ) -> RequestError | None:
         """Why not; checked in the reference server's order."""
         query = request.query
@@ -229,13 +230,13 @@ class EngineIOServer:
             return engineio.DRAINING
         return None
 
-    def _open(self, request: Request, *, websocket: bool) -> tuple[EngineSession, Message]:
+    def _open(self, handshake: Handshake, *, websocket: bool) -> tuple[EngineSession, Message]:
         """A new session, and the packet that tells the client so."""
         options = self._options
         sid = secrets.token_urlsafe(15)
         connection = EngineSession(
             sid,
-            request,
+            handshake,
             Sender(self._metrics, self._totals, "socketio"),
             self._timing,
             options.connect_timeout_seconds,

@@ -10,7 +10,10 @@ from wsgw.errors import INTERNAL
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.metrics import Metrics
 from wsgw.protocols.socketio.arguments import Json
-from wsgw.protocols.socketio.sockets import ConnectRefused, Handler, Multiplexer, Namespace, Socket
+from wsgw.protocols.socketio.handler import Handler
+from wsgw.protocols.socketio.multiplexer import Multiplexer
+from wsgw.protocols.socketio.namespace import ConnectRefused, Namespace
+from wsgw.protocols.socketio.socket import Socket
 from wsgw.surfaces.socketio.engineio import EngineIOServer, Options
 from wsgw.surfaces.socketio.session import EngineSession
 
@@ -37,7 +40,7 @@ class SocketIOServer(EngineIOServer):
 
 
 class _SocketService:
-    """The sockets of one session, and the tasks in which they connect: ``Service`` and ``multiplexer.Carrier``."""
+    """The sockets of one session, and the tasks in which they connect: ``Service`` and ``carrier.Carrier``."""
 
     __slots__ = ("_namespaces", "_sockets", "_tasks", "close", "fail", "hold", "message_received", "release")
 
@@ -47,7 +50,7 @@ class _SocketService:
         self.hold = connection.hold
         self.release = connection.release
         self._namespaces = namespaces
-        self._sockets = Multiplexer(self, connection.sender, connection.request, namespaces, options.max_packet_bytes)
+        self._sockets = Multiplexer(self, connection.sender, connection.handshake, namespaces, options.max_packet_bytes)
         self.message_received = self._sockets.message_received
         self._tasks: dict[Socket, asyncio.Task[None]] = {}
 

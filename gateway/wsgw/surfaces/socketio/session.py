@@ -1,4 +1,4 @@
-"""One Engine.IO session on its transports: the shell around ``wire.engine``.
+"""One Engine.IO session on its transports: the shell around ``protocols.engineio.engine``.
 
 It owns the session's sender, its one timer, the poll in flight and the WebSocket.
 """
@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
+from wsgw.closecodes import PROTOCOL_ERROR
 from wsgw.errors import SLOW_CONSUMER
 from wsgw.fanout.frames import Message
 from wsgw.fanout.outbox import Overflow
@@ -17,7 +18,7 @@ from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
 from wsgw.protocols.engineio import packets as engineio
 from wsgw.protocols.engineio.engine import Engine, State, Timing
-from wsgw.protocols.socketio.sockets import Request
+from wsgw.protocols.handshake import Handshake
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 
 #: Bytes of packets in one poll's answer; a single larger packet still goes out, alone.
@@ -44,7 +45,7 @@ class EngineSession:
     def __init__(
         self,
         sid: str,
-        request: Request,
+        handshake: Handshake,
         sender: Sender,
         timing: Timing,
         connect_timeout_seconds: float,
@@ -53,7 +54,7 @@ class EngineSession:
         websocket: bool,
     ) -> None:
         self.sid = sid
-        self.request = request
+        self.handshake = handshake
         self.sender = sender
         self.service: Service  # set by the server, before anything can happen
         self._loop = asyncio.get_running_loop()
@@ -245,5 +246,5 @@ class EngineSession:
         if now >= self._connect_by:
             self._connect_by = math.inf
             if not self.service.accepted:
-                self.fail(1002)
+                self.fail(PROTOCOL_ERROR)
         self._arm()

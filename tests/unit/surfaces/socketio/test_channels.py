@@ -15,8 +15,11 @@ from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
 from wsgw.core import backpressure as holdback
 from wsgw.fanout.sender import Sender
+from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.socketio.arguments import Json
-from wsgw.protocols.socketio.sockets import ConnectRefused, Multiplexer, Request, Socket
+from wsgw.protocols.socketio.multiplexer import Multiplexer
+from wsgw.protocols.socketio.namespace import ConnectRefused
+from wsgw.protocols.socketio.socket import Socket
 from wsgw.surfaces.socketio import channels as module
 from wsgw.surfaces.socketio.channels import ChannelsNamespace
 
@@ -28,8 +31,8 @@ class Client:
         gateway = served.gateway
         self.namespace = ChannelsNamespace(gateway)
         self.sender = Sender(gateway.metrics, gateway.totals, "socketio")
-        request = Request("/socket.io/", query, {}, "")
-        self.sockets = Multiplexer(self, self.sender, request, {"/": self.namespace}, lambda: 10 * 1024 * 1024)
+        handshake = Handshake("/socket.io/", query, {}, "")
+        self.sockets = Multiplexer(self, self.sender, handshake, {"/": self.namespace}, lambda: 10 * 1024 * 1024)
         self.ended: list[tuple[str, int]] = []
         self.packets: list[Any] = []
         self.held: list[bool] = []
@@ -323,6 +326,13 @@ async def test_drain(served: Running, client: Client) -> None:
     await served.gateway.drain(1)
     assert client.ended == [("close", 1001)]
     assert served.value("wsgw_closes_total", code="1001") == 1
+
+
+async def test_a_drain_that_has_no_time_drops_the_client(served: Running, client: Client) -> None:
+    """``close`` would wait for a client that takes nothing; that is what the drain has just done."""
+    (drainable,) = served.gateway._clients
+    drainable.abort()
+    assert client.ended == [("fail", 1006)]
 
 
 async def test_a_burst_to_two_channels(served: Running, client: Client, peer: Peer) -> None:

@@ -73,11 +73,11 @@ class TestHandshake:
     async def test_what_the_application_sees_of_the_request(self, board: Board, http: httpx.AsyncClient) -> None:
         answer = await http.get("?EIO=4&transport=polling&channels=A,%C3%A9&x=", headers={"X-Test": "1"})
         await Polling(http, answer.headers["x-wsgw-sid"]).post("40")
-        request = board.handlers[0].socket.request
-        assert request.path == "/socket.io/"
-        assert (request.query["channels"], request.query["x"]) == ("A,é", "")
-        assert request.headers["x-test"] == "1"
-        assert request.client == "127.0.0.1"
+        handshake = board.handlers[0].socket.handshake
+        assert handshake.path == "/socket.io/"
+        assert (handshake.query["channels"], handshake.query["x"]) == ("A,é", "")
+        assert handshake.headers["x-test"] == "1"
+        assert handshake.client == "127.0.0.1"
 
 
 class TestCors:

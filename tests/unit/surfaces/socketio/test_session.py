@@ -15,8 +15,10 @@ from wsgw.fanout.outbox import OutboxTotals, Overflow
 from wsgw.fanout.publication import Batch, Encoded
 from wsgw.fanout.sender import Sender
 from wsgw.metrics import Metrics
-from wsgw.protocols.socketio.sockets import Request
-from wsgw.surfaces.socketio import EngineIOServer, EngineSession, Options, engineio
+from wsgw.protocols.handshake import Handshake
+from wsgw.surfaces.socketio import engineio
+from wsgw.surfaces.socketio.engineio import EngineIOServer, Options
+from wsgw.surfaces.socketio.session import EngineSession
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 
 from .conftest import until
@@ -96,7 +98,7 @@ class Endpoint:
         return self.services[-1]
 
     def open(self, *, websocket: bool) -> EngineSession:
-        self.server._open(Request("/socket.io/", {}, {}, ""), websocket=websocket)
+        self.server._open(Handshake("/socket.io/", {}, {}, ""), websocket=websocket)
         return self.services[-1].connection
 
     async def call(self, scope: dict[str, Any], *events: dict[str, Any] | Exception) -> None:
