@@ -17,6 +17,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "handshake",
             "websocket.clientframes",
+            "engineio.base64",
             "engineio.packets",
             "engineio.shell",
             "engineio.engine",

@@ -5,7 +5,7 @@ monotonic clock) with it; what is to be done comes out through ``EngineShell``. 
 
 The upgrade from polling to WebSocket, which loses, repeats and reorders nothing: from the client's ``2probe`` on,
 packets wait in the session's queue and polls are answered with a noop. The client sends ``5`` once its poll and its
-POST are answered; then the queue goes to the WebSocket in one step (``EngineShell.switch``).
+POST are answered (or ``5`` without a probe); then the queue goes to the WebSocket in one step (``EngineShell.switch``).
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class State(Enum):
 
 #: Packets of one POST that are taken before others get a turn.
 MAX_PACKETS_AT_ONCE = 100
+#: Probes of one WebSocket that are answered; clients send one.
+MAX_PROBES = 8
 
 _POLLS = frozenset({State.POLLING, State.PROBED, State.UPGRADING})
 
@@ -56,7 +58,9 @@ class Engine:
         "_ping_at",
         "_pong_by",
         "_posting",
+        "_probes",
         "_shell",
+        "_taking",
         "_timing",
         "_until",
         "polled",
@@ -69,7 +73,9 @@ class Engine:
         self._ping_at = now + timing.ping_interval
         self._pong_by = math.inf  # finite while a ping is unanswered
         self._until = math.inf  # end of the probe, or of lingering
-        self._posting = False
+        self._posting = False  # a POST is not answered yet
+        self._taking = False  # and not all of its packets have been taken
+        self._probes = 0
         self._is_held = False
         #: a poll is in flight
         self.polled = False
@@ -111,7 +117,7 @@ class Engine:
         if self._posting:  # no client that waits for its answers does this; their order could not be known
             self.fail(PROTOCOL_ERROR)
             raise RequestRefused(BAD_REQUEST)
-        self._posting = True
+        self._posting = self._taking = True
 
     def post_received(self, packets: Iterator[EnginePacket]) -> bool:
         """Take some of the packets of the POST in flight, in order; whether more may be left; raises RequestRefused."""
@@ -120,6 +126,7 @@ class Engine:
             for _ in range(MAX_PACKETS_AT_ONCE):
                 packet = next(packets, None)
                 if packet is None:
+                    self._taking = False
                     return False
                 self._packet_received(packet)
                 if self.state not in _POLLS:  # closed by one of its own packets
@@ -135,7 +142,7 @@ class Engine:
 
     def post_failed(self, code: int) -> None:
         """The body of the POST in flight did not arrive (1006) or was too large (1009)."""
-        self._posting = False
+        self._posting = self._taking = False
         self.fail(code)
 
     # -- WebSocket ---------------------------------------------------------------------------------------------------
@@ -146,6 +153,7 @@ class Engine:
         if self.state is not State.POLLING:
             return False
         self.state = State.PROBED
+        self._probes = 0
         self._until = now + self._timing.probe_timeout
         return True
 
@@ -246,24 +254,32 @@ class Engine:
             self._pong_by = math.inf
         elif kind == engineio.CLOSE:
             self._end(NORMAL, engineio.NOOP_PACKET)
-        else:
+        elif kind == engineio.PING:
             raise PacketError("a packet that only servers send")
+        # else OPEN, UPGRADE or NOOP: needless, and passed over as the reference server does. The Swift client sends a
+        # NOOP behind its upgrade where its POST was slow.
 
     def _probe_received(self, packet: EnginePacket) -> None:
-        if self.state is State.PROBED and packet == (engineio.PING, "probe"):
+        if packet == (engineio.PING, "probe") and self._probes < MAX_PROBES:
+            self._probes += 1
             self.state = State.UPGRADING
-            if self.polled:
-                self._answer(engineio.NOOP_PACKET)
+            self._free_poll()
             self._shell.reply_to_probe()
-        elif self.state is State.UPGRADING and packet == (engineio.UPGRADE, ""):
-            if self._posting:  # it would come after what the WebSocket brings
+        elif packet.type == engineio.UPGRADE:  # old clients put data behind it, or send no probe
+            if self._taking:  # the rest of the POST would come after what the WebSocket brings
                 self.fail(PROTOCOL_ERROR)
                 return
+            self._free_poll()
             self.state = State.WEBSOCKET
             self._until = math.inf
             self._shell.switch()
         else:
             raise PacketError("not a packet of a probe")
+
+    def _free_poll(self) -> None:
+        """The poll in flight, if any, is answered with nothing: what waits is for the WebSocket."""
+        if self.polled:
+            self._answer(engineio.NOOP_PACKET)
 
     def _give_time(self, now: float) -> None:
         """The client gets time, from now, for the pong and the upgrade that it owes, if any."""

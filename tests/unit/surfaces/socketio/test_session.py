@@ -214,6 +214,26 @@ class TestHold:
         connection.fail(1001)
         assert link.reading
 
+    async def test_an_upgrade_while_the_answer_to_a_post_waits(self) -> None:
+        """As a client does that is in too much of a hurry: all its packets have been taken, so nothing is lost."""
+        endpoint = Endpoint()
+        connection = endpoint.open(websocket=False)
+        connection.hold()
+        end = connection.websocket_opened()
+        end.opened(link := FakeLink(end))
+        body = {"type": "http.request", "body": b"4a"}
+        request = asyncio.ensure_future(endpoint.call(polling(connection, "POST"), body))
+        await until(lambda: endpoint.services[0].messages)
+        end.messages_received([Message(True, b"2probe"), Message(True, b"5"), Message(True, b"4b")])
+        assert not link.reading
+        assert not request.done()
+        connection.release()
+        await request
+        assert endpoint.sent[0]["status"] == 200
+        assert endpoint.services[0].messages == ["a", "b"]
+        assert endpoint.services[0].code is None
+        connection.fail(1001)
+
     async def test_nor_one_that_takes_over(self) -> None:
         endpoint = Endpoint()
         connection = endpoint.open(websocket=False)
