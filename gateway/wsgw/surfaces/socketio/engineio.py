@@ -187,7 +187,9 @@ class EngineIOServer:
             await refuse(scope, send, refused.error.http_status, refused.error.body)
             return
         try:
-            link = await open_link(scope, receive, send, websocket, self._options.max_packet_bytes())
+            # browsers fail a connection whose server takes none of the subprotocols offered; which, is no matter here
+            subprotocol = next(filter(None, scope.get("subprotocols", ())), None)
+            link = await open_link(scope, receive, send, websocket, self._options.max_packet_bytes(), subprotocol)
             self._websockets.add(websocket)
             websocket.on_lost = self._websocket_lost
             websocket.opened(link)
@@ -200,7 +202,7 @@ class EngineIOServer:
 
     def _find(self, request: Handshake, transport: str, method: str) -> EngineSession | None:
         """The session that ``request`` is for, None for a handshake; raises RequestRefused."""
-        sid = request.query.get("sid")
+        sid = request.query.get("sid") or None  # an empty one is none
         connection = None if sid is None else self._connections.get(sid)
         refusal = self._refusal(request, transport, method, connection)
         if refusal is not None:
@@ -216,11 +218,13 @@ class EngineIOServer:
         query = request.query
         if query.get("transport") not in ("polling", "websocket"):
             return engineio.UNKNOWN_TRANSPORT
-        if connection is None and "sid" in query:
+        if connection is None and query.get("sid"):
             return engineio.UNKNOWN_SID
         if connection is None and method != "GET":
             return engineio.BAD_HANDSHAKE_METHOD
-        if query["transport"] != transport or "j" in query:  # j: JSONP, which no current client uses
+        if query["transport"] != transport:
+            return engineio.BAD_REQUEST
+        if connection is None and transport == "polling" and "j" in query:  # JSONP, which no current client uses
             return engineio.BAD_REQUEST
         if not self._cors.allows(request):
             return engineio.FORBIDDEN

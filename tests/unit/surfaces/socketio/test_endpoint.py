@@ -57,6 +57,17 @@ class TestHandshake:
         if reason is not None:
             assert board.metrics.value("wsgw_rejected_total", reason=reason) == 1
 
+    async def test_an_empty_sid_is_none(self, board: Board, http: httpx.AsyncClient) -> None:
+        assert (await http.get("?EIO=4&transport=polling&sid=")).text.startswith('0{"sid":')
+        assert (await http.get("?EIO=4&transport=polling&sid")).text.startswith('0{"sid":')
+        assert (await http.post("?EIO=4&transport=polling&sid=")).json()["code"] == 2
+        assert board.metrics.value("wsgw_rejected_total", reason="bad_handshake_method") == 1
+
+    async def test_j_matters_to_polling_handshakes_only(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        board.publish(b"x")
+        assert (await session.get(j="0")).text == '42["IN","x"]'
+
     @pytest.mark.parametrize("query", ["EIO=3&transport=websocket", "EIO=4&transport=polling", "EIO=4", ""])
     async def test_refused_websocket(self, board: Board, query: str) -> None:
         with pytest.raises(InvalidStatus) as caught:

@@ -262,6 +262,14 @@ async def test_a_websocket_that_is_gone_at_its_accept() -> None:
     assert not endpoint.server._connections
 
 
+@pytest.mark.parametrize(("offered", "taken"), [(["", "a", "b"], "a"), ([""], None), ([], None)])
+async def test_a_subprotocol_without_a_name_is_none(offered: list[str], taken: str | None) -> None:
+    endpoint = Endpoint()
+    gone = {"type": "websocket.disconnect", "code": 1006}
+    await endpoint.call({**WEBSOCKET, "subprotocols": offered}, {"type": "websocket.connect"}, gone)
+    assert endpoint.sent[0] == {"type": "websocket.accept", "subprotocol": taken}
+
+
 async def test_a_refused_websocket_where_asgi_has_no_way_to_say_why() -> None:
     endpoint = Endpoint()
     await endpoint.call({**WEBSOCKET, "query_string": b""}, {"type": "websocket.connect"})
