@@ -16,8 +16,9 @@ from wsgw.metrics import Metrics
 from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
 from wsgw.surfaces import ops, publish, refusals, websocket
 from wsgw.surfaces.application import gateway_of
-from wsgw.surfaces.socketio import Options, SocketIOServer
 from wsgw.surfaces.socketio.channels import ChannelsNamespace
+from wsgw.surfaces.socketio.engineio import Options
+from wsgw.surfaces.socketio.server import SocketIOServer
 
 SOCKETIO_PATH = "/socket.io"
 WEBSOCKET_PATH = "/ws/"

@@ -17,10 +17,14 @@ from wsgw.fanout.frames import Message
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
+from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Argument, Json
-from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
-from wsgw.protocols.socketio.sockets import Ack, Handler, Socket
-from wsgw.surfaces.socketio import EngineIOServer, EngineSession, Options, SocketIOServer
+from wsgw.protocols.socketio.handler import Handler
+from wsgw.protocols.socketio.packets import SOCKETIO_WIRE, encode_event
+from wsgw.protocols.socketio.socket import Socket
+from wsgw.surfaces.socketio.engineio import EngineIOServer, Options
+from wsgw.surfaces.socketio.server import SocketIOServer
+from wsgw.surfaces.socketio.session import EngineSession
 from wsgw.transports.direct import DirectProtocol
 
 
@@ -48,16 +52,19 @@ class Answers:
         self._auth = auth or Json("{}")
 
     def connected(self) -> None:
-        self._socket.emit("auth", self._auth)
+        self._emit("auth", [self._auth])
 
     def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
         if name == "message":
-            self._socket.emit("message-back", *args)
+            self._emit("message-back", args)
         elif name == "message-with-ack" and ack is not None:
             ack(*args)
 
     def disconnected(self, code: int) -> None:
         pass
+
+    def _emit(self, name: str, args: list[Argument]) -> None:
+        self._socket.sender.send(encode_event(self._socket.namespace, name, args))
 
 
 class AnswersNamespace:

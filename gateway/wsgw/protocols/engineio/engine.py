@@ -5,7 +5,7 @@ monotonic clock) with it; what is to be done comes out through ``EngineShell``. 
 
 The upgrade from polling to WebSocket, which loses, repeats and reorders nothing: from the client's ``2probe`` on,
 packets wait in the session's queue and polls are answered with a noop. The client sends ``5`` once its poll and its
-POST are answered; then the queue goes to the WebSocket in one step (``EngineShell.switch``).
+POST are answered (or ``5`` without a probe); then the queue goes to the WebSocket in one step (``EngineShell.switch``).
 """
 
 from __future__ import annotations
@@ -13,39 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from enum import Enum, auto
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from wsgw.closecodes import ABNORMAL, NORMAL, PROTOCOL_ERROR
 from wsgw.fanout.frames import Message
 from wsgw.protocols.engineio import packets as engineio
 from wsgw.protocols.engineio.packets import BAD_REQUEST, UNKNOWN_SID, EnginePacket, PacketError, RequestRefused
-
-
-class EngineShell(Protocol):
-    """What an engine asks of the shell around it. No call may raise or block."""
-
-    def message_received(self, data: str | bytes) -> None:
-        """One message for the protocol above."""
-
-    def send(self, packet: Message) -> None:
-        """Queue a packet behind everything sent before."""
-
-    def answer_poll(self, packet: Message | None) -> None:
-        """Answer the poll in flight with ``packet`` alone, or (None) with what waits in the queue."""
-
-    def reply_to_probe(self) -> None:
-        """Write ``3probe`` to the WebSocket, past the queue."""
-
-    def switch(self) -> None:
-        """Write the queue, and everything sent from now on, to the WebSocket."""
-
-    def drop_probe(self, code: int) -> None:
-        """Close the WebSocket with ``code``; the session stays on polling."""
-
-    def closed(self, code: int) -> None:
-        """The session has ended for the protocol above, by ``code``. Called exactly once."""
-
-    def gone(self, code: int) -> None:
-        """Forget the session, close a WebSocket it has with ``code``. Called exactly once, last."""
+from wsgw.protocols.engineio.shell import EngineShell
 
 
 class Timing(NamedTuple):
@@ -70,6 +44,8 @@ class State(Enum):
 
 #: Packets of one POST that are taken before others get a turn.
 MAX_PACKETS_AT_ONCE = 100
+#: Probes of one WebSocket that are answered; clients send one.
+MAX_PROBES = 8
 
 _POLLS = frozenset({State.POLLING, State.PROBED, State.UPGRADING})
 
@@ -81,21 +57,25 @@ class Engine:
         "_is_held",
         "_ping_at",
         "_pong_by",
-        "_port",
         "_posting",
+        "_probes",
+        "_shell",
+        "_taking",
         "_timing",
         "_until",
         "polled",
         "state",
     )
 
-    def __init__(self, port: EngineShell, timing: Timing, *, websocket: bool, now: float) -> None:
-        self._port = port
+    def __init__(self, shell: EngineShell, timing: Timing, *, websocket: bool, now: float) -> None:
+        self._shell = shell
         self._timing = timing
         self._ping_at = now + timing.ping_interval
         self._pong_by = math.inf  # finite while a ping is unanswered
         self._until = math.inf  # end of the probe, or of lingering
-        self._posting = False
+        self._posting = False  # a POST is not answered yet
+        self._taking = False  # and not all of its packets have been taken
+        self._probes = 0
         self._is_held = False
         #: a poll is in flight
         self.polled = False
@@ -111,7 +91,7 @@ class Engine:
         self.tick(now)
         self._check_polling(State.LINGERING)
         if self.polled:
-            self.fail(1002)
+            self.fail(PROTOCOL_ERROR)
             raise RequestRefused(BAD_REQUEST)
         if self.state is State.UPGRADING:
             return engineio.NOOP_PACKET
@@ -122,22 +102,22 @@ class Engine:
         """The shell answered the poll with what waited; ``empty`` tells that nothing waits any more."""
         self.polled = False
         if empty and self.state is State.LINGERING:
-            self._forget(1000)
+            self._forget(NORMAL)
 
     def poll_lost(self) -> None:
         """The client of the poll in flight went away."""
         if self.polled:
             self.polled = False
-            self.fail(1006)
+            self.fail(ABNORMAL)
 
     def post_started(self, now: float) -> None:
         """A POST came, its body is still to be read; raises RequestRefused."""
         self.tick(now)
         self._check_polling()
         if self._posting:  # no client that waits for its answers does this; their order could not be known
-            self.fail(1002)
+            self.fail(PROTOCOL_ERROR)
             raise RequestRefused(BAD_REQUEST)
-        self._posting = True
+        self._posting = self._taking = True
 
     def post_received(self, packets: Iterator[EnginePacket]) -> bool:
         """Take some of the packets of the POST in flight, in order; whether more may be left; raises RequestRefused."""
@@ -146,12 +126,13 @@ class Engine:
             for _ in range(MAX_PACKETS_AT_ONCE):
                 packet = next(packets, None)
                 if packet is None:
+                    self._taking = False
                     return False
                 self._packet_received(packet)
                 if self.state not in _POLLS:  # closed by one of its own packets
                     return False
         except PacketError as error:
-            self.fail(1002)
+            self.fail(PROTOCOL_ERROR)
             raise RequestRefused(BAD_REQUEST) from error
         return True
 
@@ -161,7 +142,7 @@ class Engine:
 
     def post_failed(self, code: int) -> None:
         """The body of the POST in flight did not arrive (1006) or was too large (1009)."""
-        self._posting = False
+        self._posting = self._taking = False
         self.fail(code)
 
     # -- WebSocket ---------------------------------------------------------------------------------------------------
@@ -172,6 +153,7 @@ class Engine:
         if self.state is not State.POLLING:
             return False
         self.state = State.PROBED
+        self._probes = 0
         self._until = now + self._timing.probe_timeout
         return True
 
@@ -181,16 +163,16 @@ class Engine:
             if self.state is State.WEBSOCKET:
                 text, data = message
                 if text and data.startswith(b"4"):  # nearly all
-                    self._port.message_received(data[1:].decode())
+                    self._shell.message_received(data[1:].decode())
                 else:
                     self._packet_received(engineio.decode(message))
             elif self.state in _POLLS:
                 self._probe_received(engineio.decode(message))
         except PacketError:
             if self.state is State.WEBSOCKET:
-                self.fail(1002)
+                self.fail(PROTOCOL_ERROR)
             else:
-                self._end_probe(1002)
+                self._end_probe(PROTOCOL_ERROR)
 
     def websocket_lost(self, code: int) -> None:
         """The session's WebSocket closed, or was lost (1006)."""
@@ -227,13 +209,13 @@ class Engine:
             self._give_time(now)
         if now >= self._until:
             if self.state is State.LINGERING:
-                self._forget(1006)
+                self._forget(ABNORMAL)
                 return
-            self._end_probe(1002)
+            self._end_probe(PROTOCOL_ERROR)
         if self.state is State.LINGERING:
             return
         if now >= self._pong_by:
-            self.fail(1006)
+            self.fail(ABNORMAL)
         elif now >= self._ping_at and self._pong_by < math.inf:
             self._ping_at = self._pong_by  # not before this one is answered
         elif now >= self._ping_at:
@@ -241,7 +223,7 @@ class Engine:
             # counted from when the ping was due, unless this process was late itself
             self._pong_by = max(self._ping_at + timing.ping_timeout, now + timing.ping_timeout / 2)
             self._ping_at = now + timing.ping_interval
-            self._port.send(engineio.PING_PACKET)
+            self._shell.send(engineio.PING_PACKET)
 
     def close(self, code: int, now: float) -> None:
         """End the session; what was sent before still reaches the client, if it takes it in time."""
@@ -251,9 +233,9 @@ class Engine:
             self._end_probe(code)
             self.state = State.LINGERING
             self._until = now + self._timing.linger
-            self._port.closed(code)
+            self._shell.closed(code)
             if self.polled:
-                self._port.answer_poll(None)
+                self._shell.answer_poll(None)
 
     def fail(self, code: int) -> None:
         """End the session at once."""
@@ -267,29 +249,37 @@ class Engine:
     def _packet_received(self, packet: EnginePacket) -> None:
         kind = packet.type
         if kind == engineio.MESSAGE:
-            self._port.message_received(packet.data)
+            self._shell.message_received(packet.data)
         elif kind == engineio.PONG:
             self._pong_by = math.inf
         elif kind == engineio.CLOSE:
-            self._end(1000, engineio.NOOP_PACKET)
-        else:
+            self._end(NORMAL, engineio.NOOP_PACKET)
+        elif kind == engineio.PING:
             raise PacketError("a packet that only servers send")
+        # else OPEN, UPGRADE or NOOP: needless, and passed over as the reference server does. The Swift client sends a
+        # NOOP behind its upgrade where its POST was slow.
 
     def _probe_received(self, packet: EnginePacket) -> None:
-        if self.state is State.PROBED and packet == (engineio.PING, "probe"):
+        if packet == (engineio.PING, "probe") and self._probes < MAX_PROBES:
+            self._probes += 1
             self.state = State.UPGRADING
-            if self.polled:
-                self._answer(engineio.NOOP_PACKET)
-            self._port.reply_to_probe()
-        elif self.state is State.UPGRADING and packet == (engineio.UPGRADE, ""):
-            if self._posting:  # it would come after what the WebSocket brings
-                self.fail(1002)
+            self._free_poll()
+            self._shell.reply_to_probe()
+        elif packet.type == engineio.UPGRADE:  # old clients put data behind it, or send no probe
+            if self._taking:  # the rest of the POST would come after what the WebSocket brings
+                self.fail(PROTOCOL_ERROR)
                 return
+            self._free_poll()
             self.state = State.WEBSOCKET
             self._until = math.inf
-            self._port.switch()
+            self._shell.switch()
         else:
             raise PacketError("not a packet of a probe")
+
+    def _free_poll(self) -> None:
+        """The poll in flight, if any, is answered with nothing: what waits is for the WebSocket."""
+        if self.polled:
+            self._answer(engineio.NOOP_PACKET)
 
     def _give_time(self, now: float) -> None:
         """The client gets time, from now, for the pong and the upgrade that it owes, if any."""
@@ -303,7 +293,7 @@ class Engine:
             self.state = State.POLLING
             self._until = math.inf
             if code is not None:
-                self._port.drop_probe(code)
+                self._shell.drop_probe(code)
 
     def _check_polling(self, *others: State) -> None:
         if self.state is State.GONE:
@@ -313,18 +303,18 @@ class Engine:
 
     def _answer(self, packet: Message) -> None:
         self.polled = False
-        self._port.answer_poll(packet)
+        self._shell.answer_poll(packet)
 
     def _end(self, code: int, last: Message) -> None:
         self._end_probe(code)
         if self.polled:
             self._answer(last)
         self.state = State.GONE
-        self._port.closed(code)
-        self._port.gone(code)
+        self._shell.closed(code)
+        self._shell.gone(code)
 
     def _forget(self, code: int) -> None:
         self.state = State.GONE
         if self.polled:
             self._answer(engineio.CLOSE_PACKET)
-        self._port.gone(code)
+        self._shell.gone(code)

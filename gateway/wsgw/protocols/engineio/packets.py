@@ -5,7 +5,7 @@ Source: the Engine.IO protocol, revision 4 (docs/engine.io-protocol/v4-current.m
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import orjson
 
 from wsgw.errors import WsgwError
 from wsgw.fanout.frames import Message
+from wsgw.protocols.engineio import base64
 
 OPEN = "0"
 CLOSE = "1"
@@ -60,13 +61,7 @@ def decode_payload(body: bytes) -> Iterator[EnginePacket]:
         end = body.find(_SEPARATOR, start)  # no split: a body may hold millions of packets
         part = body[start:] if end < 0 else body[start:end]
         start = len(body) + 1 if end < 0 else end + 1
-        if part.startswith(b"b"):
-            try:
-                yield EnginePacket(MESSAGE, b64decode(part[1:], validate=True))
-            except ValueError as error:
-                raise PacketError("a binary packet is not base64") from error
-        else:
-            yield _decode_text(part)
+        yield _decode_text(part)
 
 
 def encode_payload(messages: Iterable[Message]) -> bytes:
@@ -144,6 +139,11 @@ class RequestRefused(WsgwError):
 
 
 def _decode_text(data: bytes) -> EnginePacket:
+    if data.startswith(b"b"):  # in WebSocket messages of clients that may send no binary ones (``forceBase64``)
+        try:
+            return EnginePacket(MESSAGE, base64.decode(data[1:]))
+        except ValueError as error:
+            raise PacketError("a binary packet is not base64") from error
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

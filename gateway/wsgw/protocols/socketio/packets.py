@@ -148,11 +148,10 @@ class Decoder:
         return packet
 
 
-def encode_event(namespace: str, id: int | None, name: str, args: Sequence[Argument]) -> Encoded:
-    """An event of the server; ``id`` asks for an ack."""
+def encode_event(namespace: str, name: str, args: Sequence[Argument]) -> Encoded:
+    """An event of the server, which asks for no ack."""
     head, payload, attachments = _parts(EVENT, BINARY_EVENT, namespace, quote(name), args)
-    digits = b"" if id is None else b"%d" % id
-    return Encoded(Message(True, head + digits + payload), *attachments)
+    return Encoded(Message(True, head + payload), *attachments)
 
 
 def encode_acks(namespace: str, ids: Sequence[int], args: Sequence[Argument]) -> list[Encoded]:
@@ -172,11 +171,6 @@ def encode_connect_error(namespace: str, message: str, data: Json | None) -> Enc
     return _text(CONNECT_ERROR, namespace, b'{"message":' + quote(message) + more + b"}")
 
 
-def encode_disconnect(namespace: str) -> Encoded:
-    """The server takes the client out of ``namespace``."""
-    return _text(DISCONNECT, namespace, b"")
-
-
 class SocketIOWire:
     """Publications as events of the main namespace: one string argument, or one binary where it is not UTF-8."""
 
@@ -191,7 +185,7 @@ class SocketIOWire:
         """See ``publication.Wire``. On the fan-out path: once per publication and name."""
         text = publication.text
         if text is None:
-            return encode_event("/", None, name, [publication.payload])
+            return encode_event("/", name, [publication.payload])
         head = self._heads.get(name)
         if head is None:
             if len(self._heads) >= _MAX_NAMES:

@@ -1,7 +1,1 @@
-"""The Socket.IO surface: ``SocketIOServer`` over ``EngineIOServer``."""
-
-from wsgw.surfaces.socketio.engineio import EngineIOServer, Options
-from wsgw.surfaces.socketio.server import SocketIOServer
-from wsgw.surfaces.socketio.session import EngineSession, Service
-
-__all__ = ["EngineIOServer", "EngineSession", "Options", "Service", "SocketIOServer"]
+"""Socket.IO 5 over Engine.IO 4: polling, WebSockets and the upgrade between them; event names are channels."""

@@ -18,9 +18,11 @@ from wsgw.channels.channel import Use
 from wsgw.config.file import split_names
 from wsgw.core.gateway import Gateway
 from wsgw.errors import BAD_REQUEST, DRAINING, OVERLOADED, GatewayError
+from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Argument, Json
+from wsgw.protocols.socketio.namespace import ConnectRefused
 from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
-from wsgw.protocols.socketio.sockets import Ack, ConnectRefused, Socket
+from wsgw.protocols.socketio.socket import Socket
 
 log = logging.getLogger("wsgw.socketio")
 
@@ -33,7 +35,7 @@ _TRUE = Json("true")
 
 
 class ChannelsNamespace:
-    """Implements ``socketio.sockets.Namespace``."""
+    """Implements ``namespace.Namespace``."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -131,7 +133,7 @@ class ChannelsHandler:
         self._socket.close(DRAINING.close_code)
 
     def abort(self) -> None:
-        self._socket.close(1006)
+        self._socket.abort()
 
     def hold(self) -> None:
         self._socket.hold()

@@ -9,8 +9,8 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
-from wsgw import closecodes
 from wsgw.access.origins import Origins
+from wsgw.closecodes import ABNORMAL, GOING_AWAY, TOO_BIG
 from wsgw.fanout.frames import Message
 from wsgw.fanout.sender import Sender
 from wsgw.protocols.engineio import packets as engineio
@@ -95,7 +95,7 @@ class EngineIOServer:
             self._active -= 1
             self._check_all_gone()
 
-    def close_all(self, code: int = 1001) -> None:
+    def close_all(self, code: int = GOING_AWAY) -> None:
         """Take no new clients, close those there are: polls get what waits and a close packet, WebSockets ``code``."""
         self._draining = True
         for connection in list(self._connections.values()):
@@ -178,15 +178,15 @@ class EngineIOServer:
             async with self._posts.open(connection.sid):
                 await self._take(connection, body)
         except BodyTooLarge:
-            engine.post_failed(closecodes.TOO_BIG)
+            engine.post_failed(TOO_BIG)
             raise RequestRefused(engineio.TOO_LARGE) from None
         except TimeoutError:
             raise RequestRefused(engineio.DRAINING if self._draining else engineio.UNKNOWN_SID) from None
         except ClientGone:
-            engine.post_failed(closecodes.ABNORMAL)
+            engine.post_failed(ABNORMAL)
             return
         except asyncio.CancelledError:
-            engine.post_failed(closecodes.ABNORMAL)
+            engine.post_failed(ABNORMAL)
             raise
         engine.post_answered()
         await respond(send, 200, b"ok", headers | _OK)
@@ -220,12 +220,14 @@ class EngineIOServer:
             await refuse(scope, send, refused.error.http_status, refused.error.body)
             return
         try:
-            link = await open_link(scope, receive, send, websocket, self._options.max_packet_bytes())
+            # browsers fail a connection whose server takes none of the subprotocols offered; which, is no matter here
+            subprotocol = next(filter(None, scope.get("subprotocols", ())), None)
+            link = await open_link(scope, receive, send, websocket, self._options.max_packet_bytes(), subprotocol)
             self._websockets.add(websocket)
             websocket.on_lost = self._websocket_lost
             websocket.opened(link)
         except BaseException:
-            websocket.lost(1006)
+            websocket.lost(ABNORMAL)
             raise
         await link.run()
 
@@ -233,7 +235,7 @@ class EngineIOServer:
 
     def _find(self, request: Handshake, transport: str, method: str) -> EngineSession | None:
         """The session that ``request`` is for, None for a handshake; raises RequestRefused."""
-        sid = request.query.get("sid")
+        sid = request.query.get("sid") or None  # an empty one is none
         connection = None if sid is None else self._connections.get(sid)
         refusal = self._refusal(request, transport, method, connection)
         if refusal is not None:
@@ -249,11 +251,13 @@ class EngineIOServer:
         query = request.query
         if query.get("transport") not in ("polling", "websocket"):
             return engineio.UNKNOWN_TRANSPORT
-        if connection is None and "sid" in query:
+        if connection is None and query.get("sid"):
             return engineio.UNKNOWN_SID
         if connection is None and method != "GET":
             return engineio.BAD_HANDSHAKE_METHOD
-        if query["transport"] != transport or "j" in query:  # j: JSONP, which no current client uses
+        if query["transport"] != transport:
+            return engineio.BAD_REQUEST
+        if connection is None and transport == "polling" and "j" in query:  # JSONP, which no current client uses
             return engineio.BAD_REQUEST
         if not self._origins.allows(request.headers.get("origin"), request.headers.get("host")):
             return engineio.FORBIDDEN
@@ -263,13 +267,13 @@ class EngineIOServer:
             return engineio.DRAINING
         return None
 
-    def _open(self, request: Handshake, *, websocket: bool) -> tuple[EngineSession, Message]:
+    def _open(self, handshake: Handshake, *, websocket: bool) -> tuple[EngineSession, Message]:
         """A new session, and the packet that tells the client so."""
         options = self._options
         sid = secrets.token_urlsafe(15)
         connection = EngineSession(
             sid,
-            request,
+            handshake,
             self._open_sender,
             self._timing,
             options.connect_timeout_seconds,

@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 
 from wsgw.errors import INTERNAL
 from wsgw.protocols.socketio.arguments import Json
-from wsgw.protocols.socketio.sockets import ConnectRefused, Handler, Multiplexer, Namespace, Socket
+from wsgw.protocols.socketio.handler import Handler
+from wsgw.protocols.socketio.multiplexer import Multiplexer
+from wsgw.protocols.socketio.namespace import ConnectRefused, Namespace
+from wsgw.protocols.socketio.socket import Socket
 from wsgw.surfaces.socketio.engineio import EngineIOServer, OpenSender, Options
 from wsgw.surfaces.socketio.session import EngineSession
 
@@ -35,7 +38,7 @@ class SocketIOServer(EngineIOServer):
 
 
 class _SocketService:
-    """The sockets of one session, and the tasks in which they connect: ``Service`` and ``multiplexer.Carrier``."""
+    """The sockets of one session, and the tasks in which they connect: ``Service`` and ``carrier.Carrier``."""
 
     __slots__ = ("_namespaces", "_sockets", "_tasks", "close", "fail", "hold", "message_received", "release")
 

@@ -1,4 +1,4 @@
-"""One Engine.IO session on its transports: the shell around ``wire.engine``.
+"""One Engine.IO session on its transports: the shell around ``protocols.engineio.engine``.
 
 It owns the session's sender, its one timer, the poll in flight and the WebSocket.
 """
@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
+from wsgw.closecodes import PROTOCOL_ERROR
 from wsgw.errors import SLOW_CONSUMER
 from wsgw.fanout.frames import Message
 from wsgw.fanout.publication import Encoded
@@ -244,5 +245,5 @@ class EngineSession:
         if now >= self._connect_by:
             self._connect_by = math.inf
             if not self.service.accepted:
-                self.fail(1002)
+                self.fail(PROTOCOL_ERROR)
         self._arm()

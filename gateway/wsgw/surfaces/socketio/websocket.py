@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from wsgw.closecodes import ABNORMAL, PROTOCOL_ERROR
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
 from wsgw.fanout.publication import Encoded
@@ -45,7 +46,7 @@ class WebSocketEnd:
         self.link = link
         link.stop_keepalive()  # Engine.IO has a heartbeat of its own
         if not self._connection.uses(self):
-            link.close(1002)
+            link.close(PROTOCOL_ERROR)
             return
         if self._connection.engine.state is State.WEBSOCKET:
             self.take_over()
@@ -67,7 +68,7 @@ class WebSocketEnd:
     def end(self, code: int) -> None:
         """Close it; a client that was lost needs no closing handshake."""
         if self.link is not None:
-            if code == 1006:
+            if code == ABNORMAL:
                 self.link.abort()
             else:
                 self.link.close(code)

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.engine_shell import PROBE, TIMING, UPGRADE, Recorder, text
 from wsgw.fanout.frames import Message
-from wsgw.protocols.engineio.engine import MAX_PACKETS_AT_ONCE, Engine, State, Timing
+from wsgw.protocols.engineio.engine import MAX_PACKETS_AT_ONCE, MAX_PROBES, Engine, State, Timing
 from wsgw.protocols.engineio.packets import (
     BAD_REQUEST,
     CLOSE_PACKET,
@@ -19,6 +19,9 @@ from wsgw.protocols.engineio.packets import (
     RequestRefused,
     decode_payload,
 )
+
+#: OPEN, UPGRADE and NOOP of a session that is open: clients send some of them late, or for nothing.
+NEEDLESS = [b"0", b'0{"sid":"x"}', b"5", b"5abc", b"6", b"6abc"]
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ class TestPolling:
         assert refusal_of(lambda: polling.post_received(packets)) is UNKNOWN_SID
         assert port.take() == []
 
-    @pytest.mark.parametrize("packet", [b"abc", b"2", b"2probe", b"5", b"6", b"0{}", b""])
+    @pytest.mark.parametrize("packet", [b"abc", b"2", b"2probe", b"2abc", b""])
     def test_a_wrong_packet_ends_the_session_after_those_before_it(
         self, polling: Engine, port: Recorder, packet: bytes
     ) -> None:
@@ -89,6 +92,12 @@ class TestPolling:
         assert port.take() == [("message", "a"), *ended(1002)]
         assert refusal_of(lambda: polling.poll(100.0)) is UNKNOWN_SID
         assert refusal_of(lambda: polling.post_started(100.0)) is UNKNOWN_SID
+
+    @pytest.mark.parametrize("packet", NEEDLESS)
+    def test_a_needless_packet_is_ignored(self, polling: Engine, port: Recorder, packet: bytes) -> None:
+        polling.post_started(100.0)
+        post(polling, b"4a\x1e" + packet + b"\x1e4b")
+        assert port.take() == [("message", "a"), ("message", "b")]
 
     def test_a_second_poll_ends_the_session(self, polling: Engine, port: Recorder) -> None:
         assert polling.poll(100.0) is None
@@ -168,7 +177,66 @@ class TestUpgrade:
         assert port.take() == [("drop", 1002), *ended(1002)]
         assert refusal_of(lambda: post(polling, b"4late")) is UNKNOWN_SID
 
-    @pytest.mark.parametrize("message", [text("4x"), text("5"), text("2"), text("?"), Message(False, b"2probe")])
+    def test_an_upgrade_while_only_the_answer_of_a_post_is_outstanding(self, polling: Engine, port: Recorder) -> None:
+        """As while the client is held back: all that it posted has been taken."""
+        self.probe(polling)
+        polling.post_started(100.0)
+        assert not polling.post_received(decode_payload(b"4a"))
+        port.take()
+        polling.websocket_received(UPGRADE)
+        polling.websocket_received(text("4b"))
+        polling.post_answered()
+        assert port.take() == [("switch",), ("message", "b")]
+
+    def test_no_upgrade_past_a_post_that_is_taken_in_parts(self, polling: Engine, port: Recorder) -> None:
+        self.probe(polling)
+        polling.post_started(100.0)
+        assert polling.post_received(decode_payload(b"\x1e".join([b"4a"] * (MAX_PACKETS_AT_ONCE + 1))))
+        port.take()
+        polling.websocket_received(UPGRADE)
+        assert port.take() == [("drop", 1002), *ended(1002)]
+
+    def test_no_upgrade_past_the_next_post(self, polling: Engine, port: Recorder) -> None:
+        self.probe(polling)
+        polling.post_started(100.0)
+        post(polling, b"4a")
+        polling.post_started(100.0)
+        port.take()
+        polling.websocket_received(UPGRADE)
+        assert port.take() == [("drop", 1002), *ended(1002)]
+
+    @pytest.mark.parametrize("data", ["5", "52", "5abc"])
+    @pytest.mark.parametrize("probed", [True, False])
+    def test_any_upgrade_packet_upgrades(self, polling: Engine, port: Recorder, data: str, probed: bool) -> None:
+        polling.websocket_opened(100.0)
+        if probed:
+            polling.websocket_received(PROBE)
+        port.take()
+        polling.websocket_received(text(data))
+        assert port.take() == [("switch",)]
+        assert polling.state is State.WEBSOCKET
+
+    def test_an_upgrade_without_a_probe_answers_the_poll_in_flight(self, polling: Engine, port: Recorder) -> None:
+        assert polling.poll(100.0) is None
+        polling.websocket_opened(100.0)
+        polling.websocket_received(UPGRADE)
+        assert port.take() == [("answer", NOOP_PACKET), ("switch",)]
+        assert not polling.polled
+
+    def test_probes_are_answered_as_often_as_they_come_within_bounds(self, polling: Engine, port: Recorder) -> None:
+        polling.websocket_opened(100.0)
+        for _ in range(MAX_PROBES):
+            polling.websocket_received(PROBE)
+        assert port.take() == [("reply",)] * MAX_PROBES
+        polling.websocket_received(PROBE)
+        assert port.take() == [("drop", 1002)]
+        assert polling.websocket_opened(100.0)
+        polling.websocket_received(PROBE)
+        assert port.take() == [("reply",)]
+
+    @pytest.mark.parametrize(
+        "message", [text("4x"), text("2"), text("2probex"), text("6"), text("?"), Message(False, b"2probe")]
+    )
     def test_a_wrong_probe_leaves_the_session_on_polling(
         self, polling: Engine, port: Recorder, message: Message
     ) -> None:
@@ -178,7 +246,7 @@ class TestUpgrade:
         assert polling.poll(100.0) is None
         assert polling.websocket_opened(100.0)
 
-    @pytest.mark.parametrize("message", [PROBE, text("4x"), text("5x")])
+    @pytest.mark.parametrize("message", [text("4x"), text("3probe"), text("6")])
     def test_only_the_upgrade_follows_the_probe(self, polling: Engine, port: Recorder, message: Message) -> None:
         self.probe(polling)
         port.take()
@@ -217,11 +285,21 @@ class TestWebSocket:
         websocket.websocket_received(Message(False, b"\x00"))
         assert port.take() == [("message", "a"), ("message", b"\x00")]
 
-    @pytest.mark.parametrize("data", ["abc", "", "2", "2probe", "5", "6", "0"])
+    @pytest.mark.parametrize("data", ["abc", "", "2", "2probe", "2abc"])
     def test_a_wrong_packet_ends_the_session(self, websocket: Engine, port: Recorder, data: str) -> None:
         websocket.websocket_received(text(data))
         websocket.websocket_received(text("4late"))
         assert port.take() == ended(1002)
+
+    @pytest.mark.parametrize("data", NEEDLESS)
+    def test_a_needless_packet_is_ignored(self, websocket: Engine, port: Recorder, data: bytes) -> None:
+        websocket.websocket_received(Message(True, data))
+        websocket.websocket_received(text("4a"))
+        assert port.take() == [("message", "a")]
+
+    def test_binary_as_text(self, websocket: Engine, port: Recorder) -> None:
+        websocket.websocket_received(text("bAQI="))
+        assert port.take() == [("message", b"\1\2")]
 
     def test_the_client_closes(self, websocket: Engine, port: Recorder) -> None:
         websocket.websocket_received(text("1"))

@@ -45,7 +45,7 @@ class Machine(RuleBasedStateMachine):
     def post_started(self) -> None:
         self.attempt(lambda: self.engine.post_started(self.now))
 
-    @rule(body=st.sampled_from([b"4a", b"3", b"1", b"x", b"4a\x1e4b"]))
+    @rule(body=st.sampled_from([b"4a", b"3", b"1", b"6", b"x", b"4a\x1e4b"]))
     def post(self, body: bytes) -> None:
         self.attempt(lambda: self.engine.post_received(decode_payload(body)))
 
@@ -65,7 +65,7 @@ class Machine(RuleBasedStateMachine):
     def open(self) -> None:
         self.websocket = self.engine.websocket_opened(self.now) or self.websocket
 
-    @rule(data=st.sampled_from(["2probe", "5", "4a", "3", "1", "x"]))
+    @rule(data=st.sampled_from(["2probe", "5", "5x", "6", "4a", "bYQ", "3", "1", "x"]))
     def receive(self, data: str) -> None:
         if self.websocket:
             self.engine.websocket_received(text(data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 
 import orjson
@@ -20,6 +21,8 @@ from wsgw.protocols.engineio.packets import (
     decode_payload,
     encode_payload,
 )
+
+Read = Callable[[bytes], EnginePacket]
 
 #: Text of messages as Socket.IO sends it: JSON has no control characters.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=32))
@@ -51,12 +54,52 @@ def test_payload_of_text_and_binary_as_the_protocol_shows_it() -> None:
     assert packets == [EnginePacket("4", "hello"), EnginePacket("4", b"\x01\x02\x03\x04"), EnginePacket("3", "")]
 
 
-@pytest.mark.parametrize("body", [b"", b"4a\x1e", b"\x1e4a", b"b!", b"bA", b"bAQ", b"b\xff", b"4a\x1eabc"])
+@pytest.mark.parametrize("body", [b"", b"4a\x1e", b"\x1e4a", b"b!", b"bA", b"b\xff", b"4a\x1eabc"])
 def test_broken_payload_is_refused_where_it_breaks(body: bytes) -> None:
     read: list[EnginePacket] = []
     with pytest.raises(PacketError):
         read.extend(decode_payload(body))
     assert read == ([EnginePacket("4", "a")] if body.startswith(b"4a") else [])
+
+
+@pytest.mark.parametrize("read", [lambda data: decode(Message(True, data)), lambda data: next(decode_payload(data))])
+class TestBase64:
+    """A binary packet as text: in polling payloads, and in text messages of clients that are told to send no binary."""
+
+    @pytest.mark.parametrize(
+        ("text", "data"),
+        [
+            *((b"", b""), (b"AQI=", b"\1\2"), (b"AQ==", b"\1"), (b"+/+/", b"\xfb\xff\xbf")),
+            # lines, as java.util's MIME encoder and Android's default write them
+            *((b"AQID\n", b"\1\2\3"), (b"AQ\r\nID\r\n", b"\1\2\3"), (b"A Q\tI D", b"\1\2\3"), (b"\n", b"")),
+            *((b"AQ", b"\1"), (b"AQ=", b"\1"), (b"AQI", b"\1\2"), (b"AQ\n", b"\1")),  # no padding
+            *((b"-_-_", b"\xfb\xff\xbf"), (b"+/-_", b"\xfb\xff\xbf"), (b"_w\n", b"\xff")),  # the URL alphabet
+        ],
+    )
+    def test_is_read_as_encoders_write_it(self, read: Read, text: bytes, data: bytes) -> None:
+        assert read(b"b" + text) == EnginePacket(MESSAGE, data)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *(b"AQ!ID", "éAQID".encode(), b"\0AQID", b"\xff", b"AQ\x0bID", "AQID\xa0".encode()),  # foreign characters
+            *(b"AQ==AQID", b"AQI=AQID", b"A=QID", b"=AQID", b"AQ=I", b"AQ=\n=AQ"),  # more behind the padding
+            *(b"A", b"A===", b"AQIDx", b"A\n"),  # a lone last character
+            *(b"AQ===", b"AQ=\n==", b"===="),  # more padding than there can be
+        ],
+    )
+    def test_damage_is_refused(self, read: Read, text: bytes) -> None:
+        with pytest.raises(PacketError):
+            read(b"b" + text)
+
+    @given(data=st.binary(), width=st.integers(1, 100), url=st.booleans(), padded=st.booleans(), end=st.booleans())
+    def test_any_way_of_writing_it(
+        self, read: Read, data: bytes, width: int, url: bool, padded: bool, end: bool
+    ) -> None:
+        text = urlsafe_b64encode(data) if url else b64encode(data)
+        text = text if padded else text.rstrip(b"=")
+        lines = [text[i : i + width] for i in range(0, len(text), width)] + [b""] * end
+        assert read(b"b" + b"\r\n".join(lines)) == EnginePacket(MESSAGE, data)
 
 
 @given(st.lists(st.one_of(TEXT, st.binary()), min_size=1))

@@ -12,8 +12,10 @@ from helpers.running import Running
 from helpers.waiting import eventually
 from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.socketio.arguments import Json
+from wsgw.protocols.socketio.multiplexer import Multiplexer
+from wsgw.protocols.socketio.namespace import ConnectRefused
 from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
-from wsgw.protocols.socketio.sockets import ConnectRefused, Multiplexer, Socket
+from wsgw.protocols.socketio.socket import Socket
 from wsgw.surfaces.socketio.channels import ChannelsNamespace
 
 

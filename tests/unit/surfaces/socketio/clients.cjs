@@ -1,15 +1,15 @@
-// node clients.cjs URL TRANSPORTS CLIENTS EVENTS: stock clients, all at once. Each emits EVENTS numbered events with
+// node clients.cjs URL TRANSPORTS CLIENTS EVENTS OPTIONS: stock clients, all at once. Each emits EVENTS numbered events with
 // acks as fast as it can from the moment it is connected, then "finished"; and keeps the numbered messages it gets on
 // IN until "end". Prints one JSON line per client: its final transport, whether all acks came in order, what it got.
 const { io } = require("socket.io-client");
-const [url, transports, clients, events] = process.argv.slice(2);
+const [url, transports, clients, events, options] = process.argv.slice(2);
 const address = new URL(url);
 let open = Number(clients);
 
 function start(id) {
   const socket = io(address.origin, {
     path: address.pathname, transports: transports.split(","), forceNew: true, reconnection: false,
-    auth: { token: id }, query: { id },
+    auth: { token: id }, query: { id }, ...JSON.parse(options),
   });
   const got = [];
   let acked = 0, emitted = 0, ordered = true, reason = null;

@@ -20,10 +20,14 @@ from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Batch, Publication
 from wsgw.fanout.sender import Sender
 from wsgw.metrics import Metrics
+from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Argument, Json
-from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
-from wsgw.protocols.socketio.sockets import Ack, ConnectRefused, Handler, Socket
-from wsgw.surfaces.socketio import Options, SocketIOServer
+from wsgw.protocols.socketio.handler import Handler
+from wsgw.protocols.socketio.namespace import ConnectRefused
+from wsgw.protocols.socketio.packets import SOCKETIO_WIRE, encode_event
+from wsgw.protocols.socketio.socket import Socket
+from wsgw.surfaces.socketio.engineio import Options
+from wsgw.surfaces.socketio.server import SocketIOServer
 from wsgw.transports.direct import DirectProtocol
 
 CHANNEL = Channel("IN", Direction.INBOUND, outbox_messages=10**6, outbox_bytes=10**9)
@@ -47,16 +51,19 @@ class BoardHandler:
 
     def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
         if name == "echo":
-            self.socket.emit("echoed", *args)
+            self.emit("echoed", args)
         elif name == "ask" and ack is not None:
             ack(*args)
         elif name == "bye":
-            self.socket.emit("parting", *args)
+            self.emit("parting", args)
             self.socket.close(4010)
         else:
             self.board.events.append((name, *args))
             if ack is not None:
                 ack(Json("true"))
+
+    def emit(self, name: str, args: list[Argument]) -> None:
+        self.socket.sender.send(encode_event(self.socket.namespace, name, args))
 
     def disconnected(self, code: int) -> None:
         assert self.code is None

@@ -279,6 +279,13 @@ async def test_drain(served: Running, client: Client) -> None:
     assert served.value("wsgw_closes_total", code="1001") == 1
 
 
+async def test_a_drain_that_has_no_time_drops_the_client(served: Running, client: Client) -> None:
+    """``close`` would wait for a client that takes nothing; that is what the drain has just done."""
+    (drainable,) = served.gateway.drain._clients
+    drainable.abort()
+    assert client.ended == [("fail", 1006)]
+
+
 async def test_a_burst_to_two_channels(served: Running, client: Client, peer: Peer) -> None:
     """What comes together is published together, but what is wrong in it is wrong alone."""
     out, both = await peer.listen("OUT"), await peer.listen("BOTH")

@@ -20,6 +20,10 @@ CLIENTS = 8
 EVENTS = 500
 
 
+#: Options of socket.io-client by which it speaks as few clients do.
+OPTIONS = {"as it comes": "{}", "binary as text": '{"forceBase64":true}', "a subprotocol": '{"protocols":["x","y"]}'}
+
+
 async def publish_until_finished(board: Board) -> None:
     """Numbers without a pause, every third as binary, until every client has emitted ``finished``."""
     i = 0
@@ -40,10 +44,12 @@ def number(payload: Any) -> int:
 
 
 @pytest.mark.parametrize("transports", TRANSPORTS)
-async def test_npm_client_loses_repeats_and_reorders_nothing(board: Board, transports: str) -> None:
+@pytest.mark.parametrize("options", OPTIONS)
+async def test_npm_client_loses_repeats_and_reorders_nothing(board: Board, transports: str, options: str) -> None:
     publisher = asyncio.ensure_future(publish_until_finished(board))
     try:
-        out = await node.run(Path(__file__).with_name("clients.cjs"), board.url, transports, str(CLIENTS), str(EVENTS))
+        script = Path(__file__).with_name("clients.cjs")
+        out = await node.run(script, board.url, transports, str(CLIENTS), str(EVENTS), OPTIONS[options])
     finally:
         publisher.cancel()
         await asyncio.gather(publisher, return_exceptions=True)

@@ -58,6 +58,17 @@ class TestHandshake:
         if reason is not None:
             assert value(board.metrics, "wsgw_rejected_total", reason=reason) == 1
 
+    async def test_an_empty_sid_is_none(self, board: Board, http: httpx.AsyncClient) -> None:
+        assert (await http.get("?EIO=4&transport=polling&sid=")).text.startswith('0{"sid":')
+        assert (await http.get("?EIO=4&transport=polling&sid")).text.startswith('0{"sid":')
+        assert (await http.post("?EIO=4&transport=polling&sid=")).json()["code"] == 2
+        assert value(board.metrics, "wsgw_rejected_total", reason="bad_handshake_method") == 1
+
+    async def test_j_matters_to_polling_handshakes_only(self, board: Board, http: httpx.AsyncClient) -> None:
+        session = await Polling.open(http)
+        board.publish(b"x")
+        assert (await session.get(j="0")).text == '42["IN","x"]'
+
     @pytest.mark.parametrize("query", ["EIO=3&transport=websocket", "EIO=4&transport=polling", "EIO=4", ""])
     async def test_refused_websocket(self, board: Board, query: str) -> None:
         with pytest.raises(InvalidStatus) as caught:
@@ -74,11 +85,11 @@ class TestHandshake:
     async def test_what_the_application_sees_of_the_request(self, board: Board, http: httpx.AsyncClient) -> None:
         answer = await http.get("?EIO=4&transport=polling&channels=A,%C3%A9&x=", headers={"X-Test": "1"})
         await Polling(http, answer.headers["x-wsgw-sid"]).post("40")
-        request = board.handlers[0].socket.handshake
-        assert request.path == "/socket.io/"
-        assert (request.query["channels"], request.query["x"]) == ("A,é", "")
-        assert request.headers["x-test"] == "1"
-        assert request.client == "127.0.0.1"
+        handshake = board.handlers[0].socket.handshake
+        assert handshake.path == "/socket.io/"
+        assert (handshake.query["channels"], handshake.query["x"]) == ("A,é", "")
+        assert handshake.headers["x-test"] == "1"
+        assert handshake.client == "127.0.0.1"
 
 
 class TestCors:

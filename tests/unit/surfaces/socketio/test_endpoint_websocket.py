@@ -6,6 +6,7 @@ import asyncio
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from .conftest import Board, until
@@ -42,6 +43,28 @@ class TestWebSocket:
             await other.send('42["echo"]')
             assert await other.recv() == '42["echoed"]'
             assert board.events == []
+
+    async def test_binary_as_text(self, board: Board) -> None:
+        """As socket.io-client's ``forceBase64`` sends it."""
+        async with websocket(board) as ws:
+            await opened(ws)
+            await ws.send('451-7["ask",{"_placeholder":true,"num":0}]')
+            await ws.send("bAP8=")
+            assert await ws.recv() == '461-7[{"_placeholder":true,"num":0}]'
+            assert await ws.recv() == b"\x00\xff"
+
+    async def test_the_first_subprotocol_is_taken(self, board: Board) -> None:
+        """Browsers fail a connection whose server takes none of those that they offer."""
+        async with websocket(board, subprotocols=["a", "b"]) as ws:
+            await opened(ws)
+            assert ws.subprotocol == "a"
+        async with websocket(board) as ws:
+            assert ws.subprotocol is None
+
+    async def test_an_empty_sid_and_j_are_no_matter(self, board: Board) -> None:
+        url = board.url.replace("http", "ws") + "?EIO=4&transport=websocket&sid=&j=0"
+        async with connect(url, proxy=None) as ws:
+            await opened(ws)
 
     async def test_events_before_connect(self, board: Board) -> None:
         async with websocket(board) as ws:
@@ -122,6 +145,27 @@ class TestUpgrade:
             board.publish(b"2")
             assert await ws.recv() == '42["IN","2"]'
             assert (await session.get()).json()["code"] == 3
+
+    async def test_without_a_probe(self, board: Board, http: httpx.AsyncClient) -> None:
+        """As an old client for microcontrollers does it."""
+        session = await Polling.open(http)
+        poll = asyncio.ensure_future(session.get())
+        await until(lambda: next(iter(board.server._connections.values())).engine.polled)
+        async with websocket(board, session.sid) as ws:
+            await ws.send("5")
+            assert (await poll).text == "6"
+            await ws.send('42["echo"]')
+            assert await ws.recv() == '42["echoed"]'
+
+    async def test_a_noop_behind_the_upgrade(self, board: Board, http: httpx.AsyncClient) -> None:
+        """As the Swift client sends it where its POST was slow."""
+        session = await Polling.open(http)
+        async with websocket(board, session.sid) as ws:
+            await ws.send("2probe")
+            await ws.recv()
+            for packet in ("5", "6", '42["echo"]'):
+                await ws.send(packet)
+            assert await ws.recv() == '42["echoed"]'
 
     async def test_a_probe_that_fails_leaves_everything_to_polling(self, board: Board, http: httpx.AsyncClient) -> None:
         session = await Polling.open(http)

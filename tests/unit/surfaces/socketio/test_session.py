@@ -19,7 +19,9 @@ from wsgw.fanout.publication import Batch, Encoded
 from wsgw.fanout.sender import Sender
 from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
-from wsgw.surfaces.socketio import EngineIOServer, EngineSession, Options, engineio
+from wsgw.surfaces.socketio import engineio
+from wsgw.surfaces.socketio.engineio import EngineIOServer, Options
+from wsgw.surfaces.socketio.session import EngineSession
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 
 from .conftest import until
@@ -221,6 +223,26 @@ class TestHold:
         connection.fail(1001)
         assert link.reading
 
+    async def test_an_upgrade_while_the_answer_to_a_post_waits(self) -> None:
+        """As a client does that is in too much of a hurry: all its packets have been taken, so nothing is lost."""
+        endpoint = Endpoint()
+        connection = endpoint.open(websocket=False)
+        connection.hold()
+        end = connection.websocket_opened()
+        end.opened(link := FakeLink(end))
+        body = {"type": "http.request", "body": b"4a"}
+        request = asyncio.ensure_future(endpoint.call(polling(connection, "POST"), body))
+        await until(lambda: endpoint.services[0].messages)
+        end.messages_received([Message(True, b"2probe"), Message(True, b"5"), Message(True, b"4b")])
+        assert not link.reading
+        assert not request.done()
+        connection.release()
+        await request
+        assert endpoint.sent[0]["status"] == 200
+        assert endpoint.services[0].messages == ["a", "b"]
+        assert endpoint.services[0].code is None
+        connection.fail(1001)
+
     async def test_nor_one_that_takes_over(self) -> None:
         endpoint = Endpoint()
         connection = endpoint.open(websocket=False)
@@ -247,6 +269,14 @@ async def test_a_websocket_that_is_gone_at_its_accept() -> None:
         await endpoint.call(WEBSOCKET, {"type": "websocket.connect"}, ConnectionResetError())
     assert endpoint.services[0].code == 1006
     assert not endpoint.server._connections
+
+
+@pytest.mark.parametrize(("offered", "taken"), [(["", "a", "b"], "a"), ([""], None), ([], None)])
+async def test_a_subprotocol_without_a_name_is_none(offered: list[str], taken: str | None) -> None:
+    endpoint = Endpoint()
+    gone = {"type": "websocket.disconnect", "code": 1006}
+    await endpoint.call({**WEBSOCKET, "subprotocols": offered}, {"type": "websocket.connect"}, gone)
+    assert endpoint.sent[0] == {"type": "websocket.accept", "subprotocol": taken}
 
 
 async def test_a_refused_websocket_where_asgi_has_no_way_to_say_why() -> None:

@@ -16,9 +16,13 @@ from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
 from wsgw.protocols.handshake import Handshake
+from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Argument, Json
+from wsgw.protocols.socketio.handler import Handler
+from wsgw.protocols.socketio.multiplexer import Multiplexer
+from wsgw.protocols.socketio.namespace import ConnectRefused
 from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
-from wsgw.protocols.socketio.sockets import MAX_PENDING_ACKS, Ack, ConnectRefused, Handler, Multiplexer, Socket
+from wsgw.protocols.socketio.socket import Socket
 
 
 class Recorder:
@@ -129,7 +133,7 @@ def test_what_is_sent_when_connected_comes_behind_the_answer(port: Carrier) -> N
 
     class Greeter(Recorder):
         def connected(self) -> None:
-            socket.emit("hello")
+            socket.sender.send(Encoded(Message(True, b'42["hello"]')))
 
     port.sockets.accept(socket, Greeter())
     assert port.sent() == [f'40{{"sid":"{socket.sid}"}}', '42["hello"]']
@@ -203,32 +207,23 @@ def test_events_and_their_acks(port: Carrier, socket: Socket) -> None:
     assert port.sent() == []
 
 
-def test_acks_of_the_client(port: Carrier, socket: Socket) -> None:
-    answers: list[list[Argument]] = []
-    socket.emit("a", ack=answers.append)
-    socket.emit("b", "x", ack=answers.append)
-    assert port.sent() == ['420["a"]', '421["b","x"]']
+def test_acks_of_the_client_answer_nothing(port: Carrier, socket: Socket) -> None:
     port.sockets.message_received('31["second",2]')
-    port.sockets.message_received("30[]")
-    port.sockets.message_received("30[]")
-    port.sockets.message_received("399[]")
-    assert answers == [["second", Json("2")], []]
+    port.sockets.message_received('61-2[{"_placeholder":true,"num":0}]')
+    port.sockets.message_received(b"\x01")
+    port.sockets.message_received('2["x"]')
+    assert port.handlers["/"].calls == [("connected",), ("x",)]
     assert port.ended == []
-
-
-def test_a_client_that_answers_nothing_is_closed(port: Carrier, socket: Socket) -> None:
-    for _ in range(MAX_PENDING_ACKS + 1):
-        socket.emit("a", ack=lambda args: None)
-    assert port.ended == [("fail", 4008)]
-    socket.emit("b", ack=lambda args: None)
-    assert len(port.ended) == 1
 
 
 def test_a_client_that_takes_nothing_is_closed(port: Carrier, socket: Socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "MAX_CONTROL_ITEMS", 1)
-    socket.emit("a")
-    assert port.ended == []
-    socket.emit("a")
+    for id in range(2):
+        assert port.ended == []
+        port.sockets.message_received(f'2{id}["x"]')
+        ack = port.handlers["/"].acks[-1]
+        assert ack is not None
+        ack(Json("true"))
     assert port.ended == [("fail", 4008)]
     assert port.handlers["/"].calls[-1] == ("disconnected", 4008)
 
@@ -243,19 +238,6 @@ def test_the_client_leaves_a_namespace(port: Carrier, socket: Socket) -> None:
     port.sockets.message_received("0/b")
     assert len(port.sent()) == 1
     assert port.ended == []
-
-
-def test_the_server_ends_a_socket(port: Carrier, socket: Socket) -> None:
-    socket.disconnect()
-    socket.disconnect()
-    socket.emit("late")
-    assert port.sent() == ["41"]
-    assert port.handlers["/"].calls == [("connected",), ("disconnected", 1000)]
-    for crossing in ('2["x"]', '21["x"]', "30[]", "1"):  # sent before the client knew
-        port.sockets.message_received(crossing)
-    assert port.ended == []
-    port.sockets.message_received("0")
-    assert port.handlers["/"].calls == [("connected",)]
 
 
 def test_a_client_is_held_back_while_any_of_its_sockets_does(port: Carrier, socket: Socket) -> None:
@@ -297,6 +279,15 @@ def test_close_ends_every_namespace_once(port: Carrier, socket: Socket) -> None:
     assert port.ended == [("close", 1001)]
     for handler in port.handlers.values():
         assert handler.calls == [("connected",), ("disconnected", 1001)]
+
+
+def test_abort_drops_the_connection_once(port: Carrier, socket: Socket) -> None:
+    port.sockets.message_received("0/b")
+    socket.abort()
+    socket.abort()
+    assert port.ended == [("fail", 1006)]
+    for handler in port.handlers.values():
+        assert handler.calls == [("connected",), ("disconnected", 1006)]
 
 
 def test_a_failing_handler_ends_its_connection(port: Carrier, socket: Socket, caplog: pytest.LogCaptureFixture) -> None:

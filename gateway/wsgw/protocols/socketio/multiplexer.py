@@ -1,0 +1,155 @@
+"""All Socket.IO sockets of one connection.
+
+Synchronous and without I/O. Below is an Engine.IO session (``Carrier``) and the connection's ``Sender``; above are the
+application's ``Namespace`` and ``Handler`` objects. Only ``Namespace.connect`` may wait, in a task that the carrier
+owns.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import ParamSpec
+
+from wsgw.closecodes import ABNORMAL, NORMAL, PROTOCOL_ERROR
+from wsgw.errors import INTERNAL
+from wsgw.fanout.publication import Encoded
+from wsgw.fanout.sender import Sender
+from wsgw.protocols.handshake import Handshake
+from wsgw.protocols.socketio import packets as socketio
+from wsgw.protocols.socketio.ack import Ack
+from wsgw.protocols.socketio.arguments import Json
+from wsgw.protocols.socketio.carrier import Carrier
+from wsgw.protocols.socketio.handler import Handler
+from wsgw.protocols.socketio.namespace import ConnectRefused, Namespace
+from wsgw.protocols.socketio.packets import Decoder, ProtocolError, SocketPacket
+from wsgw.protocols.socketio.socket import Socket
+
+P = ParamSpec("P")
+
+_log = logging.getLogger(__name__)
+
+
+class Multiplexer:
+    """Takes the messages of one connection apart and leads them to the handlers. Implements ``SocketOwner``."""
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        sender: Sender,
+        handshake: Handshake,
+        namespaces: Mapping[str, Namespace],
+        max_packet_bytes: Callable[[], int],
+    ) -> None:
+        self.sender = sender
+        self.handshake = handshake
+        self._carrier = carrier
+        self._namespaces = namespaces
+        self._decoder = Decoder(max_packet_bytes)
+        self._sockets: dict[str, Socket] = {}
+        self._holding: set[Socket] = set()
+        #: a client was accepted, in any namespace
+        self.accepted = False
+
+    def message_received(self, data: str | bytes) -> None:
+        """One Engine.IO message. What is no packet, or not one for now, ends the connection (1002)."""
+        try:
+            packet = self._decoder.add(data)
+            if packet is not None:
+                self._packet_received(packet)
+        except ProtocolError as error:
+            _log.debug("Socket.IO client closed: %s", error)
+            self.fail(PROTOCOL_ERROR)
+
+    def accept(self, socket: Socket, handler: Handler) -> None:
+        """``Namespace.connect`` returned ``handler``."""
+        if not self.has(socket):  # it left meanwhile
+            self._call(handler.disconnected, ABNORMAL)
+            return
+        socket.handler = handler
+        self.accepted = True
+        self._send(socketio.encode_connect(socket.namespace, socket.sid))
+        self._call(handler.connected)
+
+    def refuse(self, socket: Socket, refusal: ConnectRefused) -> None:
+        """``Namespace.connect`` raised."""
+        if self.has(socket):
+            del self._sockets[socket.namespace]
+            self._send(socketio.encode_connect_error(socket.namespace, refusal.message, refusal.data))
+
+    def closed(self, code: int) -> None:
+        """The connection has ended."""
+        sockets, self._sockets = self._sockets, {}
+        for socket in sockets.values():
+            self._end(socket, code)
+
+    # -- SocketOwner
+
+    def has(self, socket: Socket) -> bool:
+        return self._sockets.get(socket.namespace) is socket
+
+    def send_all(self, items: Sequence[Encoded]) -> None:
+        self.sender.send_all(items)
+
+    def close(self, code: int) -> None:
+        self._carrier.close(code)
+
+    def fail(self, code: int) -> None:
+        self._carrier.fail(code)
+
+    def hold(self, socket: Socket) -> None:
+        self._holding.add(socket)
+        self._carrier.hold()
+
+    def release(self, socket: Socket) -> None:
+        if socket in self._holding:
+            self._holding.remove(socket)
+            if not self._holding:
+                self._carrier.release()
+
+    # -- inside
+
+    def _packet_received(self, packet: SocketPacket) -> None:
+        namespace = packet.namespace
+        socket = self._sockets.get(namespace)
+        if packet.type == socketio.CONNECT:
+            self._connect(packet)
+        elif socket is None:
+            if packet.type != socketio.DISCONNECT:
+                raise ProtocolError(f"a packet for {namespace!r} before CONNECT")
+        elif packet.type == socketio.DISCONNECT:
+            del self._sockets[namespace]
+            self._end(socket, NORMAL)
+        elif socket.handler is None:
+            raise ProtocolError("an event before CONNECT was answered")
+        elif packet.type == socketio.EVENT:
+            ack = None if packet.id is None else Ack(socket, packet.id)
+            self._call(socket.handler.event, packet.name, packet.args, ack)
+        # else an ACK: no event of ours asks for one
+
+    def _connect(self, packet: SocketPacket) -> None:
+        if packet.namespace not in self._namespaces:
+            self._send(socketio.encode_connect_error(packet.namespace, "Invalid namespace", None))
+            return
+        if packet.namespace in self._sockets:
+            raise ProtocolError("a second CONNECT")
+        socket = self._sockets[packet.namespace] = Socket(self, packet.namespace)
+        auth = packet.args[0] if packet.args else None
+        assert auth is None or type(auth) is Json
+        self._carrier.connect(socket, auth)
+
+    def _send(self, item: Encoded) -> None:
+        self.send_all((item,))
+
+    def _end(self, socket: Socket, code: int) -> None:
+        self.release(socket)
+        handler, socket.handler = socket.handler, None
+        if handler is not None:
+            self._call(handler.disconnected, code)
+
+    def _call(self, function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except Exception:
+            _log.exception("a Socket.IO handler failed")
+            self.fail(INTERNAL.close_code)

@@ -1,0 +1,86 @@
+"""One client in one namespace, as the application sees it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from wsgw.closecodes import ABNORMAL
+from wsgw.fanout.publication import Encoded
+from wsgw.fanout.sender import Sender
+from wsgw.protocols.handshake import Handshake
+from wsgw.protocols.socketio import packets as socketio
+from wsgw.protocols.socketio.ack import Ack
+from wsgw.protocols.socketio.arguments import Argument
+from wsgw.protocols.socketio.handler import Handler
+
+
+class SocketOwner(Protocol):
+    """What holds the sockets of one connection, as they see it (``Multiplexer``)."""
+
+    sender: Sender
+    handshake: Handshake
+
+    def has(self, socket: Socket) -> bool:
+        """Whether ``socket`` is part of the connection still."""
+
+    def send_all(self, items: Sequence[Encoded]) -> None:
+        """Send packets; a client that lets them pile up is closed."""
+
+    def close(self, code: int) -> None:
+        """End the connection when what was sent before is out."""
+
+    def fail(self, code: int) -> None:
+        """End the connection at once."""
+
+    def hold(self, socket: Socket) -> None:
+        """See ``Socket.hold``."""
+
+    def release(self, socket: Socket) -> None:
+        """See ``Socket.release``."""
+
+
+class Socket:
+    """One client in one namespace. Calls after it has ended do nothing.
+
+    ``sender`` belongs to the connection and is shared by its sockets: batches of SOCKETIO_WIRE are offered to it.
+    """
+
+    __slots__ = ("_owner", "handler", "handshake", "namespace", "sender", "sid")
+
+    def __init__(self, owner: SocketOwner, namespace: str) -> None:
+        self.sid = secrets.token_urlsafe(15)
+        self.namespace = namespace
+        self.handshake = owner.handshake
+        self.sender: Sender = owner.sender
+        self.handler: Handler | None = None  # None until accepted, and again when gone
+        self._owner = owner
+
+    def answer(self, acks: Iterable[Ack], *args: Argument) -> None:
+        """Call each of ``acks``, all of this socket, with ``args``; many cost little more than one."""
+        ids = [ack.id for ack in acks if ack.claim()]
+        if self._owner.has(self):
+            self._owner.send_all(socketio.encode_acks(self.namespace, ids, args))
+
+    def close(self, code: int) -> None:
+        """End the client's connection, of all namespaces, with ``code`` when what was sent before is out."""
+        if self._owner.has(self):
+            self._owner.close(code)
+
+    def abort(self) -> None:
+        """Drop the client's connection, of all namespaces, at once and with all that waits (1006)."""
+        if self._owner.has(self):
+            self._owner.fail(ABNORMAL)
+
+    def hold(self) -> None:
+        """Hold the client back, in all namespaces, until every socket that did so calls ``release`` or is gone.
+
+        What it sent before may still come. A client on polling is held back for a bounded time only.
+        """
+        if self._owner.has(self):
+            self._owner.hold(self)
+
+    def release(self) -> None:
+        """Undo ``hold``."""
+        self._owner.release(self)
