@@ -178,6 +178,7 @@ class EngineIOServer:
                 await self._take(connection, body)
         except BodyTooLarge:
             engine.post_failed(closecodes.TOO_BIG)
+            self._metrics.rejected.labels(engineio.TOO_LARGE.reason).inc()
             raise RequestRefused(engineio.TOO_LARGE) from None
         except TimeoutError:
             raise RequestRefused(engineio.DRAINING if self._draining else engineio.UNKNOWN_SID) from None
