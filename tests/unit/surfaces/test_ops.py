@@ -50,7 +50,3 @@ async def test_head(served: Running, path: str) -> None:
         # metrics change from one answer to the next
         assert abs(int(head.headers["content-length"]) - len(asked.content)) < (100 if path == "/metrics" else 1)
         served.gateway.drain.begin()
-
-
-async def test_methods(served: Running) -> None:
-    assert (await served.http.post("/healthz")).status_code == 405

@@ -237,7 +237,3 @@ async def test_draining(served: Running) -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "draining")
     ready = await served.http.get("/readyz")
     assert (ready.status_code, ready.json()["draining"]) == (503, True)
-
-
-async def test_methods(served: Running) -> None:
-    assert (await served.http.get("/publish/OUT")).status_code == 405

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
@@ -77,6 +78,7 @@ async def fail(*_: Any) -> NoReturn:
 async def test_a_fault(
     served: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
+    caplog.set_level(logging.ERROR, "uvicorn.error")  # other tests leave it above that
     monkeypatch.setattr(served.gateway, "readiness", lambda: 1 / 0)
     monkeypatch.setattr(served.app.state, "socketio", fail)
     answer = await served.http.get(path)

@@ -179,6 +179,7 @@ class EngineIOServer:
                 await self._take(connection, body)
         except BodyTooLarge:
             engine.post_failed(TOO_BIG)
+            self._rejected(engineio.TOO_LARGE.reason)
             raise RequestRefused(engineio.TOO_LARGE) from None
         except TimeoutError:
             raise RequestRefused(engineio.DRAINING if self._draining else engineio.UNKNOWN_SID) from None
