@@ -52,6 +52,21 @@ class AsgiLink:
 
     # -- Link
 
+    async def run(self) -> None:
+        """Read and write until the connection is over, then tell the receiver."""
+        loop = asyncio.get_running_loop()
+        tasks = (loop.create_task(self._read()), loop.create_task(self._write()))
+        try:
+            await asyncio.wait({*tasks, self._aborted}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            for failure in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(failure, Exception):
+                    await self._failed(failure)
+            self._close = self._close or (ABNORMAL, "")
+            tell(self, self._receiver.lost, self._code)
+
     def write(self, item: Encoded) -> None:
         if self._close is None:
             self._queue.extend(item.messages)
@@ -89,21 +104,6 @@ class AsgiLink:
         """ASGI gives no way to; the server's pings go on beside the protocol's own heartbeat."""
 
     # -- inside
-
-    async def run(self) -> None:
-        """Read and write until the connection is over, then tell the receiver."""
-        loop = asyncio.get_running_loop()
-        tasks = (loop.create_task(self._read()), loop.create_task(self._write()))
-        try:
-            await asyncio.wait({*tasks, self._aborted}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            for failure in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(failure, Exception):
-                    await self._failed(failure)
-            self._close = self._close or (ABNORMAL, "")
-            tell(self, self._receiver.lost, self._code)
 
     async def _read(self) -> None:
         while True:
