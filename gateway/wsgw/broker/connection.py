@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,12 +16,12 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import nats.errors
 
 from wsgw.broker.client import DirectClient
+from wsgw.broker.delivery import receiver
 from wsgw.broker.fences import Fences, Outcome
 from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.broker.violation import PermissionViolation
 from wsgw.channels.table import too_large
 from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, NO_RESPONDERS, TIMEOUT, UNCONFIRMED, GatewayError
-from wsgw.fanout.publication import Publication
 from wsgw.fanout.turn import Turn
 
 log = logging.getLogger("wsgw.nats")
@@ -150,12 +149,7 @@ class NatsConnection:
 
         # a pattern that covers _INBOX would bring the gateway's own fences to clients
         hidden = f"{self._inbox}.".encode() if subscription.subject.startswith(("*", ">")) else None
-        deliver, clock = subscription.deliver, time.monotonic
-
-        def receive(subject: bytes, payload: bytes) -> None:
-            if hidden is None or not subject.startswith(hidden):
-                deliver(Publication(subject.decode(), payload, clock()))
-
+        receive = receiver(subscription.deliver, hidden)
         try:
             subscription.nats = await self._client.listen(subscription.subject, receive)
         except nats.errors.Error as error:
@@ -254,7 +248,7 @@ class NatsConnection:
                 self._lose(f"NATS did not answer for {int(waited)} s")
                 return
 
-    def _fence_returned(self, subject: bytes, payload: bytes) -> None:
+    def _fence_returned(self, subject: bytes, payload: bytes, reply: bytes | None = None, block: bytes = b"") -> None:
         self._fences.returned(int(subject.rpartition(b".")[2]))
         self._on_settled()
 

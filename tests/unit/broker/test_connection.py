@@ -189,6 +189,24 @@ class TestSubscribe:
         assert {publication.subject for publication in got} == {name}
         assert before <= got[0].received_at <= asyncio.get_running_loop().time()
 
+    async def test_reply_and_headers(self, connection: NatsConnection, peer: Peer) -> None:
+        name = subject()
+        got: list[Publication] = []
+        await connection.subscribe(NatsSubscription(name, got.append))
+        await peer.nats.publish(name, b"x", reply="an.swer", headers={"Trace-Id": "é 1", "b": ""})
+        await peer.nats.publish(name, b"y", reply="an.swer")
+        await peer.nats.publish(name, b"z", headers={"A": "1"})
+        await peer.publish(name, b"")
+        await arrived(got, 4)
+        assert [publication.reply for publication in got] == ["an.swer", "an.swer", None, None]
+        assert [dict(publication.headers) for publication in got] == [
+            {"Trace-Id": ("é 1",), "b": ("",)},
+            {},
+            {"A": ("1",)},
+            {},
+        ]
+        assert [publication.payload for publication in got] == [b"x", b"y", b"z", b""]
+
     async def test_in_effect_on_return(self, connection: NatsConnection, peer: Peer) -> None:
         for _ in range(50):
             name = subject()
