@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from wsgw.backoff import Backoff
 from wsgw.broker.connection import NatsConnection, unavailable
 from wsgw.broker.fences import Outcome
+from wsgw.broker.headers import Sendable
 from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.errors import OVERLOADED, GatewayError, WsgwError
 from wsgw.fanout.publication import Publication
@@ -120,26 +121,31 @@ class Broker:
         """Done when the connection there is now is lost; None when there is none. Not to be cancelled."""
         return None if self._connection is None else self._connection.lost
 
-    def publish(self, subject: str, payloads: Sequence[bytes], outcome: Outcome) -> None:
+    def publish(
+        self, subject: str, payloads: Sequence[bytes], outcome: Outcome, headers: Sendable | None = None
+    ) -> None:
         """Publish in order of calls; ``outcome`` is told once, with None when NATS has processed all ``payloads``.
 
         Without a connection it is told so at once (nats_unavailable); when the connection is lost before the proof,
         ``unconfirmed``; when NATS refuses the subject, ``forbidden``; above twice the limits, ``overloaded``.
+        Each payload goes with ``headers``; see ``NatsConnection.publish`` for what is refused at once.
         """
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             outcome(unavailable())
             return
-        messages, size = self._connection.in_flight
-        if messages > 2 * MAX_IN_FLIGHT_MESSAGES or size > 2 * MAX_IN_FLIGHT_BYTES:
-            outcome(GatewayError(OVERLOADED, f"{messages} messages are waiting for NATS"))
-        else:
-            self._connection.publish(subject, payloads, outcome)
-            if not self._congested:
-                messages, size = self._connection.in_flight
-                if messages > MAX_IN_FLIGHT_MESSAGES or size > MAX_IN_FLIGHT_BYTES:
-                    self._congested = True
-                    for publishing in list(self._publishing):
-                        publishing.congested()
+        if self._congested:  # else it is under the limits
+            messages, size = connection.in_flight
+            if messages > 2 * MAX_IN_FLIGHT_MESSAGES or size > 2 * MAX_IN_FLIGHT_BYTES:
+                outcome(GatewayError(OVERLOADED, f"{messages} messages are waiting for NATS"))
+                return
+        connection.publish(subject, payloads, outcome, headers)
+        if not self._congested:
+            messages, size = connection.in_flight
+            if messages > MAX_IN_FLIGHT_MESSAGES or size > MAX_IN_FLIGHT_BYTES:
+                self._congested = True
+                for publishing in list(self._publishing):
+                    publishing.congested()
 
     async def subscribe(self, subject: str, deliver: Callable[[Publication], None]) -> NatsSubscription:
         """Interest in ``subject``, in effect on return, until its ``ended``. ``deliver`` must not block.

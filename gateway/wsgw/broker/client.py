@@ -78,6 +78,11 @@ class DirectClient(Client):
         if self._stream is not None:
             self._stream.release()
 
+    @property
+    def takes_headers(self) -> bool:
+        """Whether the server understands messages with headers."""
+        return bool(self._server_info.get("headers"))
+
     def silent_seconds(self) -> float:
         """How long NATS has said nothing although it could have been heard."""
         stream = self._stream

@@ -18,10 +18,11 @@ import nats.errors
 from wsgw.broker.client import DirectClient
 from wsgw.broker.delivery import receiver
 from wsgw.broker.fences import Fences, Outcome
+from wsgw.broker.headers import Sendable, encode
 from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.broker.violation import PermissionViolation
 from wsgw.channels.table import too_large
-from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, NO_RESPONDERS, TIMEOUT, UNCONFIRMED, GatewayError
+from wsgw.errors import BAD_REQUEST, FORBIDDEN, NATS_UNAVAILABLE, NO_RESPONDERS, TIMEOUT, UNCONFIRMED, GatewayError
 from wsgw.fanout.turn import Turn
 
 log = logging.getLogger("wsgw.nats")
@@ -107,16 +108,29 @@ class NatsConnection:
         userinfo = f"{self._userinfo}@" if self._userinfo else ""
         return [f"{server.scheme}://{userinfo}{server.netloc}" for server in self._client.discovered_servers]
 
-    def publish(self, subject: str, payloads: Sequence[bytes], outcome: Outcome) -> None:
-        """Publish at the end of this tick, in order of calls; ``outcome`` is told once for all ``payloads``."""
+    def publish(
+        self, subject: str, payloads: Sequence[bytes], outcome: Outcome, headers: Sendable | None = None
+    ) -> None:
+        """Publish at the end of this tick, in order of calls; ``outcome`` is told once for all ``payloads``.
+
+        Each goes with ``headers``. It is told at once, and nothing is sent, of a payload that is too_large with its
+        headers, of headers that are none (bad_request), and of a server that takes no headers (forbidden).
+        """
         if self.lost.done():
             outcome(unavailable())
             return
-        sizes = [len(payload) for payload in payloads]
+        if headers:
+            try:
+                head, sizes = self._with_headers(subject, headers, payloads)
+            except GatewayError as error:
+                outcome(error)
+                return
+        else:
+            head = b"PUB %b %%d\r\n" % subject.encode().replace(b"%", b"%%")
+            sizes = [len(payload) for payload in payloads]
         if max(sizes) > self._client.max_payload:
             outcome(too_large(max(sizes), self._client.max_payload))
             return
-        head = b"PUB %b %%d\r\n" % subject.encode().replace(b"%", b"%%")
         last, line = -1, b""
         for size, payload in zip(sizes, payloads, strict=True):
             if size != last:
@@ -222,6 +236,17 @@ class NatsConnection:
 
     # -- inside
 
+    def _with_headers(self, subject: str, headers: Sendable, payloads: Sequence[bytes]) -> tuple[bytes, list[int]]:
+        """What stands before each payload, with a place for the size, and the sizes; raises GatewayError."""
+        if not self._client.takes_headers:
+            raise GatewayError(FORBIDDEN, "the NATS server takes no messages with headers")
+        try:
+            block = encode(headers)
+        except ValueError as error:
+            raise GatewayError(BAD_REQUEST, str(error)) from None
+        head = b"HPUB %b %d %%d\r\n%b" % (_escaped(subject.encode()), len(block), _escaped(block))
+        return head, [len(block) + len(payload) for payload in payloads]
+
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
@@ -285,6 +310,10 @@ class NatsConnection:
         for subscription in self._subscriptions:
             subscription.end(GatewayError(NATS_UNAVAILABLE, reason))
         self._on_settled()
+
+
+def _escaped(piece: bytes) -> bytes:
+    return piece.replace(b"%", b"%%")
 
 
 def _credentials(userinfo: str) -> Credentials:

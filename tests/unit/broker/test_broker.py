@@ -207,6 +207,22 @@ async def test_messages_both_ways(make_broker: Brokers, nats: NatsServer, peer: 
     await broker.barrier()
 
 
+async def test_headers_both_ways(make_broker: Brokers, nats: NatsServer, peer: Peer) -> None:
+    broker, _ = await started(make_broker, nats.url)
+    name = uuid4().hex
+    got: list[Publication] = []
+    await broker.subscribe(f"{name}.in", got.append)
+    outgoing = await peer.messages(f"{name}.out")
+    await peer.nats.publish(f"{name}.in", b"1", reply=f"{name}.reply", headers={"A": "b"})
+    await arrived(got, 1)
+    assert (got[0].payload, got[0].reply, dict(got[0].headers)) == (b"1", f"{name}.reply", {"A": ("b",)})
+    told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
+    broker.publish(f"{name}.out", [b"2"], told.set_result, got[0].headers)
+    assert await asyncio.wait_for(told, DEADLINE_SECONDS) is None
+    await arrived(outgoing, 1)
+    assert (outgoing[0].data, outgoing[0].headers) == (b"2", {"A": "b"})
+
+
 class Publisher:
     """Writes down what the broker asks of it."""
 

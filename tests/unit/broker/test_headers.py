@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgw.broker.headers import MAX_PARSED_BYTES, parse
+from wsgw.broker.headers import MAX_BLOCK_BYTES, encode, parse
 from wsgw.fanout.publication import NO_HEADERS, Headers
 
 
@@ -67,7 +67,7 @@ def test_status(block: bytes, status: int, description: str, fields: dict[str, t
         b"NATS/1.0\r\nA: b\nC: d\r\n\r\n",
         b"NATS/1.0\r\nA: b\rC: d\r\n\r\n",
         b"NATS/1.0\r\n\r\nA: b\r\n\r\n",
-        b"NATS/1.0\r\nA: " + bytes(MAX_PARSED_BYTES) + b"\r\n\r\n",
+        b"NATS/1.0\r\nA: " + bytes(MAX_BLOCK_BYTES) + b"\r\n\r\n",
     ],
 )
 def test_a_broken_block_has_no_headers(block: bytes) -> None:
@@ -79,3 +79,48 @@ def test_it_never_raises(anything: bytes, pieces: list[bytes]) -> None:
     parse(anything)
     parse(b"NATS/1.0\r\n" + anything + b"\r\n\r\n")
     parse(b"".join([b"NATS/1.0", *pieces, b"\r\n\r\n"]))
+
+
+def test_encode() -> None:
+    assert encode({}) == b"NATS/1.0\r\n\r\n"
+    assert encode({"A": "bc", "d": ["e", "", "é"], "none": []}) == (
+        b"NATS/1.0\r\nA: bc\r\nd: e\r\nd: \r\nd: \xc3\xa9\r\n\r\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "a:", "a\r", "\n", "é", "a\0", "a\t", "x" * 200 + " "])
+def test_no_name(name: str) -> None:
+    with pytest.raises(ValueError, match="name") as caught:
+        encode({"ok": "x", name: "x"})
+    assert len(str(caught.value)) < 150
+
+
+@pytest.mark.parametrize("value", ["\r", "a\nB: c", "\ud800"])
+def test_no_value(value: str) -> None:
+    for values in (value, ["x", value]):
+        with pytest.raises(ValueError):
+            encode({"A": values})
+
+
+def test_longest() -> None:
+    room = MAX_BLOCK_BYTES - len(encode({"A": ""}))
+    assert parse(encode({"A": "x" * room})) == Headers({"A": ("x" * room,)})
+    with pytest.raises(ValueError, match="65537 bytes"):
+        encode({"A": "x" * (room + 1)})
+
+
+NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=":"), min_size=1)
+VALUES = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])).map(
+    lambda text: text.strip(" \t")
+)
+
+
+@given(st.dictionaries(NAMES, st.lists(VALUES, min_size=1).map(tuple)))
+def test_there_and_back(headers: dict[str, tuple[str, ...]]) -> None:
+    assert parse(encode(headers)) == Headers(headers)
+
+
+@given(st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b"A", b"B: c", b":", b" ", b"\xff", b"\0"])))
+def test_what_was_taken_apart_can_be_put_together(pieces: list[bytes]) -> None:
+    headers = parse(b"".join([b"NATS/1.0\r\n", *pieces, b"\r\n\r\n"]))
+    assert parse(encode(headers)) == headers
