@@ -8,7 +8,7 @@ from __future__ import annotations
 #: Room (a package below ``wsgw``, empty for its root) and its modules by dotted name in it. ``app`` stands between
 #: rooms; a package is named where its ``__init__`` has code.
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("", ("__init__", "errors", "backoff", "log", "metrics")),
+    ("", ("__init__", "errors", "backoff", "log", "metrics", "tasks")),
     ("channels", ("subjects", "channel", "table")),
     ("config", ("yaml12", "file", "settings")),
     ("fanout", ("frames", "turn", "publication", "link", "outbox", "sender", "audience", "hub")),

@@ -24,6 +24,7 @@ from wsgw.broker.violation import PermissionViolation
 from wsgw.channels.table import too_large
 from wsgw.errors import BAD_REQUEST, FORBIDDEN, NATS_UNAVAILABLE, NO_RESPONDERS, TIMEOUT, UNCONFIRMED, GatewayError
 from wsgw.fanout.turn import Turn
+from wsgw.tasks import end, within
 
 log = logging.getLogger("wsgw.nats")
 
@@ -32,6 +33,12 @@ log = logging.getLogger("wsgw.nats")
 FENCE_INTERVAL_SECONDS = 2.0
 FENCE_TIMEOUT_SECONDS = 5.0
 FENCE_LIMIT_SECONDS = 30.0
+#: What connecting may take beyond its timeout, which nats-py applies to each of its steps.
+CONNECT_GRACE_SECONDS = 1.0
+#: How long closing may wait for a server to take what it is sent.
+CLOSE_SECONDS = 1.0
+#: For nats-py, which cannot be told to send no pings.
+NEVER_SECONDS = 24 * 3600
 
 
 class NatsConnection:
@@ -61,27 +68,26 @@ class NatsConnection:
             self._userinfo, at, host = parts.netloc.rpartition("@")
             if at:
                 credentials = _credentials(self._userinfo)
-            await asyncio.wait_for(
-                self._client.connect(
-                    servers=[urlunsplit(parts._replace(netloc=host))],
-                    name=name,
-                    user=credentials.user,
-                    password=credentials.password,
-                    token=credentials.token,
-                    allow_reconnect=False,
-                    max_reconnect_attempts=1,
-                    reconnect_time_wait=0,
-                    connect_timeout=timeout_seconds,  # type: ignore[arg-type]  # nats-py takes any number
-                    ping_interval=24 * 3600,  # fences tell more
-                    error_cb=self._error,
-                    pending_size=-1,  # no limit of its own: it would wait where ``close`` cannot end it
-                ),
-                timeout_seconds + 1,
+            connecting = self._client.connect(
+                servers=[urlunsplit(parts._replace(netloc=host))],
+                name=name,
+                user=credentials.user,
+                password=credentials.password,
+                token=credentials.token,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=timeout_seconds,  # type: ignore[arg-type]  # nats-py takes any number
+                ping_interval=NEVER_SECONDS,  # fences tell more
+                error_cb=self._error,
+                pending_size=-1,  # no limit of its own: it would wait where ``close`` cannot end it
             )
+            await within(timeout_seconds + CONNECT_GRACE_SECONDS, connecting, "nats: connecting")
             self._inbox = self._client.new_inbox()
             await self._client.listen(f"{self._inbox}.*", self._fence_returned)
-            self._watching = self._loop.create_task(self._watch())
-            await asyncio.wait_for(self.barrier(), timeout_seconds)
+            self._watching = self._loop.create_task(self._watch(), name="nats: watching")
+            async with asyncio.timeout(timeout_seconds):  # wait_for can swallow a cancellation (3.11)
+                await self.barrier()
         except Exception as error:  # whatever answers there: it need not be NATS
             lost = self.lost.result() if self.lost.done() else ""
             reason = self._last_error or lost or str(error) or type(error).__name__
@@ -223,10 +229,9 @@ class NatsConnection:
         """End the connection, within about a second whatever the server does."""
         self._lose(reason)
         if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+            await end(self._watching)
         try:
-            await asyncio.wait_for(self._client.close(), 1.0)
+            await within(CLOSE_SECONDS, self._client.close(), "nats: closing")
         except TimeoutError:  # a stopped server takes no bytes: the socket is dropped with what it holds
             writer = getattr(self._client._transport, "_io_writer", None)
             if writer is not None:

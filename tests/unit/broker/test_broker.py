@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any
 from urllib.request import urlopen
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ import pytest
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
+from wsgw import tasks
 from wsgw.broker import broker as module
 from wsgw.broker import connection
 from wsgw.broker.broker import Broker, NatsUnreachable, masked
@@ -383,6 +386,63 @@ async def test_a_stop_while_a_lost_connection_is_being_closed(
     async with asyncio.timeout(10):
         await broker.stop(0.1)
     assert len(told) == 30
+
+
+class TestDeafToCancellation:
+    """Opening a connection swallows cancellations, as nats-py and asyncio.wait_for (3.11) do."""
+
+    @pytest.fixture(autouse=True)
+    def _soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tasks, "CANCEL_AGAIN_SECONDS", 0.1)
+
+    async def test_once(
+        self, make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """And the connection is made all the same: it must not be left behind."""
+        made: list[connection.NatsConnection] = []
+        opened = connection.NatsConnection.open
+
+        async def swallowing(self: connection.NatsConnection, *args: Any) -> None:
+            made.append(self)
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                await opened(self, *args)
+
+        monkeypatch.setattr(connection.NatsConnection, "open", swallowing)
+        broker, _ = make_broker(nats.url)
+        await broker.start()
+        await eventually(lambda: made, "the attempt")
+        async with asyncio.timeout(10):
+            await broker.stop(0.1)
+        assert made[0].lost.done()
+        assert not broker.connected
+        assert "cancelling it again" in caplog.text
+
+    async def test_for_ever(
+        self, make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        enough = asyncio.Event()
+        trying = asyncio.Event()
+
+        async def swallowing(self: connection.NatsConnection, *args: Any) -> None:
+            trying.set()
+            while not enough.is_set():
+                with suppress(asyncio.CancelledError):
+                    await enough.wait()
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(connection.NatsConnection, "open", swallowing)
+        broker, _ = make_broker(nats.url)
+        await broker.start()
+        await asyncio.wait_for(trying.wait(), DEADLINE_SECONDS)
+        try:
+            async with asyncio.timeout(10):
+                await broker.stop(0.1)
+            assert "does not end" in caplog.text
+        finally:
+            enough.set()
+        await eventually(lambda: broker._task is None or broker._task.done(), "the task's end")
 
 
 @pytest.mark.parametrize(

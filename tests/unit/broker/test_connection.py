@@ -110,6 +110,26 @@ class TestOpen:
         with pytest.raises(asyncio.CancelledError):
             await opening
 
+    async def test_cancelled_as_the_proof_comes(self, nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """That is when asyncio.wait_for (3.11) swallows it."""
+        proof: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asked = asyncio.Event()
+
+        def barrier(connection: NatsConnection) -> asyncio.Future[None]:
+            asked.set()
+            return proof
+
+        monkeypatch.setattr(NatsConnection, "barrier", barrier)
+        connection = NatsConnection(lambda: None, Turn(asyncio.get_running_loop().call_soon))
+        opening = asyncio.ensure_future(connection.open(nats.url, Credentials(), "test", 30))
+        await asyncio.wait_for(asked.wait(), DEADLINE_SECONDS)
+        await asyncio.sleep(0.01)  # it waits for the proof
+        proof.set_result(None)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        assert connection.lost.done()
+
     async def test_limits(self, nats: NatsServer, limited: NatsConnection, connection: NatsConnection) -> None:
         assert limited.max_payload_bytes == 2048
         assert connection.max_payload_bytes == 1024 * 1024
