@@ -147,7 +147,7 @@ async def test_attributes() -> None:
     check(protocol, PROTOCOL_ATTRIBUTES, DIRECT)
     check(protocol.conn, SANS_IO_ATTRIBUTES, DIRECT)
     check(Client(), CLIENT_ATTRIBUTES, f"{CLIENT} or {CONNECTION}")
-    check(TcpTransport(), TCP_ATTRIBUTES, f"{STREAM} or {CONNECTION}")  # type: ignore[no-untyped-call]
+    check(TcpTransport(), TCP_ATTRIBUTES, f"{STREAM} or {CLIENT}")  # type: ignore[no-untyped-call]
     check(uvicorn.Server(config), {"should_exit": bool, "started": bool, "server_state": ServerState}, SERVER)
 
 

@@ -16,6 +16,10 @@ from wsgw.broker.violation import PermissionViolation
 
 log = logging.getLogger("wsgw.nats")
 
+#: Verbs of the protocol: what begins a message, without and with headers, and an error.
+MESSAGES = (b"MSG ", b"HMSG ")
+ERROR = b"-ERR"
+LINE_END = b"\r\n"
 #: No line of NATS is longer: INFO lines, which name all servers of a cluster, are the longest.
 MAX_LINE_BYTES = 1024 * 1024
 
@@ -67,12 +71,12 @@ class DirectParser:
         reply: bytes | None = None
         while at < end:
             if not header or not data.startswith(header, at):
-                line = data.find(b"\r\n", at)
+                line = data.find(LINE_END, at)
                 if line < 0:
                     if end - at > MAX_LINE_BYTES:
                         raise ProtocolError("nats: a protocol line is too long")
                     break
-                if not data.startswith((b"MSG ", b"HMSG "), at):
+                if not data.startswith(MESSAGES, at):
                     self._other_line(data[at : line + 2])
                     at = line + 2
                     continue
@@ -100,7 +104,7 @@ class DirectParser:
             self._needed = needed
 
     def _other_line(self, line: bytes) -> None:
-        refusal = PermissionViolation.parse(line) if line.startswith(b"-ERR") else None
+        refusal = PermissionViolation.parse(line) if line.startswith(ERROR) else None
         if refusal is None:
             self._on_other(line)
         else:

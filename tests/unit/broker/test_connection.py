@@ -14,16 +14,11 @@ from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
 from wsgw.broker.connection import NatsConnection
-from wsgw.broker.headers import encode
 from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.errors import (
-    BAD_REQUEST,
     FORBIDDEN,
     NATS_UNAVAILABLE,
-    NO_RESPONDERS,
-    TIMEOUT,
     TOO_LARGE,
-    UNCONFIRMED,
     GatewayError,
     Kind,
 )
@@ -199,65 +194,6 @@ class TestPublish:
         assert told == [0] * 20 + [1] * 20
 
 
-class TestHeaders:
-    async def test_they_arrive(self, connection: NatsConnection, peer: Peer) -> None:
-        name = subject() + ".100%d"
-        got = await peer.messages(name)
-        told: list[GatewayError | None] = []
-        headers = {"Trace-Id": "100 %d é", "x": ""}
-        connection.publish(name, [b"a", b"b%s", b""], told.append, headers)
-        connection.publish(name, [b"c"], told.append)
-        connection.publish(name, [b"d"], told.append, {})
-        await connection.barrier()
-        assert told == [None] * 3
-        await arrived(got, 5)
-        assert [message.data for message in got] == [b"a", b"b%s", b"", b"c", b"d"]
-        assert [message.headers for message in got] == [headers, headers, headers, None, None]
-
-    async def test_repeated_ones(self, connection: NatsConnection) -> None:
-        name = subject()
-        got: list[Publication] = []
-        await connection.subscribe(NatsSubscription(name, got.append))
-        assert await publish(connection, name, b"x", {"a": ["1", "2"], "A": "3"}) is None
-        await arrived(got, 1)
-        assert dict(got[0].headers) == {"a": ("1", "2"), "A": ("3",)}
-
-    async def test_they_count(self, limited: NatsConnection) -> None:
-        headers = {"A": "x" * 100}
-        room = 2048 - len(encode(headers))
-        limited.publish("ok.x", [b"", bytes(10)], lambda error: None, headers)
-        assert limited.in_flight == (2, 10 + 2 * len(encode(headers)))
-        assert await publish(limited, "ok.x", bytes(room), headers) is None
-        error = await publish(limited, "ok.x", bytes(room + 1), headers)
-        assert kind(error) is TOO_LARGE
-        assert "2049" in str(error)
-        assert await publish(limited, "ok.x", bytes(2048)) is None
-        assert limited.in_flight == (0, 0)
-
-    @pytest.mark.parametrize("headers", [{"a b": "c"}, {"a": "b\r\nPUB x 0"}, {"a:": "b"}, {"": "b"}])
-    async def test_what_is_none(self, connection: NatsConnection, headers: dict[str, str]) -> None:
-        error = await publish(connection, subject(), b"x", headers)
-        assert kind(error) is BAD_REQUEST
-        assert connection.in_flight == (0, 0)
-        assert await publish(connection, subject(), b"x") is None
-
-    async def test_a_refused_subject(self, limited: NatsConnection) -> None:
-        told: list[Kind | None] = []
-        for name in ("ok.1", "Denied.x", "ok.2"):
-            limited.publish(name, [b""], lambda error: told.append(kind(error)), {"A": "b"})
-        await limited.barrier()
-        assert told == [None, FORBIDDEN, None]
-
-    async def test_a_server_that_takes_none(
-        self, start_server: Callable[..., NatsServer], open_connection: Opened
-    ) -> None:
-        connection = await open_connection(start_server("no_header_support: true").url)
-        error = await publish(connection, "a", b"x", {"A": "b"})
-        assert kind(error) is FORBIDDEN
-        assert "takes no messages with headers" in str(error)
-        assert await publish(connection, "a", b"x") is None
-
-
 class TestSubscribe:
     async def test_delivers(self, connection: NatsConnection, peer: Peer) -> None:
         name = subject()
@@ -382,54 +318,3 @@ class TestSubscribe:
         server.reload(rule.format('"b", "_INBOX.>"'))
         error = await asyncio.wait_for(asyncio.shield(subscription.ended), DEADLINE_SECONDS)
         assert error.kind in (FORBIDDEN, NATS_UNAVAILABLE)  # the server may as well end the connection
-
-
-class TestRequest:
-    async def test_reply(self, connection: NatsConnection, peer: Peer) -> None:
-        name = subject()
-        await peer.answer(name, lambda payload: payload[::-1])
-        assert await connection.request(name, b"abc\xff", 5) == b"\xffcba"
-        asked = [b"%d" % number for number in range(10, 110)]
-        replies = await asyncio.gather(*[connection.request(name, payload, 5) for payload in asked])
-        assert replies == [payload[::-1] for payload in asked]
-        assert connection._asking == {}
-
-    async def test_no_responders(self, connection: NatsConnection) -> None:
-        with pytest.raises(GatewayError) as caught:
-            await connection.request(subject(), b"", 5)
-        assert caught.value.kind is NO_RESPONDERS
-
-    async def test_timeout(self, connection: NatsConnection, peer: Peer) -> None:
-        name = subject()
-        await peer.listen(name)
-        with pytest.raises(GatewayError, match=r"within 0\.05 s") as caught:
-            await connection.request(name, b"", 0.05)
-        assert caught.value.kind is TIMEOUT
-
-    async def test_forbidden_at_once(self, limited: NatsConnection) -> None:
-        with pytest.raises(GatewayError, match=r"Denied\.x") as caught:
-            await limited.request("Denied.x", b"", 60)
-        assert caught.value.kind is FORBIDDEN
-
-    async def test_lost(self, start_server: Callable[..., NatsServer], open_connection: Opened) -> None:
-        server = start_server()
-        connection = await open_connection(server.url)
-        listener = await Peer.connect(server.url)
-        got = await listener.listen("q")
-        asking = asyncio.ensure_future(connection.request("q", b"", 60))
-        await arrived(got, 1)
-        await listener.close()
-        server.stop()
-        with pytest.raises(GatewayError) as caught:
-            await asking
-        assert caught.value.kind in (UNCONFIRMED, NATS_UNAVAILABLE)
-
-    async def test_cancelled(self, connection: NatsConnection, peer: Peer) -> None:
-        name = subject()
-        got = await peer.listen(name)
-        asking = asyncio.ensure_future(connection.request(name, b"", 60))
-        await arrived(got, 1)
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        assert connection._asking == {}
