@@ -8,7 +8,7 @@ from __future__ import annotations
 #: Room (a package below ``wsgw``, empty for its root) and its modules by dotted name in it. ``app`` stands between
 #: rooms; a package is named where its ``__init__`` has code.
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics")),
+    ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks")),
     ("channels", ("subjects", "channel", "table")),
     ("config", ("yaml12", "file", "settings", "load")),
     ("fanout", ("frames", "turn", "deliveries", "publication", "link", "outbox", "sender", "audience", "hub")),
@@ -34,7 +34,19 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "broker",
-        ("violation", "parser", "stream", "client", "fences", "subscription", "connection", "broker"),
+        (
+            "violation",
+            "headers",
+            "parser",
+            "delivery",
+            "stream",
+            "subscription",
+            "client",
+            "fences",
+            "requests",
+            "connection",
+            "broker",
+        ),
     ),
     ("bridges", ("base", "fixed", "interests", "overlap", "pattern")),
     ("access", ("origins", "principal", "rules")),

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from helpers.waiting import DEADLINE_SECONDS
 from wsgw.broker.connection import NatsConnection
+from wsgw.broker.headers import Sendable
 from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.errors import GatewayError, Kind
 from wsgw.fanout.turn import Turn
@@ -34,9 +35,11 @@ def subject() -> str:
     return f"t.{uuid4().hex}"
 
 
-async def publish(connection: NatsConnection, subject: str, payload: bytes = b"x") -> GatewayError | None:
+async def publish(
+    connection: NatsConnection, subject: str, payload: bytes = b"x", headers: Sendable | None = None
+) -> GatewayError | None:
     told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
-    connection.publish(subject, [payload], told.set_result)
+    connection.publish(subject, [payload], told.set_result, headers)
     return await asyncio.wait_for(told, DEADLINE_SECONDS)
 
 

@@ -34,13 +34,14 @@ class Peer:
     async def listen(self, subject: str) -> list[bytes]:
         """The payloads that come on ``subject`` from now on: a list that grows."""
         payloads: list[bytes] = []
-
-        async def receive(message: Msg) -> None:
-            payloads.append(message.data)
-
-        await self.nats.subscribe(subject, cb=receive, pending_msgs_limit=-1, pending_bytes_limit=-1)
-        await self.fence()
+        await self._listen(subject, lambda message: payloads.append(message.data))
         return payloads
+
+    async def messages(self, subject: str) -> list[Msg]:
+        """The same, but whole: with headers and reply subjects."""
+        messages: list[Msg] = []
+        await self._listen(subject, messages.append)
+        return messages
 
     async def publish(self, subject: str, *payloads: bytes | str) -> None:
         """Publish each payload, in order."""
@@ -69,3 +70,10 @@ class Peer:
         async with asyncio.timeout(DEADLINE_SECONDS):
             await returned.wait()
         await subscription.unsubscribe()
+
+    async def _listen(self, subject: str, told: Callable[[Msg], None]) -> None:
+        async def receive(message: Msg) -> None:
+            told(message)
+
+        await self.nats.subscribe(subject, cb=receive, pending_msgs_limit=-1, pending_bytes_limit=-1)
+        await self.fence()

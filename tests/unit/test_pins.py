@@ -167,7 +167,7 @@ async def test_attributes() -> None:
     check(protocol, PROTOCOL_ATTRIBUTES, f"{DIRECT}, {CLOSING} or {KEEPALIVE}")
     check(protocol.conn, SANS_IO_ATTRIBUTES, DIRECT)
     check(Client(), CLIENT_ATTRIBUTES, f"{CLIENT} or {CONNECTION}")
-    check(TcpTransport(), TCP_ATTRIBUTES, f"{STREAM} or {CONNECTION}")  # type: ignore[no-untyped-call]
+    check(TcpTransport(), TCP_ATTRIBUTES, f"{STREAM} or {CLIENT}")  # type: ignore[no-untyped-call]
     check(uvicorn.Server(config), {"should_exit": bool, "started": bool, "server_state": ServerState}, SERVER)
     check(config, {"timeout_graceful_shutdown": type(None)}, SERVER)
     check(Srv(urlparse("tls://a")).uri, {"scheme": str}, CLIENT)

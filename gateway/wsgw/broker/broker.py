@@ -12,11 +12,13 @@ from urllib.parse import urlsplit, urlunsplit
 from wsgw.backoff import Backoff
 from wsgw.broker.connection import NatsConnection, unavailable
 from wsgw.broker.fences import Outcome
+from wsgw.broker.headers import Sendable
 from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.errors import OVERLOADED, GatewayError, WsgwError
 from wsgw.fanout.publication import Publication
 from wsgw.fanout.turn import Turn
 from wsgw.metrics import Metrics
+from wsgw.tasks import end
 
 log = logging.getLogger("wsgw.nats")
 
@@ -95,22 +97,26 @@ class Broker:
                 await self._connect_any()
             except OSError as error:
                 raise NatsUnreachable(str(error)) from None
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="nats: keeping a connection")
 
     async def stop(self, timeout_seconds: float) -> None:
-        """Wait for what is in flight to be confirmed, for at most ``timeout_seconds``, and disconnect."""
+        """Wait for what is in flight to be confirmed, for at most ``timeout_seconds``, and disconnect.
+
+        That takes about a second more where NATS does not answer, and up to ten more where nats-py would not end.
+        """
         connection = self._connection
         if connection is not None:
             try:
-                await asyncio.wait_for(connection.barrier(), timeout_seconds)
+                async with asyncio.timeout(timeout_seconds):  # wait_for can swallow a cancellation (3.11)
+                    await connection.barrier()
             except (TimeoutError, GatewayError) as error:
                 log.warning("nats: not everything in flight was confirmed: %s", str(error) or "no answer in time")
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        if connection is not None:
-            self._forget_connection()
-            await connection.close("the gateway stopped")
+            await end(self._task)
+        for each in {connection, self._connection}:  # there may be a new one: the task was slow to end
+            if each is not None:
+                self._forget_connection()
+                await each.close("the gateway stopped")
 
     async def wait_connected(self) -> None:
         """Returns as soon as there is a connection."""
@@ -120,26 +126,31 @@ class Broker:
         """Done when the connection there is now is lost; None when there is none. Not to be cancelled."""
         return None if self._connection is None else self._connection.lost
 
-    def publish(self, subject: str, payloads: Sequence[bytes], outcome: Outcome) -> None:
+    def publish(
+        self, subject: str, payloads: Sequence[bytes], outcome: Outcome, headers: Sendable | None = None
+    ) -> None:
         """Publish in order of calls; ``outcome`` is told once, with None when NATS has processed all ``payloads``.
 
         Without a connection it is told so at once (nats_unavailable); when the connection is lost before the proof,
         ``unconfirmed``; when NATS refuses the subject, ``forbidden``; above twice the limits, ``overloaded``.
+        Each payload goes with ``headers``; see ``NatsConnection.publish`` for what is refused at once.
         """
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             outcome(unavailable())
             return
-        messages, size = self._connection.in_flight
-        if messages > 2 * MAX_IN_FLIGHT_MESSAGES or size > 2 * MAX_IN_FLIGHT_BYTES:
-            outcome(GatewayError(OVERLOADED, f"{messages} messages are waiting for NATS"))
-        else:
-            self._connection.publish(subject, payloads, outcome)
-            if not self._congested:
-                messages, size = self._connection.in_flight
-                if messages > MAX_IN_FLIGHT_MESSAGES or size > MAX_IN_FLIGHT_BYTES:
-                    self._congested = True
-                    for publishing in list(self._publishing):
-                        publishing.congested()
+        if self._congested:  # else it is under the limits
+            messages, size = connection.in_flight
+            if messages > 2 * MAX_IN_FLIGHT_MESSAGES or size > 2 * MAX_IN_FLIGHT_BYTES:
+                outcome(GatewayError(OVERLOADED, f"{messages} messages are waiting for NATS"))
+                return
+        connection.publish(subject, payloads, outcome, headers)
+        if not self._congested:
+            messages, size = connection.in_flight
+            if messages > MAX_IN_FLIGHT_MESSAGES or size > MAX_IN_FLIGHT_BYTES:
+                self._congested = True
+                for publishing in list(self._publishing):
+                    publishing.congested()
 
     async def subscribe(self, subject: str, deliver: Callable[[Publication], None]) -> NatsSubscription:
         """Interest in ``subject``, in effect on return, until its ``ended``. ``deliver`` must not block.

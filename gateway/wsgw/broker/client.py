@@ -20,27 +20,69 @@ from nats.errors import Error
 
 from wsgw.broker.parser import Deliver
 from wsgw.broker.stream import Stream
+from wsgw.broker.subscription import Credentials
 from wsgw.broker.violation import PermissionViolation
 from wsgw.fanout.turn import Turn
+from wsgw.tasks import within
 
 log = logging.getLogger("wsgw.nats")
 
+#: What connecting may take beyond its timeout, which nats-py applies to each of its steps.
+CONNECT_GRACE_SECONDS = 1.0
+#: How long closing may wait for a server to take what it is sent.
+CLOSE_SECONDS = 1.0
+#: For nats-py, which cannot be told to send no pings.
+NEVER_SECONDS = 24 * 3600
+
 
 class DirectClient(Client):
-    """See the module. Messages are delivered within runs of ``turn``."""
+    """See the module. Messages are delivered within runs of ``turn``; the callbacks must not raise."""
 
     def __init__(
         self,
         turn: Turn,
         on_close: Callable[[], None] = lambda: None,
         on_refusal: Callable[[PermissionViolation], None] = lambda refusal: None,
+        on_error: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         super().__init__()
         self._turn = turn
         self._on_close = on_close
         self._on_refusal = on_refusal
+        self._on_error = on_error
         self._direct: dict[bytes, Deliver] = {}
         self._stream: Stream | None = None
+
+    async def open(self, server: str, credentials: Credentials, name: str, timeout_seconds: float) -> None:
+        """Connect to the URL ``server``, once; raises OSError, nats.errors.Error and whatever a strange answer leads
+        to, after about ``timeout_seconds`` at most TimeoutError.
+        """
+        connecting = self.connect(
+            servers=[server],
+            name=name,
+            user=credentials.user,
+            password=credentials.password,
+            token=credentials.token,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            connect_timeout=timeout_seconds,  # type: ignore[arg-type]  # nats-py takes any number
+            ping_interval=NEVER_SECONDS,  # fences tell more
+            error_cb=self._error,
+            pending_size=-1,  # no limit of its own: it would wait where ``close`` cannot end it
+        )
+        await within(timeout_seconds + CONNECT_GRACE_SECONDS, connecting, "nats: connecting")
+
+    async def shut(self) -> None:
+        """Close, within about CLOSE_SECONDS whatever the server does."""
+        try:
+            await within(CLOSE_SECONDS, self.close(), "nats: closing")
+        except TimeoutError:  # a stopped server takes no bytes: the socket is dropped with what it holds
+            writer = getattr(self._transport, "_io_writer", None)
+            if writer is not None:
+                writer.transport.abort()
+        except Exception as error:  # whatever nats-py meets while closing, the connection is over
+            log.debug("nats: closing: %r", error)
 
     async def listen(self, subject: str, deliver: Deliver) -> LibrarySubscription:
         """Subscribe; what comes goes to ``deliver`` as it is read. End it by ``unlisten``."""
@@ -78,12 +120,21 @@ class DirectClient(Client):
         if self._stream is not None:
             self._stream.release()
 
+    @property
+    def takes_headers(self) -> bool:
+        """Whether the server understands messages with headers."""
+        return bool(self._server_info.get("headers"))
+
     def silent_seconds(self) -> float:
         """How long NATS has said nothing although it could have been heard."""
         stream = self._stream
         return 0.0 if stream is None or stream.held else time.monotonic() - stream.heard_at
 
     # -- the library's
+
+    async def _error(self, error: Exception) -> None:
+        """Its error callback; if it raised, the read loop would end."""
+        self._on_error(error)
 
     async def _read_loop(self) -> None:
         """As the library's, but the stream reads, and only what it leaves is the library's to parse."""

@@ -7,25 +7,23 @@ server's errors end it for good. ``Broker`` makes a new ``NatsConnection`` inste
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import nats.errors
 
 from wsgw.broker.client import DirectClient
+from wsgw.broker.delivery import receiver
 from wsgw.broker.fences import Fences, Outcome
+from wsgw.broker.headers import Sendable, encode
+from wsgw.broker.requests import Requests
 from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.broker.violation import PermissionViolation
 from wsgw.channels.table import too_large
-from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, NO_RESPONDERS, TIMEOUT, UNCONFIRMED, GatewayError
-from wsgw.fanout.publication import Publication
+from wsgw.errors import BAD_REQUEST, FORBIDDEN, NATS_UNAVAILABLE, UNCONFIRMED, GatewayError
 from wsgw.fanout.turn import Turn
-
-log = logging.getLogger("wsgw.nats")
+from wsgw.tasks import end
 
 #: Idle connections are proven alive by a fence this often, and given up when one is out for FENCE_TIMEOUT and nothing
 #: else has come meanwhile either (a fence comes behind all that waits to be read), or for FENCE_LIMIT whatever comes.
@@ -39,7 +37,7 @@ class NatsConnection:
 
     def __init__(self, on_settled: Callable[[], None], turn: Turn) -> None:
         self._loop = asyncio.get_running_loop()
-        self._client = DirectClient(turn, self._closed, self._refused)
+        self._client = DirectClient(turn, self._closed, self._refused, self._failed)
         self._on_settled = on_settled
         self._lines: list[bytes] = []  # this tick's publishes, as NATS' protocol has them
         self._scheduled = False
@@ -47,10 +45,10 @@ class NatsConnection:
         self._inbox = ""
         self._userinfo = ""
         self._subscriptions: set[NatsSubscription] = set()
-        self._asking: dict[str, set[asyncio.Future[str]]] = {}
         self._watching: asyncio.Task[None] | None = None
         self._last_error = ""
         self.lost: asyncio.Future[str] = self._loop.create_future()
+        self._requests = Requests(self._client, self.lost)
 
     async def open(self, url: str, credentials: Credentials, name: str, timeout_seconds: float) -> None:
         """Connect and prove it by a fence; raises OSError with the reason. What ``url`` holds (percent-encoded) is used
@@ -60,28 +58,13 @@ class NatsConnection:
             parts = urlsplit(url)
             self._userinfo, at, host = parts.netloc.rpartition("@")
             if at:
-                credentials = _credentials(self._userinfo)
-            await asyncio.wait_for(
-                self._client.connect(
-                    servers=[urlunsplit(parts._replace(netloc=host))],
-                    name=name,
-                    user=credentials.user,
-                    password=credentials.password,
-                    token=credentials.token,
-                    allow_reconnect=False,
-                    max_reconnect_attempts=1,
-                    reconnect_time_wait=0,
-                    connect_timeout=timeout_seconds,  # type: ignore[arg-type]  # nats-py takes any number
-                    ping_interval=24 * 3600,  # fences tell more
-                    error_cb=self._error,
-                    pending_size=-1,  # no limit of its own: it would wait where ``close`` cannot end it
-                ),
-                timeout_seconds + 1,
-            )
+                credentials = Credentials.of_url(self._userinfo)
+            await self._client.open(urlunsplit(parts._replace(netloc=host)), credentials, name, timeout_seconds)
             self._inbox = self._client.new_inbox()
             await self._client.listen(f"{self._inbox}.*", self._fence_returned)
-            self._watching = self._loop.create_task(self._watch())
-            await asyncio.wait_for(self.barrier(), timeout_seconds)
+            self._watching = self._loop.create_task(self._watch(), name="nats: watching")
+            async with asyncio.timeout(timeout_seconds):  # wait_for can swallow a cancellation (3.11)
+                await self.barrier()
         except Exception as error:  # whatever answers there: it need not be NATS
             lost = self.lost.result() if self.lost.done() else ""
             reason = self._last_error or lost or str(error) or type(error).__name__
@@ -108,16 +91,29 @@ class NatsConnection:
         userinfo = f"{self._userinfo}@" if self._userinfo else ""
         return [f"{server.scheme}://{userinfo}{server.netloc}" for server in self._client.discovered_servers]
 
-    def publish(self, subject: str, payloads: Sequence[bytes], outcome: Outcome) -> None:
-        """Publish at the end of this tick, in order of calls; ``outcome`` is told once for all ``payloads``."""
+    def publish(
+        self, subject: str, payloads: Sequence[bytes], outcome: Outcome, headers: Sendable | None = None
+    ) -> None:
+        """Publish at the end of this tick, in order of calls; ``outcome`` is told once for all ``payloads``.
+
+        Each goes with ``headers``. It is told at once, and nothing is sent, of a payload that is too_large with its
+        headers, of headers that are none (bad_request), and of a server that takes no headers (forbidden).
+        """
         if self.lost.done():
             outcome(unavailable())
             return
-        sizes = [len(payload) for payload in payloads]
+        if headers:
+            try:
+                head, sizes = self._with_headers(subject, headers, payloads)
+            except GatewayError as error:
+                outcome(error)
+                return
+        else:
+            head = b"PUB %b %%d\r\n" % subject.encode().replace(b"%", b"%%")
+            sizes = [len(payload) for payload in payloads]
         if max(sizes) > self._client.max_payload:
             outcome(too_large(max(sizes), self._client.max_payload))
             return
-        head = b"PUB %b %%d\r\n" % subject.encode().replace(b"%", b"%%")
         last, line = -1, b""
         for size, payload in zip(sizes, payloads, strict=True):
             if size != last:
@@ -150,12 +146,7 @@ class NatsConnection:
 
         # a pattern that covers _INBOX would bring the gateway's own fences to clients
         hidden = f"{self._inbox}.".encode() if subscription.subject.startswith(("*", ">")) else None
-        deliver, clock = subscription.deliver, time.monotonic
-
-        def receive(subject: bytes, payload: bytes) -> None:
-            if hidden is None or not subject.startswith(hidden):
-                deliver(Publication(subject.decode(), payload, clock()))
-
+        receive = receiver(subscription.deliver, hidden)
         try:
             subscription.nats = await self._client.listen(subscription.subject, receive)
         except nats.errors.Error as error:
@@ -178,30 +169,7 @@ class NatsConnection:
 
     async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
         """The reply of a responder; raises GatewayError (no_responders, timeout, forbidden, unconfirmed)."""
-        denied: asyncio.Future[str] = self._loop.create_future()
-        self._asking.setdefault(subject, set()).add(denied)
-        asking = self._loop.create_task(self._client.request(subject, payload, timeout=timeout_seconds))
-        try:
-            waiting_for: set[asyncio.Future[Any]] = {asking, denied, self.lost}
-            await asyncio.wait(waiting_for, return_when=asyncio.FIRST_COMPLETED)
-            if asking.done():
-                return bytes(asking.result().data)
-            if denied.done():
-                raise GatewayError(FORBIDDEN, f"NATS refuses {subject!r}: {denied.result()}")
-            raise GatewayError(UNCONFIRMED, "the connection to NATS was lost before the reply came")
-        except nats.errors.NoRespondersError:
-            raise GatewayError(NO_RESPONDERS, f"nobody answers requests on {subject!r}") from None
-        except nats.errors.TimeoutError:
-            raise GatewayError(TIMEOUT, f"no reply on {subject!r} within {timeout_seconds:g} s") from None
-        except nats.errors.Error as error:
-            raise GatewayError(NATS_UNAVAILABLE, f"NATS: {error}") from None
-        finally:
-            asking.cancel()
-            denied.cancel()
-            waiting = self._asking[subject]
-            waiting.discard(denied)
-            if not waiting:
-                del self._asking[subject]
+        return await self._requests.ask(subject, payload, timeout_seconds)
 
     def hold(self) -> None:
         """Read nothing from NATS until ``release``."""
@@ -215,18 +183,21 @@ class NatsConnection:
         """End the connection, within about a second whatever the server does."""
         self._lose(reason)
         if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-        try:
-            await asyncio.wait_for(self._client.close(), 1.0)
-        except TimeoutError:  # a stopped server takes no bytes: the socket is dropped with what it holds
-            writer = getattr(self._client._transport, "_io_writer", None)
-            if writer is not None:
-                writer.transport.abort()
-        except Exception as error:  # whatever nats-py meets while closing, the connection is over
-            log.debug("nats: closing: %r", error)
+            await end(self._watching)
+        await self._client.shut()
 
     # -- inside
+
+    def _with_headers(self, subject: str, headers: Sendable, payloads: Sequence[bytes]) -> tuple[bytes, list[int]]:
+        """What stands before each payload, with a place for the size, and the sizes; raises GatewayError."""
+        if not self._client.takes_headers:
+            raise GatewayError(FORBIDDEN, "the NATS server takes no messages with headers")
+        try:
+            block = encode(headers)
+        except ValueError as error:
+            raise GatewayError(BAD_REQUEST, str(error)) from None
+        head = b"HPUB %b %d %%d\r\n%b" % (_escaped(subject.encode()), len(block), _escaped(block))
+        return head, [len(block) + len(payload) for payload in payloads]
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -254,12 +225,11 @@ class NatsConnection:
                 self._lose(f"NATS did not answer for {int(waited)} s")
                 return
 
-    def _fence_returned(self, subject: bytes, payload: bytes) -> None:
+    def _fence_returned(self, subject: bytes, payload: bytes, reply: bytes | None = None, block: bytes = b"") -> None:
         self._fences.returned(int(subject.rpartition(b".")[2]))
         self._on_settled()
 
-    async def _error(self, error: Exception) -> None:
-        """nats-py's error callback; it must never raise, or the read loop ends."""
+    def _failed(self, error: Exception) -> None:
         self._last_error = str(error) or type(error).__name__
 
     def _refused(self, refusal: PermissionViolation) -> None:
@@ -269,11 +239,7 @@ class NatsConnection:
             self._last_error = f"NATS does not permit the gateway to {verb} to its inbox (_INBOX.>)"
             self._lose(self._last_error)
         elif refusal.of_publish:
-            asking = self._asking.get(subject, ())
-            self._fences.denied(subject, said, explained=bool(asking))
-            for waiting in asking:
-                if not waiting.done():
-                    waiting.set_result(said)
+            self._fences.denied(subject, said, explained=self._requests.denied(subject, said))
         else:
             for subscription in self._subscriptions:
                 if subscription.subject == subject:
@@ -293,9 +259,8 @@ class NatsConnection:
         self._on_settled()
 
 
-def _credentials(userinfo: str) -> Credentials:
-    user, colon, password = userinfo.partition(":")
-    return Credentials(unquote(user), unquote(password)) if colon else Credentials(token=unquote(user))
+def _escaped(piece: bytes) -> bytes:
+    return piece.replace(b"%", b"%%")
 
 
 def unavailable() -> GatewayError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from nats.errors import ProtocolError
 
@@ -15,10 +16,22 @@ from wsgw.broker.violation import PermissionViolation
 
 log = logging.getLogger("wsgw.nats")
 
-#: Gets subject and payload of a message; must not block.
-Deliver = Callable[[bytes, bytes], None]
+#: Verbs of the protocol: what begins a message, without and with headers, and an error.
+MESSAGES = (b"MSG ", b"HMSG ")
+ERROR = b"-ERR"
+LINE_END = b"\r\n"
 #: No line of NATS is longer: INFO lines, which name all servers of a cluster, are the longest.
 MAX_LINE_BYTES = 1024 * 1024
+
+
+class Deliver(Protocol):
+    """Gets the messages of a subscription."""
+
+    def __call__(self, subject: bytes, payload: bytes, reply: bytes | None = ..., block: bytes = ..., /) -> None:
+        """One message; must not block.
+
+        Where there is a reply subject or a header block both are given, and the one that is not there is empty.
+        """
 
 
 class DirectParser:
@@ -54,57 +67,75 @@ class DirectParser:
         at, end = 0, len(data)
         needed = 0
         # the last message's first line and what it says: the next one's is often the same
-        header, fields, start, stop = b"", [b""], 0, 0
+        header, subject, number, simple, start, stop = b"", b"", b"", b"", 0, 0
+        reply: bytes | None = None
         while at < end:
             if not header or not data.startswith(header, at):
-                line = data.find(b"\r\n", at)
+                line = data.find(LINE_END, at)
                 if line < 0:
                     if end - at > MAX_LINE_BYTES:
                         raise ProtocolError("nats: a protocol line is too long")
                     break
-                if not data.startswith((b"MSG ", b"HMSG "), at):
+                if not data.startswith(MESSAGES, at):
                     self._other_line(data[at : line + 2])
                     at = line + 2
                     continue
                 header = data[at : line + 2]
-                fields, start, stop = _message(header)
+                subject, number, reply, start, stop = _message(header)
+                # most are a subject and a payload; what the others cost must not slow these: nobody has their number
+                simple = number if reply is None else b""
             if at + stop > end:
                 needed = stop
                 break
-            deliver = direct.get(fields[2])
-            if deliver is None:
-                if self._expects(fields[2]):
+            deliver = direct.get(simple)
+            try:
+                if deliver is not None:
+                    deliver(subject, data[at + start : at + stop - 2])
+                elif (deliver := direct.get(number)) is not None:
+                    block = data[at + len(header) : at + start]
+                    deliver(subject, data[at + start : at + stop - 2], reply, block)
+                elif self._expects(number):
                     self._on_other(data[at : at + stop])
-            else:
-                try:
-                    deliver(fields[1], data[at + start : at + stop - 2])
-                except Exception:  # the next message may do better
-                    log.exception("nats: handling a message on %r failed", fields[1])
+            except Exception:  # the next message may do better
+                log.exception("nats: handling a message on %r failed", subject)
             at += stop
         if at < end:
             self._kept += data[at:] if at else data
             self._needed = needed
 
     def _other_line(self, line: bytes) -> None:
-        refusal = PermissionViolation.parse(line) if line.startswith(b"-ERR") else None
+        refusal = PermissionViolation.parse(line) if line.startswith(ERROR) else None
         if refusal is None:
             self._on_other(line)
         else:
             self._on_refusal(refusal)
 
 
-def _message(header: bytes) -> tuple[list[bytes], int, int]:
-    """The fields of a message's first line, and where its payload begins and the message ends, from the line's start.
+def _message(header: bytes) -> tuple[bytes, bytes, bytes | None, int, int]:
+    """What a message's first line says: subject, the subscription's number, the reply subject, and where the payload
+    begins and the message ends, from the line's start.
 
-    ``MSG subject sid [reply] size`` or ``HMSG subject sid [reply] headers-size size``; raises ProtocolError.
+    The reply is empty without one, and None without one and without headers. Raises ProtocolError.
     """
-    fields = header.split()
-    headers = fields[0] == b"HMSG"
+    reply: bytes | None
+    before = b""  # only lines with headers pay for what they alone have
+    match header.split():
+        case [b"MSG", subject, number, size]:
+            reply = None
+        case [b"MSG", subject, number, reply, size]:
+            pass
+        case [b"HMSG", subject, number, before, size]:
+            reply = b""
+        case [b"HMSG", subject, number, reply, before, size]:
+            pass
+        case _:
+            raise ProtocolError("nats: malformed MSG")
     try:
-        size = int(fields[-1])
-        skipped = int(fields[-2]) if headers else 0
-    except (ValueError, IndexError):
+        length = int(size)
+        skipped = int(before) if before else 0
+    except ValueError:
         raise ProtocolError("nats: malformed MSG") from None
-    if len(fields) < 4 + headers or not 0 <= skipped <= size:
+    if not 0 <= skipped <= length:
         raise ProtocolError("nats: malformed MSG")
-    return fields, len(header) + skipped, len(header) + size + 2
+    start = len(header)
+    return subject, number, reply, start + skipped, start + length + 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from nats.aio.subscription import Subscription as LibrarySubscription
 
@@ -19,6 +20,12 @@ class Credentials:
     user: str | None = None
     password: str | None = None
     token: str | None = None
+
+    @classmethod
+    def of_url(cls, userinfo: str) -> Credentials:
+        """Those in a URL: ``user:password``, or a token; percent-encoded (RFC 3986 section 3.2.1)."""
+        user, colon, password = userinfo.partition(":")
+        return cls(unquote(user), unquote(password)) if colon else cls(token=unquote(user))
 
 
 class NatsSubscription:

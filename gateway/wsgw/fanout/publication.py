@@ -7,18 +7,47 @@ session.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.frames import Message, encode
 
-_UNDECODED = object()
+#: The text of a publication that nobody has asked for.
+UNDECODED = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Headers(Mapping[str, tuple[str, ...]]):
+    """The headers of a message: names as written, each with its values in order. Not to be changed.
+
+    ``status`` (100 to 999) and ``description`` are those of a message that says how something went, such as 503.
+    """
+
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    status: int | None = None
+    description: str = ""
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        return self.fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+
+NO_HEADERS = Headers()
 
 
 class Publication:
-    """One message from NATS: ``subject``, ``payload`` as published, ``received_at`` by ``time.monotonic``."""
+    """One message from NATS: ``subject``, ``payload`` as published, ``received_at`` by ``time.monotonic``.
+
+    This is what most are; ``broker.delivery`` has the kind with a reply subject or headers.
+    """
 
     __slots__ = ("_text", "payload", "received_at", "subject")
 
@@ -26,17 +55,32 @@ class Publication:
         self.subject = subject
         self.payload = payload
         self.received_at = received_at
-        self._text: object = _UNDECODED
+        self._text: object = UNDECODED
 
     @property
     def text(self) -> str | None:
         """The payload as text, or None when it is not valid UTF-8; decoded at most once."""
-        if self._text is _UNDECODED:
+        if self._text is UNDECODED:
             try:
                 self._text = self.payload.decode()
             except UnicodeDecodeError:
                 self._text = None
         return self._text  # type: ignore[return-value]
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds: payload and headers as they came."""
+        return len(self.payload)
+
+    @property
+    def reply(self) -> str | None:
+        """The subject on which the publisher waits for an answer; None without one, or when it is not UTF-8."""
+        return None
+
+    @property
+    def headers(self) -> Headers:
+        """Its headers, taken apart when first asked for; none when they break NATS' form."""
+        return NO_HEADERS
 
 
 class Encoded:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any
 from urllib.request import urlopen
 from uuid import uuid4
 
@@ -14,6 +16,7 @@ from helpers.metrics import value
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
+from wsgw import tasks
 from wsgw.broker import broker as module
 from wsgw.broker import connection
 from wsgw.broker.broker import Broker, NatsUnreachable, masked
@@ -208,6 +211,22 @@ async def test_messages_both_ways(make_broker: Brokers, nats: NatsServer, peer: 
     await broker.barrier()
 
 
+async def test_headers_both_ways(make_broker: Brokers, nats: NatsServer, peer: Peer) -> None:
+    broker, _ = await started(make_broker, nats.url)
+    name = uuid4().hex
+    got: list[Publication] = []
+    await broker.subscribe(f"{name}.in", got.append)
+    outgoing = await peer.messages(f"{name}.out")
+    await peer.nats.publish(f"{name}.in", b"1", reply=f"{name}.reply", headers={"A": "b"})
+    await arrived(got, 1)
+    assert (got[0].payload, got[0].reply, dict(got[0].headers)) == (b"1", f"{name}.reply", {"A": ("b",)})
+    told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
+    broker.publish(f"{name}.out", [b"2"], told.set_result, got[0].headers)
+    assert await asyncio.wait_for(told, DEADLINE_SECONDS) is None
+    await arrived(outgoing, 1)
+    assert (outgoing[0].data, outgoing[0].headers) == (b"2", {"A": "b"})
+
+
 class Publisher:
     """Writes down what the broker asks of it."""
 
@@ -368,6 +387,63 @@ async def test_a_stop_while_a_lost_connection_is_being_closed(
     async with asyncio.timeout(10):
         await broker.stop(0.1)
     assert len(told) == 30
+
+
+class TestDeafToCancellation:
+    """Opening a connection swallows cancellations, as nats-py and asyncio.wait_for (3.11) do."""
+
+    @pytest.fixture(autouse=True)
+    def _soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tasks, "CANCEL_AGAIN_SECONDS", 0.1)
+
+    async def test_once(
+        self, make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """And the connection is made all the same: it must not be left behind."""
+        made: list[connection.NatsConnection] = []
+        opened = connection.NatsConnection.open
+
+        async def swallowing(self: connection.NatsConnection, *args: Any) -> None:
+            made.append(self)
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                await opened(self, *args)
+
+        monkeypatch.setattr(connection.NatsConnection, "open", swallowing)
+        broker, _ = make_broker(nats.url)
+        await broker.start()
+        await eventually(lambda: made, "the attempt")
+        async with asyncio.timeout(10):
+            await broker.stop(0.1)
+        assert made[0].lost.done()
+        assert not broker.connected
+        assert "cancelling it again" in caplog.text
+
+    async def test_for_ever(
+        self, make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        enough = asyncio.Event()
+        trying = asyncio.Event()
+
+        async def swallowing(self: connection.NatsConnection, *args: Any) -> None:
+            trying.set()
+            while not enough.is_set():
+                with suppress(asyncio.CancelledError):
+                    await enough.wait()
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(connection.NatsConnection, "open", swallowing)
+        broker, _ = make_broker(nats.url)
+        await broker.start()
+        await asyncio.wait_for(trying.wait(), DEADLINE_SECONDS)
+        try:
+            async with asyncio.timeout(10):
+                await broker.stop(0.1)
+            assert "does not end" in caplog.text
+        finally:
+            enough.set()
+        await eventually(lambda: broker._task is None or broker._task.done(), "the task's end")
 
 
 @pytest.mark.parametrize(

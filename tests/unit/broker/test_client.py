@@ -29,7 +29,7 @@ async def fence(client: DirectClient) -> None:
     """Returns when NATS has processed what was sent before; ``flush`` does not prove that."""
     returned: list[bytes] = []
     inbox = client.new_inbox()
-    await client.listen(inbox, lambda subject, payload: returned.append(payload))
+    await client.listen(inbox, lambda subject, payload, *rest: returned.append(payload))
     client.write(f"PUB {inbox} 0\r\n\r\n".encode())
     await arrived(returned, 1)
 
@@ -37,7 +37,7 @@ async def fence(client: DirectClient) -> None:
 async def test_listen_and_write(client: DirectClient) -> None:
     name = uuid4().hex
     got: list[tuple[str, bytes]] = []
-    await client.listen(f"{name}.*", lambda subject, payload: got.append((subject.decode(), payload)))
+    await client.listen(f"{name}.*", lambda subject, payload, *rest: got.append((subject.decode(), payload)))
     client.write(f"PUB {name}.1 2\r\nhi\r\nPUB {name}.2 0\r\n\r\n".encode())
     client.write(f"PUB {name}.é 1\r\n".encode() + b"\xff\r\n")
     await arrived(got, 3)
@@ -47,7 +47,7 @@ async def test_listen_and_write(client: DirectClient) -> None:
 async def test_written_lines_keep_their_order_with_the_librarys(client: DirectClient) -> None:
     name = uuid4().hex
     got: list[bytes] = []
-    await client.listen(name, lambda subject, payload: got.append(payload))
+    await client.listen(name, lambda subject, payload, *rest: got.append(payload))
     for number in range(200):
         if number % 2:
             await client.publish(name, b"%d" % number)
@@ -62,8 +62,8 @@ async def test_unlisten(client: DirectClient, peer: Peer) -> None:
     name = uuid4().hex
     first: list[bytes] = []
     second: list[bytes] = []
-    ended = await client.listen(name, lambda subject, payload: first.append(payload))
-    await client.listen(name, lambda subject, payload: second.append(payload))
+    ended = await client.listen(name, lambda subject, payload, *rest: first.append(payload))
+    await client.listen(name, lambda subject, payload, *rest: second.append(payload))
     await client.unlisten(ended)
     await fence(client)
     await peer.publish(name, b"x")
@@ -72,14 +72,15 @@ async def test_unlisten(client: DirectClient, peer: Peer) -> None:
     assert {int(sid) for sid in client._direct} == client._subs.keys()
 
 
-async def test_headers_and_replies_do_not_disturb(client: DirectClient, peer: Peer) -> None:
+async def test_headers_and_replies(client: DirectClient, peer: Peer) -> None:
     name = uuid4().hex
-    got: list[bytes] = []
-    await client.listen(name, lambda subject, payload: got.append(payload))
+    got: list[object] = []
+    await client.listen(name, lambda *called_with: got.append(called_with[1:]))
     await fence(client)
     await peer.nats.publish(name, b"x", reply="some.where", headers={"A": "b"})
-    await arrived(got, 1)
-    assert got == [b"x"]
+    await peer.nats.publish(name, b"y")
+    await arrived(got, 2)
+    assert got == [(b"x", b"some.where", b"NATS/1.0\r\nA: b\r\n\r\n"), (b"y",)]
 
 
 async def test_the_librarys_own_subscriptions_go_on(client: DirectClient, peer: Peer) -> None:
@@ -94,7 +95,7 @@ async def test_a_failing_callback_ends_nothing(
     name = uuid4().hex
     got: list[bytes] = []
 
-    def deliver(subject: bytes, payload: bytes) -> None:
+    def deliver(subject: bytes, payload: bytes, *rest: object) -> None:
         got.append(payload)
         raise ZeroDivisionError
 

@@ -18,10 +18,7 @@ from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.errors import (
     FORBIDDEN,
     NATS_UNAVAILABLE,
-    NO_RESPONDERS,
-    TIMEOUT,
     TOO_LARGE,
-    UNCONFIRMED,
     GatewayError,
     Kind,
 )
@@ -108,6 +105,26 @@ class TestOpen:
         with pytest.raises(asyncio.CancelledError):
             await opening
 
+    async def test_cancelled_as_the_proof_comes(self, nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """That is when asyncio.wait_for (3.11) swallows it."""
+        proof: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asked = asyncio.Event()
+
+        def barrier(connection: NatsConnection) -> asyncio.Future[None]:
+            asked.set()
+            return proof
+
+        monkeypatch.setattr(NatsConnection, "barrier", barrier)
+        connection = NatsConnection(lambda: None, Turn(asyncio.get_running_loop().call_soon))
+        opening = asyncio.ensure_future(connection.open(nats.url, Credentials(), "test", 30))
+        await asyncio.wait_for(asked.wait(), DEADLINE_SECONDS)
+        await asyncio.sleep(0.01)  # it waits for the proof
+        proof.set_result(None)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        assert connection.lost.done()
+
     async def test_limits(self, nats: NatsServer, limited: NatsConnection, connection: NatsConnection) -> None:
         assert limited.max_payload_bytes == 2048
         assert connection.max_payload_bytes == 1024 * 1024
@@ -188,6 +205,24 @@ class TestSubscribe:
         assert [publication.payload for publication in got] == [b"", b"\xff", "é".encode()]
         assert {publication.subject for publication in got} == {name}
         assert before <= got[0].received_at <= asyncio.get_running_loop().time()
+
+    async def test_reply_and_headers(self, connection: NatsConnection, peer: Peer) -> None:
+        name = subject()
+        got: list[Publication] = []
+        await connection.subscribe(NatsSubscription(name, got.append))
+        await peer.nats.publish(name, b"x", reply="an.swer", headers={"Trace-Id": "é 1", "b": ""})
+        await peer.nats.publish(name, b"y", reply="an.swer")
+        await peer.nats.publish(name, b"z", headers={"A": "1"})
+        await peer.publish(name, b"")
+        await arrived(got, 4)
+        assert [publication.reply for publication in got] == ["an.swer", "an.swer", None, None]
+        assert [dict(publication.headers) for publication in got] == [
+            {"Trace-Id": ("é 1",), "b": ("",)},
+            {},
+            {"A": ("1",)},
+            {},
+        ]
+        assert [publication.payload for publication in got] == [b"x", b"y", b"z", b""]
 
     async def test_in_effect_on_return(self, connection: NatsConnection, peer: Peer) -> None:
         for _ in range(50):
@@ -283,54 +318,3 @@ class TestSubscribe:
         server.reload(rule.format('"b", "_INBOX.>"'))
         error = await asyncio.wait_for(asyncio.shield(subscription.ended), DEADLINE_SECONDS)
         assert error.kind in (FORBIDDEN, NATS_UNAVAILABLE)  # the server may as well end the connection
-
-
-class TestRequest:
-    async def test_reply(self, connection: NatsConnection, peer: Peer) -> None:
-        name = subject()
-        await peer.answer(name, lambda payload: payload[::-1])
-        assert await connection.request(name, b"abc\xff", 5) == b"\xffcba"
-        asked = [b"%d" % number for number in range(10, 110)]
-        replies = await asyncio.gather(*[connection.request(name, payload, 5) for payload in asked])
-        assert replies == [payload[::-1] for payload in asked]
-        assert connection._asking == {}
-
-    async def test_no_responders(self, connection: NatsConnection) -> None:
-        with pytest.raises(GatewayError) as caught:
-            await connection.request(subject(), b"", 5)
-        assert caught.value.kind is NO_RESPONDERS
-
-    async def test_timeout(self, connection: NatsConnection, peer: Peer) -> None:
-        name = subject()
-        await peer.listen(name)
-        with pytest.raises(GatewayError, match=r"within 0\.05 s") as caught:
-            await connection.request(name, b"", 0.05)
-        assert caught.value.kind is TIMEOUT
-
-    async def test_forbidden_at_once(self, limited: NatsConnection) -> None:
-        with pytest.raises(GatewayError, match=r"Denied\.x") as caught:
-            await limited.request("Denied.x", b"", 60)
-        assert caught.value.kind is FORBIDDEN
-
-    async def test_lost(self, start_server: Callable[..., NatsServer], open_connection: Opened) -> None:
-        server = start_server()
-        connection = await open_connection(server.url)
-        listener = await Peer.connect(server.url)
-        got = await listener.listen("q")
-        asking = asyncio.ensure_future(connection.request("q", b"", 60))
-        await arrived(got, 1)
-        await listener.close()
-        server.stop()
-        with pytest.raises(GatewayError) as caught:
-            await asking
-        assert caught.value.kind in (UNCONFIRMED, NATS_UNAVAILABLE)
-
-    async def test_cancelled(self, connection: NatsConnection, peer: Peer) -> None:
-        name = subject()
-        got = await peer.listen(name)
-        asking = asyncio.ensure_future(connection.request(name, b"", 60))
-        await arrived(got, 1)
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        assert connection._asking == {}

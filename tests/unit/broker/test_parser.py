@@ -11,20 +11,24 @@ from nats.errors import ProtocolError
 
 from wsgw.broker.parser import MAX_LINE_BYTES, Deliver, DirectParser
 
-#: Lines, and who is told what of each: a payload for the subscription 1, a line for the library, a refused subject.
+#: Lines, and who is told what of each: the arguments for the subscription 1, a line for the library, a refused subject.
 LINES: list[tuple[bytes, object]] = [
     (b"MSG a.b 1 3\r\nx\r\n\r\n", (b"a.b", b"x\r\n")),
     (b"MSG a.b 1 3\r\ny\r\n\r\n", (b"a.b", b"y\r\n")),
-    (b"MSG a 1 _INBOX.r 0\r\n\r\n", (b"a", b"")),
+    (b"MSG a 1 _INBOX.r 0\r\n\r\n", (b"a", b"", b"_INBOX.r", b"")),
+    (b"MSG a 1 _INBOX.s 1\r\nx\r\n", (b"a", b"x", b"_INBOX.s", b"")),
+    (b"MSG a 1 0\r\n\r\n", (b"a", b"")),
     (b"PING\r\n", b"PING\r\n"),
     (b"MSG other 2 2\r\nhi\r\n", b"MSG other 2 2\r\nhi\r\n"),
     (b"MSG other 2 2\r\nho\r\n", b"MSG other 2 2\r\nho\r\n"),
     (b"MSG other 22 2\r\nho\r\n", b"MSG other 22 2\r\nho\r\n"),
     (b"MSG ended 3 2\r\nho\r\n", None),
     (b"MSG ended 3 2\r\nho\r\n", None),
-    (b"HMSG h 1 12 15\r\nNATS/1.0\r\n\r\nabc\r\n", (b"h", b"abc")),
-    (b"HMSG h 1 12 15\r\nNATS/1.0\r\n\r\ndef\r\n", (b"h", b"def")),
-    (b"HMSG h 1 re.ply 12 12\r\nNATS/1.0\r\n\r\n\r\n", (b"h", b"")),
+    (b"HMSG h 1 12 15\r\nNATS/1.0\r\n\r\nabc\r\n", (b"h", b"abc", b"", b"NATS/1.0\r\n\r\n")),
+    (b"HMSG h 1 12 15\r\nNATS/1.1\r\n\r\ndef\r\n", (b"h", b"def", b"", b"NATS/1.1\r\n\r\n")),
+    (b"HMSG h 1 re.ply 12 12\r\nNATS/1.0\r\n\r\n\r\n", (b"h", b"", b"re.ply", b"NATS/1.0\r\n\r\n")),
+    (b"HMSG h 1 0 2\r\nab\r\n", (b"h", b"ab", b"", b"")),
+    (b"HMSG other 2 re.ply 2 3\r\nabc\r\n", b"HMSG other 2 re.ply 2 3\r\nabc\r\n"),
     (b"PONG\r\n", b"PONG\r\n"),
     (b"\nPONG\r\n", b"\nPONG\r\n"),
     (b"+OK\r\n", b"+OK\r\n"),
@@ -44,7 +48,7 @@ def known(number: bytes) -> bool:
 
 def parsed(chunks: list[bytes]) -> list[object]:
     told: list[object] = []
-    direct: dict[bytes, Deliver] = {b"1": lambda subject, payload: told.append((subject, payload))}
+    direct: dict[bytes, Deliver] = {b"1": lambda *called_with: told.append(called_with)}
     parser = DirectParser(direct, lambda refusal: told.append(refusal.subject), told.append, known)
     for chunk in chunks:
         parser.feed(chunk)
@@ -65,7 +69,7 @@ def test_a_subscription_that_ends_in_the_middle() -> None:
     told: list[object] = []
     direct: dict[bytes, Deliver] = {}
 
-    def once(subject: bytes, payload: bytes) -> None:
+    def once(subject: bytes, payload: bytes, reply: bytes | None = None, block: bytes = b"") -> None:
         told.append(payload)
         del direct[b"1"]
 
@@ -83,6 +87,10 @@ def test_a_subscription_that_ends_in_the_middle() -> None:
         b"MSG a 1 -9\r\n",
         b"HMSG a 1 5\r\n",
         b"HMSG a 1 9 5\r\n",
+        b"HMSG a 1 -1 5\r\n",
+        b"HMSG a 1 5 x\r\n",
+        b"HMSG a 1 b c 1 5\r\n",
+        b"MSG a 1 b c 5\r\n",
         b"x" * (MAX_LINE_BYTES + 1),
     ],
 )

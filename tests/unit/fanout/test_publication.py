@@ -7,7 +7,7 @@ import pytest
 from helpers.fanout import IN, batch
 from wsgw.fanout import publication
 from wsgw.fanout.frames import Message, encode
-from wsgw.fanout.publication import Encoded, Publication
+from wsgw.fanout.publication import NO_HEADERS, Encoded, Headers, Publication
 
 A, B = Message(True, b"abc"), Message(False, b"\xff")
 
@@ -23,6 +23,23 @@ def test_no_text(payload: bytes) -> None:
     assert made.text is None
     assert made.text is None
     assert made.payload == payload
+
+
+def test_most_have_neither_reply_nor_headers() -> None:
+    made = Publication("x", b"abc", 0.0)
+    assert made.reply is None
+    assert made.headers is NO_HEADERS
+    assert made.size == 3
+
+
+def test_headers() -> None:
+    made = Headers({"A": ("1", "2"), "b": ("",)}, 503, "No Responders")
+    assert dict(made) == {"A": ("1", "2"), "b": ("",)}
+    assert made.get("a") is None
+    assert len(made) == 2
+    assert made == Headers({"A": ("1", "2"), "b": ("",)}, 503, "No Responders")
+    assert made != Headers(made.fields)
+    assert not NO_HEADERS
 
 
 def test_encoded() -> None:

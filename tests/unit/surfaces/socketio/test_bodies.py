@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from helpers.metrics import value
 from helpers.raw_http import RawPost
 from wsgw.transports import http as transport
 
@@ -44,7 +45,7 @@ async def test_too_large_is_told_to_a_client_that_sends_all_of_it_first(
     await post.pour(LARGE)  # an answer that is there already is not looked at
     assert await refusal(post, 413) == {"code": 3, "message": "Payload too large"}
     assert board.handlers[0].code == 1009
-    assert board.metrics.value("wsgw_rejected_total", reason="payload_too_large") == 1
+    assert value(board.metrics, "wsgw_rejected_total", reason="payload_too_large") == 1
 
 
 async def test_too_large_is_told_before_any_of_it_came(board: Board, http: httpx.AsyncClient) -> None:

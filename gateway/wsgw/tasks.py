@@ -1,0 +1,58 @@
+"""Work that ends within a time, also where it does not take a cancellation for an answer.
+
+Libraries sometimes swallow a cancellation: nats-py in several places, asyncio.wait_for of Python 3.11 when what it
+waits for is done in the same tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+log = logging.getLogger("wsgw")
+
+T = TypeVar("T")
+
+#: A cancellation is said again after the time that an orderly end takes.
+CANCEL_AGAIN_SECONDS = 1.5
+#: How often it is said; a task that goes on even then is left to itself.
+MAX_CANCELLATIONS = 3
+
+
+async def end(task: asyncio.Task[object]) -> bool:
+    """Cancel ``task`` and wait until it has ended; False, and a line in the log, when it would not.
+
+    That takes at most MAX_CANCELLATIONS * CANCEL_AGAIN_SECONDS. What the task raises is not raised here, and of no more
+    interest: libraries raise all sorts of things when they are ended.
+    """
+    for number in range(MAX_CANCELLATIONS):
+        if number:
+            log.warning("%s goes on after a cancellation; cancelling it again", task.get_name())
+        task.cancel()
+        # it raises neither what the task raises nor a cancellation that was not ours
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_SECONDS)
+        if task.done():
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.debug("%s ended with %r", task.get_name(), error)
+            return True
+    log.error("%s does not end; it is left to itself", task.get_name())
+    return False
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T], name: str) -> T:
+    """The result of ``work``, or what it raises; TimeoutError when it takes longer, then it is ended first.
+
+    It runs as a task of its own, called ``name``, so that a cancellation that it swallows is none of the caller's, as
+    it would be under asyncio.timeout; nor does one get lost in the tick in which it is done, as under wait_for.
+    """
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if task.done():
+            return task.result()
+        raise TimeoutError
+    finally:
+        if not task.done():
+            await end(task)

@@ -1,0 +1,161 @@
+"""Tasks that end at once, late, wrongly, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from wsgw import tasks
+from wsgw.tasks import MAX_CANCELLATIONS, end, within
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "CANCEL_AGAIN_SECONDS", 0.05)
+
+
+class Deaf:
+    """Swallows ``times`` cancellations."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.heard = 0
+        self.enough = asyncio.Event()
+
+    async def __call__(self) -> None:
+        while True:
+            try:
+                await self.enough.wait()
+            except asyncio.CancelledError:
+                self.heard += 1
+                if self.heard > self.times:
+                    raise
+            else:
+                return
+
+
+async def started(work: Work) -> asyncio.Task[None]:
+    task = asyncio.get_running_loop().create_task(work(), name="the work")
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    task = await started(Deaf(0))
+    assert await end(task)
+    assert task.cancelled()
+    assert await end(task)
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("times", range(1, MAX_CANCELLATIONS))
+async def test_a_swallowed_cancellation_is_said_again(times: int, caplog: pytest.LogCaptureFixture) -> None:
+    task = await started(Deaf(times))
+    assert await end(task)
+    assert task.cancelled()
+    assert caplog.text.count("the work goes on after a cancellation") == times
+
+
+async def test_one_that_never_ends_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    work = Deaf(1000)
+    task = await started(work)
+    async with asyncio.timeout(10):
+        assert not await end(task)
+    assert work.heard == MAX_CANCELLATIONS
+    assert "the work does not end" in caplog.text
+    work.enough.set()
+    await task
+
+
+async def test_one_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ZeroDivisionError
+
+    caplog.set_level("DEBUG", "wsgw")
+    assert await end(await started(fail))
+    assert "the work ended with ZeroDivisionError()" in caplog.text
+
+
+async def test_one_that_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+    async def nothing() -> None: ...
+
+    task = await started(nothing)
+    assert await end(task)
+    assert caplog.text == ""
+
+
+async def test_who_ends_it_can_be_cancelled() -> None:
+    work = Deaf(1000)
+    task = await started(work)
+    ending = asyncio.ensure_future(end(task))
+    await asyncio.sleep(0)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    work.enough.set()
+    await task
+
+
+class TestWithin:
+    async def test_result(self) -> None:
+        async def give(what: int) -> int:
+            return what
+
+        assert await within(10, give(3), "giving") == 3
+
+    async def test_fault(self) -> None:
+        async def fail() -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await within(10, fail(), "failing")
+
+    @pytest.mark.parametrize("times", [0, 1])
+    async def test_too_long(self, times: int) -> None:
+        work = Deaf(times)
+        with pytest.raises(TimeoutError):
+            await within(0.01, work(), "waiting")
+        assert work.heard == times + 1
+
+    @pytest.mark.parametrize("times", [0, 1])
+    async def test_a_cancellation_is_the_callers(self, times: int) -> None:
+        work = Deaf(times)
+        waiting = asyncio.ensure_future(within(10, work(), "waiting"))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert work.heard == times + 1
+
+    async def test_a_cancellation_as_the_work_is_done(self) -> None:
+        """That is when asyncio.wait_for (3.11) swallows it."""
+        work = Deaf(0)
+        waiting = asyncio.ensure_future(within(10, work(), "waiting"))
+        await asyncio.sleep(0.01)
+        work.enough.set()
+        await asyncio.sleep(0)  # the work is done, who waits does not know yet
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    async def test_one_that_swallows_it_and_returns(self) -> None:
+        """The shape of nats-py's close."""
+
+        async def swallow() -> None:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+        waiting = asyncio.ensure_future(within(10, swallow(), "waiting"))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
