@@ -23,6 +23,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "engineio.engine",
             "socketio.arguments",
             "socketio.packets",
+            "socketio.earlyevents",
             "socketio.ack",
             "socketio.handler",
             "socketio.socket",
