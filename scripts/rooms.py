@@ -24,6 +24,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "engineio.engine",
             "socketio.arguments",
             "socketio.packets",
+            "socketio.earlyevents",
             "socketio.ack",
             "socketio.handler",
             "socketio.socket",

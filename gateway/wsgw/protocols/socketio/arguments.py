@@ -60,6 +60,12 @@ def _small_int(digits: str) -> int:
     return int(digits) if len(digits) < 6 else -1  # only the num of placeholders is looked at
 
 
+def _small_number(digits: str) -> object:
+    """As ``_small_int`` for what is written as a fraction: encoders that hold all numbers as doubles write 0.0."""
+    number = float(digits)
+    return int(number) if number.is_integer() and abs(number) < 100_000 else digits
+
+
 def _scanner(decoder: json.JSONDecoder) -> Scan:
     """What ``decoder.raw_decode`` calls."""
     return make_scanner(decoder)  # type: ignore[arg-type]  # the stub says something else than json.decoder does
@@ -98,7 +104,7 @@ def split_binary(text: str, attachments: int) -> list[Argument | Attachment]:
 
     scan = _scanner(
         json.JSONDecoder(
-            parse_int=_small_int, parse_float=str, parse_constant=_refuse_constant, object_hook=placeholder
+            parse_int=_small_int, parse_float=_small_number, parse_constant=_refuse_constant, object_hook=placeholder
         )
     )
 

@@ -20,6 +20,7 @@ from wsgw.protocols.socketio import packets as socketio
 from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Json
 from wsgw.protocols.socketio.carrier import Carrier
+from wsgw.protocols.socketio.earlyevents import EarlyEvents
 from wsgw.protocols.socketio.handler import Handler
 from wsgw.protocols.socketio.namespace import ConnectRefused, Namespace
 from wsgw.protocols.socketio.packets import Decoder, ProtocolError, SocketPacket
@@ -46,7 +47,8 @@ class Multiplexer:
         self._carrier = carrier
         self._namespaces = namespaces
         self._decoder = Decoder(max_packet_bytes)
-        self._sockets: dict[str, Socket] = {}
+        # None: the client has left the namespace, or was refused and may not know it yet
+        self._sockets: dict[str, Socket | None] = {}
         self._holding: set[Socket] = set()
         #: a client was accepted, in any namespace
         self.accepted = False
@@ -70,18 +72,23 @@ class Multiplexer:
         self.accepted = True
         self._send(socketio.encode_connect(socket.namespace, socket.sid))
         self._call(handler.connected)
+        early, socket.early = socket.early, None
+        for event in early.take() if early is not None else ():
+            if self.has(socket):  # the one before may have ended it
+                self._packet_received(event)
 
     def refuse(self, socket: Socket, refusal: ConnectRefused) -> None:
         """``Namespace.connect`` raised."""
         if self.has(socket):
-            del self._sockets[socket.namespace]
+            self._sockets[socket.namespace] = None
             self._send(socketio.encode_connect_error(socket.namespace, refusal.message, refusal.data))
 
     def closed(self, code: int) -> None:
         """The connection has ended."""
         sockets, self._sockets = self._sockets, {}
         for socket in sockets.values():
-            self._end(socket, code)
+            if socket is not None:
+                self._end(socket, code)
 
     # -- SocketOwner
 
@@ -115,23 +122,31 @@ class Multiplexer:
         if packet.type == socketio.CONNECT:
             self._connect(packet)
         elif socket is None:
-            if packet.type != socketio.DISCONNECT:
+            if packet.type != socketio.DISCONNECT and namespace not in self._sockets:
                 raise ProtocolError(f"a packet for {namespace!r} before CONNECT")
-        elif packet.type == socketio.DISCONNECT:
-            del self._sockets[namespace]
-            self._end(socket, NORMAL)
-        elif socket.handler is None:
-            raise ProtocolError("an event before CONNECT was answered")
         elif packet.type == socketio.EVENT:
-            ack = None if packet.id is None else Ack(socket, packet.id)
-            self._call(socket.handler.event, packet.name, packet.args, ack)
+            handler = socket.handler
+            if handler is None:
+                self._keep(socket, packet)
+            else:
+                ack = None if packet.id is None else Ack(socket, packet.id)
+                self._call(handler.event, packet.name, packet.args, ack)
+        elif packet.type == socketio.DISCONNECT:
+            self._sockets[namespace] = None
+            self._end(socket, NORMAL)
         # else an ACK: no event of ours asks for one
+
+    def _keep(self, socket: Socket, event: SocketPacket) -> None:
+        """Some clients (Rust's) emit without waiting for the answer to their CONNECT."""
+        if socket.early is None:
+            socket.early = EarlyEvents()
+        socket.early.add(event)
 
     def _connect(self, packet: SocketPacket) -> None:
         if packet.namespace not in self._namespaces:
             self._send(socketio.encode_connect_error(packet.namespace, "Invalid namespace", None))
             return
-        if packet.namespace in self._sockets:
+        if self._sockets.get(packet.namespace) is not None:
             raise ProtocolError("a second CONNECT")
         socket = self._sockets[packet.namespace] = Socket(self, packet.namespace)
         auth = packet.args[0] if packet.args else None
@@ -143,6 +158,7 @@ class Multiplexer:
 
     def _end(self, socket: Socket, code: int) -> None:
         self.release(socket)
+        socket.early = None
         handler, socket.handler = socket.handler, None
         if handler is not None:
             self._call(handler.disconnected, code)

@@ -50,7 +50,7 @@ class ProtocolError(WsgwError):
 class SocketPacket(NamedTuple):
     """One packet of a client: CONNECT, DISCONNECT, EVENT or ACK (binary ones are these two as well, once whole).
 
-    ``args`` of a CONNECT is empty, or its payload; ``name`` is an EVENT's.
+    ``args`` of a CONNECT is empty, or its payload; ``name`` is an EVENT's; an ACK without an ``id`` answers nothing.
     """
 
     type: str
@@ -105,15 +105,15 @@ class Decoder:
         namespace = namespace or "/"
         payload = text[header.end() :]
         if kind in (CONNECT, DISCONNECT):
-            return self._control(kind, namespace, id, payload)
+            return self._control(kind, namespace, payload)
         if kind == CONNECT_ERROR:
             raise ProtocolError("a packet that only servers send")
         is_event = kind in (EVENT, BINARY_EVENT)
-        if not is_event and id is None:
-            raise ProtocolError("an ack without an id")
         expected = int(attachments) if binary else 0
         if expected > MAX_ATTACHMENTS:
             raise ProtocolError("too many attachments")
+        if not payload and not is_event:
+            payload = "[]"  # an ack without arguments
         try:
             args = split_binary(payload, expected) if binary else split(payload)
         except ArgumentError as error:
@@ -125,9 +125,10 @@ class Decoder:
         self._packet, self._expected, self._bytes = packet, expected, len(text)
         return None
 
-    def _control(self, kind: str, namespace: str, id: int | None, payload: str) -> SocketPacket:
-        if id is not None or (payload and kind == DISCONNECT):
-            raise ProtocolError("more than a CONNECT or DISCONNECT has")
+    def _control(self, kind: str, namespace: str, payload: str) -> SocketPacket:
+        """An id is passed over, as the reference server does."""
+        if payload and kind == DISCONNECT:
+            raise ProtocolError("more than a DISCONNECT has")
         if not payload:
             return SocketPacket(kind, namespace, None, "", [])
         try:

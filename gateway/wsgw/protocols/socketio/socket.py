@@ -13,6 +13,7 @@ from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.socketio import packets as socketio
 from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Argument
+from wsgw.protocols.socketio.earlyevents import EarlyEvents
 from wsgw.protocols.socketio.handler import Handler
 
 
@@ -47,7 +48,7 @@ class Socket:
     ``sender`` belongs to the connection and is shared by its sockets: batches of SOCKETIO_WIRE are offered to it.
     """
 
-    __slots__ = ("_owner", "handler", "handshake", "namespace", "sender", "sid")
+    __slots__ = ("_owner", "early", "handler", "handshake", "namespace", "sender", "sid")
 
     def __init__(self, owner: SocketOwner, namespace: str) -> None:
         self.sid = secrets.token_urlsafe(15)
@@ -55,6 +56,7 @@ class Socket:
         self.handshake = owner.handshake
         self.sender: Sender = owner.sender
         self.handler: Handler | None = None  # None until accepted, and again when gone
+        self.early: EarlyEvents | None = None  # what came before it was accepted
         self._owner = owner
 
     def answer(self, acks: Iterable[Ack], *args: Argument) -> None:

@@ -87,7 +87,15 @@ def test_binary_inside_a_value_is_told_as_a_problem() -> None:
     assert found[2] == Json('{"a":1}')
 
 
-@pytest.mark.parametrize("num", ["1", "-1", "0.0", "true", '"0"', "null", "9" * 5000, "[]"])
+@pytest.mark.parametrize("num", ["0.0", "0e0", "-0", "-0.0", "0.0e5", "0." + "0" * 5000])
+def test_the_number_of_a_placeholder_may_be_written_as_a_fraction(num: str) -> None:
+    """As encoders write it that know no other numbers than double ones (Gson)."""
+    assert split_binary(f'[{{"_placeholder":true,"num":{num}}}]', 1) == [Attachment(0)]
+
+
+@pytest.mark.parametrize(
+    "num", ["1", "-1", "1.0", "0.5", "1e0", "-1.0", "1e400", "true", '"0"', "null", "9" * 5000, "[]"]
+)
 def test_a_placeholder_without_its_attachment_is_refused(num: str) -> None:
     with pytest.raises(ArgumentError):
         split_binary(f'["n",{{"_placeholder":true,"num":{num}}}]', 1)

@@ -59,6 +59,13 @@ def decode(*messages: str | bytes) -> SocketPacket | None:
         ('2["\\ud800",1]', SocketPacket(EVENT, "/", None, '"\\ud800"', [Json("1")])),
         ("345[]", SocketPacket(ACK, "/", 45, "", [])),
         ('3/admin,13["bar",false]', SocketPacket(ACK, "/admin", 13, "", ["bar", Json("false")])),
+        ("30", SocketPacket(ACK, "/", 0, "", [])),
+        ("3[]", SocketPacket(ACK, "/", None, "", [])),
+        ("3", SocketPacket(ACK, "/", None, "", [])),
+        ("01", SocketPacket(CONNECT, "/", None, "", [])),
+        ('00{"a":1}', SocketPacket(CONNECT, "/", None, "", [Json('{"a":1}')])),
+        ("0/custom,5{}", SocketPacket(CONNECT, "/custom", None, "", [Json("{}")])),
+        ("10", SocketPacket(DISCONNECT, "/", None, "", [])),
         ('50-["x",1]', SocketPacket(EVENT, "/", None, "x", [Json("1")])),
     ],
 )
@@ -72,6 +79,8 @@ def test_binary_packets_are_put_together() -> None:
         EVENT, "/", None, "m", [b"\x01", b"\x00", "t"]
     )
     assert decode(f'51-/a,9["m",{PLACEHOLDER}]', b"") == SocketPacket(EVENT, "/a", 9, "m", [b""])
+    assert decode(f"61-[{PLACEHOLDER}]", b"x") == SocketPacket(ACK, "/", None, "", [b"x"])
+    assert decode("61-15", b"x") == SocketPacket(ACK, "/", 15, "", [])
     assert decode(f"61-15[{PLACEHOLDER}]", b"x") == SocketPacket(ACK, "/", 15, "", [b"x"])
 
 
@@ -88,9 +97,9 @@ def test_a_decoder_goes_on_after_a_binary_packet() -> None:
     [
         *("", "7", "abc", "٢[]", "2", "2{}", "2[]", "2[{}]", "2[[1]]", '2["x"', '2["x"]y', "2[NaN]", '2"x"'),
         *('2abc["m",1]', '2-1["m"]', '21-["m"]', '2/admin["m"]', f'2{"1" * 17}["m"]'),
-        *("0[]", "0null", "0{", "01", '0{}{"a":1}', "0{},{}", '0/a,1{"x":1}', "1{}", "11", '1["x"]'),
-        *("3[]", "31{}", "31", '4{"message":"x"}'),
-        *('5["m"]', '5-["m"]', f'51["m",{PLACEHOLDER}]', f"61-[{PLACEHOLDER}]", f'50-["m",{PLACEHOLDER}]'),
+        *("0[]", "0null", "0{", '0{}{"a":1}', "0{},{}", "01[]", "1{}", '1["x"]', '11{"x":1}'),
+        *("3{}", "31{}", "31[", '4{"message":"x"}'),
+        *('5["m"]', '5-["m"]', f'51["m",{PLACEHOLDER}]', f"61-[{PLACEHOLDER}1]", f'50-["m",{PLACEHOLDER}]'),
         f'5{MAX_ATTACHMENTS + 1}-["m"]',
         *(f'2["{name}"]' for name in ("connect", "connect_error", "disconnect", "disconnecting")),
         *(f'51-["{name}",{PLACEHOLDER}]' for name in ("newListener", "removeListener")),

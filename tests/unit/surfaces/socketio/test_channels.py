@@ -273,6 +273,31 @@ async def test_the_client_leaves_while_connecting(start_server: Callable[..., Na
         server.thaw()
 
 
+async def test_events_before_the_answer_to_connect(start_server: Callable[..., NatsServer]) -> None:
+    """However long NATS takes: they are published behind the answer, or not at all."""
+    server = start_server()
+    async with running(server.url) as served:
+        peer = await Peer.connect(server.url)
+        heard = await peer.listen("OUT")
+        server.freeze()
+        early, gone = Client(served, {"channels": "chat.1"}), Client(served, {"channels": "chat.2"})
+        for client in (early, gone):
+            client.send("0")
+            client.send('27["OUT","stray"]' if client is gone else '27["OUT","early"]')
+        gone.send("1")
+        await asyncio.sleep(0.1)
+        assert (early.ended, gone.ended) == ([], [])
+        server.thaw()
+        assert [packet[:3] for packet in await early.received(2)] == ["40{", "437"]
+        await arrived(heard, 1)
+        await peer.publish("OUT", "last")
+        await arrived(heard, 2)
+        assert heard == [b"early", b"last"]
+        for client in (early, gone):
+            await client.stop()
+        await peer.close()
+
+
 async def test_drain(served: Running, client: Client) -> None:
     await served.gateway.drain.run()
     assert client.ended == [("close", 1001)]

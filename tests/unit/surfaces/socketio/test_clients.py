@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import encodebytes
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import socketio
 
 from helpers import node
+from helpers.nats_server import NatsServer
+from helpers.peer import Peer
+from helpers.raw_websocket import text
+from helpers.running import running
+from helpers.waiting import arrived
 from wsgw.protocols.socketio.arguments import Json
 
 from .conftest import Board, until
@@ -97,3 +104,56 @@ async def test_python_client_is_refused(board: Board) -> None:
         await client.connect(board.url.removesuffix("/socket.io/"), auth={"refuse": True})
     assert reasons == [{"message": "not you", "data": {"code": 1}}]
     await client.disconnect()
+
+
+async def polling_session(http: httpx.AsyncClient) -> str:
+    """The URL of a new session by polling."""
+    opening = await http.get("/socket.io/?EIO=4&transport=polling&channels=")
+    return f"/socket.io/?EIO=4&transport=polling&sid={opening.headers['x-wsgw-sid']}"
+
+
+@pytest.mark.parametrize("direct", [True, False], ids=["direct", "asgi"])
+@pytest.mark.parametrize("size", [0, 1, 57, 58, 100, 1000, 700_000])
+async def test_java_client_sends_binary_by_polling(nats: NatsServer, size: int, direct: bool) -> None:
+    """engine.io-client-java encodes with Android's default: lines of 76 characters, an end of line behind the last."""
+    payload = bytes(range(256)) * (size // 256 + 1)
+    payload = payload[:size]
+    wrapped = encodebytes(payload)
+    assert not payload or (wrapped.endswith(b"\n") and max(map(len, wrapped.splitlines())) <= 76)
+    peer = await Peer.connect(nats.url)
+    try:
+        async with running(nats.url, direct=direct) as served:
+            heard = await peer.listen("OUT")
+            url = await polling_session(served.http)
+            assert (await served.http.post(url, content=b"40")).text == "ok"
+            header = b'451-7["OUT",{"_placeholder":true,"num":0}]'
+            body = b"\x1e".join([header, b"b" + wrapped, b'42["OUT","after"]'])
+            assert (await served.http.post(url, content=body)).text == "ok"
+            await arrived(heard, 2)
+            assert heard == [payload, b"after"]
+            answers = ""
+            while "437" not in answers:
+                answers += (await served.http.get(url)).text
+            assert "437[true]" in answers
+            await served.http.post(url, content=b"1")
+    finally:
+        await peer.close()
+
+
+async def test_rust_client_emits_right_behind_its_connect(nats: NatsServer) -> None:
+    """rust_socketio sends CONNECT and does not wait for the answer to it."""
+    peer = await Peer.connect(nats.url)
+    try:
+        async with running(nats.url) as served:
+            heard = await peer.listen("OUT")
+            client = await served.websocket("/socket.io/?EIO=4&transport=websocket&channels=IN")
+            await client.send(*[text(packet) for packet in ("40", '421["OUT","a"]', '422["OUT","b"]')])
+            got = [bytes((await client.receive()).data)[:3] for _ in range(4)]
+            assert got == [b'0{"', b"40{", b"431", b"432"]
+            url = await polling_session(served.http)
+            assert (await served.http.post(url, content=b'40\x1e423["OUT","c"]')).text == "ok"
+            await arrived(heard, 3)
+            assert heard == [b"a", b"b", b"c"]
+            await served.http.post(url, content=b"1")
+    finally:
+        await peer.close()
