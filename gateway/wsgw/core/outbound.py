@@ -43,10 +43,10 @@ class Outlet:
         """What clients do who send here: PUBLISH or REQUEST."""
         return Use.PUBLISH if self._seconds is not None else Use.REQUEST
 
-    def require(self, use: Use) -> None:
-        """Raises GatewayError (wrong_direction), and counts it, where ``use`` is not what this is for."""
+    def require(self, use: Use, count: int = 1) -> None:
+        """Raises GatewayError (wrong_direction), and counts ``count`` of it, where ``use`` is not what this is for."""
         if self.use is not use:
-            raise self.failed(wrong_direction(self.name, self.channel, use))
+            raise self.failed(wrong_direction(self.name, self.channel, use), count)
 
     def check(self, payload: bytes) -> None:
         """Raises GatewayError (too_large), and counts it, when NATS would not take ``payload``."""
@@ -99,8 +99,8 @@ class Outlets:
         self._metrics = metrics
         self._found: dict[tuple[str, str], Outlet] = {}
 
-    def find(self, name: str, transport: str, use: Use = Use.PUBLISH) -> Outlet:
-        """Where ``name`` leads to for who wants to ``use`` it; raises GatewayError, and counts it.
+    def find(self, name: str, transport: str, use: Use = Use.PUBLISH, count: int = 1) -> Outlet:
+        """Where ``name`` leads to for who wants to ``use`` it; raises GatewayError, and counts ``count`` of it.
 
         unknown_channel, or wrong_direction where nothing can be sent to it; it may be for the other of PUBLISH and
         REQUEST.
@@ -111,7 +111,7 @@ class Outlets:
                 channel, subject = self._channels.find_to_send(name, use)
             except GatewayError as error:
                 label = next((channel.name for channel in self._channels.meant_by(name)), "")
-                self._metrics.publish_errors.labels(label, error.kind.name).inc()
+                self._metrics.publish_errors.labels(label, error.kind.name).inc(count)
                 raise
             if len(self._found) >= MAX_OUTLETS:
                 self._found.clear()

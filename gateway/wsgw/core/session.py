@@ -16,7 +16,7 @@ from wsgw.bridges.base import Bridge
 from wsgw.broker.broker import Broker
 from wsgw.broker.fences import Outcome
 from wsgw.channels.channel import Channel, Use
-from wsgw.channels.table import ChannelTable
+from wsgw.channels.table import ChannelTable, wrong_direction
 from wsgw.core.backpressure import BackPressure
 from wsgw.core.drain import Drain
 from wsgw.core.outbound import Outlet, Outlets
@@ -174,24 +174,27 @@ class Session:
         """Messages of the client whose outcome is not known yet."""
         return 0 if self._pressure is None else self._pressure.messages
 
-    def may_send_to(self, name: str) -> bool:
-        """Whether messages to ``name`` could be taken."""
+    def why_not_publish(self, name: str) -> GatewayError | None:
+        """Why messages to ``name`` would be refused, whatever they are; None where they would not. Counts nothing."""
         try:
             channel, _ = self._house.channels.find_to_send(name, Use.PUBLISH)
-        except GatewayError:
-            return False
-        return channel.accepts and self._allows(Use.PUBLISH, channel, name)
+            if not channel.accepts:
+                raise wrong_direction(name, channel, Use.PUBLISH)
+            self._check(Use.PUBLISH, channel, name)
+        except GatewayError as error:
+            return error
+        return None
 
-    def outlet(self, name: str, use: Use = Use.PUBLISH) -> Outlet:
-        """Where ``name`` leads to for who wants to ``use`` it, and may; raises GatewayError, and counts it.
+    def outlet(self, name: str, use: Use = Use.PUBLISH, count: int = 1) -> Outlet:
+        """Where ``name`` leads to for who wants to ``use`` it; raises GatewayError, and counts ``count`` of it.
 
         It may be for the other of PUBLISH and REQUEST.
         """
         outlet = self._outlet
         if outlet is None or outlet.name != name:
-            outlet = self._house.outlets.find(name, self.principal.transport, use)
+            outlet = self._house.outlets.find(name, self.principal.transport, use, count)
             if not self._allows(outlet.use, outlet.channel, name):
-                raise outlet.failed(_forbidden(outlet.use, name))
+                raise outlet.failed(_forbidden(outlet.use, name), count)
             self._outlet = outlet
         return outlet
 
@@ -204,8 +207,8 @@ class Session:
         outlet = self._outlet
         if outlet is None or outlet.name != name or outlet.use is not Use.PUBLISH:
             try:
-                outlet = self.outlet(name)
-                outlet.require(Use.PUBLISH)
+                outlet = self.outlet(name, Use.PUBLISH, len(payloads))
+                outlet.require(Use.PUBLISH, len(payloads))
             except GatewayError as error:
                 outcome(error)
                 return
@@ -274,5 +277,8 @@ class Session:
             raise _forbidden(use, name)
 
 
+_DOING = {Use.SUBSCRIBE: "subscribe to", Use.PUBLISH: "publish to", Use.REQUEST: "send requests to"}
+
+
 def _forbidden(use: Use, name: str) -> GatewayError:
-    return GatewayError(FORBIDDEN, f"this client may not {use} to {name!r}")
+    return GatewayError(FORBIDDEN, f"this client may not {_DOING[use]} {name!r}")

@@ -15,7 +15,7 @@ from wsgw import closecodes
 from wsgw.access.principal import Principal
 from wsgw.core.gateway import Gateway
 from wsgw.core.session import Session
-from wsgw.errors import DRAINING, SLOW_CONSUMER, WRONG_DIRECTION, GatewayError, Kind
+from wsgw.errors import DRAINING, FORBIDDEN, SLOW_CONSUMER, WRONG_DIRECTION, GatewayError, Kind
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
 from wsgw.fanout.sender import Sender
@@ -46,14 +46,19 @@ class ChannelWebSocket:
     async def subscribe(self, *, must_receive: bool) -> None:
         """Subscribe where the channel delivers. A refusal is told by ``attach``: a browser sees only close codes.
 
-        Without ``must_receive`` a channel that only takes messages will do.
+        Without ``must_receive`` it will do that the client can publish, or only publish for that is its right.
         """
         try:
             ready = self._session.join(self._name)
         except GatewayError as error:
-            if error.kind is not WRONG_DIRECTION or must_receive or not self._session.may_send_to(self._name):
-                self._refusal = error
-                self._session.reject(error)
+            refusal: GatewayError | None = error
+            if not must_receive and error.kind in (WRONG_DIRECTION, FORBIDDEN):
+                refusal = self._session.why_not_publish(self._name)
+                if refusal is not None and refusal.kind is WRONG_DIRECTION:
+                    refusal = error
+            if refusal is not None:
+                self._refusal = refusal
+                self._session.reject(refusal)
             return
         if ready is not None:
             await ready

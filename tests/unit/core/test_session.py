@@ -177,7 +177,7 @@ async def test_a_slow_client(nats: NatsServer, caplog: pytest.LogCaptureFixture)
 
 async def test_where_messages_could_be_taken(made: Made) -> None:
     names = ("OUT", "BOTH", "chat.1", "IN", "SUM", "NOPE", "chat.*")
-    assert [name for name in names if made.session.may_send_to(name)] == ["OUT", "BOTH", "chat.1"]
+    assert [name for name in names if made.session.why_not_publish(name) is None] == ["OUT", "BOTH", "chat.1"]
 
 
 async def test_publish(gateway: Gateway, made: Made, nats: NatsServer) -> None:
@@ -209,6 +209,17 @@ async def test_refused_publishes_are_told_at_once_and_counted(gateway: Gateway, 
     ):
         assert errors(gateway, channel, reason) == 1
     assert made.session.unsettled == 0
+
+
+async def test_refused_publishes_are_counted_by_messages(gateway: Gateway, made: Made) -> None:
+    """As they are where NATS refuses them."""
+    for name, channel, reason in (
+        ("NOPE", "", "unknown_channel"),
+        ("IN", "IN", "wrong_direction"),
+        ("SUM", "SUM", "wrong_direction"),
+    ):
+        assert await outcome(made.session, name, b"a", b"b", b"c") is not None
+        assert errors(gateway, channel, reason) == 3
 
 
 async def test_request(gateway: Gateway, made: Made, nats: NatsServer) -> None:

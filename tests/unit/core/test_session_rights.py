@@ -96,7 +96,7 @@ async def test_request(gateway: Gateway, ann: Session, bob: Session, nats: NatsS
     with pytest.raises(GatewayError) as caught:
         await ann.request("SUM", b"a")
     assert caught.value.kind is FORBIDDEN
-    assert caught.value.message == "this client may not request to 'SUM'"
+    assert caught.value.message == "this client may not send requests to 'SUM'"
     assert refused(gateway, "SUM") == 1
     assert await bob.request("SUM", b"a") == b"aa"
     await peer.close()
@@ -104,8 +104,8 @@ async def test_request(gateway: Gateway, ann: Session, bob: Session, nats: NatsS
 
 async def test_where_messages_could_be_taken(ann: Session, bob: Session) -> None:
     names = ("OUT", "chat.2", "chat.3", "SUM")
-    assert [name for name in names if ann.may_send_to(name)] == ["chat.3"]
-    assert [name for name in names if bob.may_send_to(name)] == ["OUT", "chat.2", "chat.3"]
+    assert [name for name in names if ann.why_not_publish(name) is None] == ["chat.3"]
+    assert [name for name in names if bob.why_not_publish(name) is None] == ["OUT", "chat.2", "chat.3"]
 
 
 async def test_an_outlet_that_another_client_found(gateway: Gateway, ann: Session, bob: Session) -> None:
@@ -117,6 +117,8 @@ async def test_an_outlet_that_another_client_found(gateway: Gateway, ann: Sessio
         with pytest.raises(GatewayError):
             ann.outlet("OUT")
     assert refused(gateway, "OUT") == 4
+    assert await outcome(ann, "OUT", b"a", b"b", b"c") is not None
+    assert refused(gateway, "OUT") == 7
 
 
 async def test_a_name_is_asked_for_once_until_another_one(bob: Session, rules: Except) -> None:

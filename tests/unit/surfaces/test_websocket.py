@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from helpers.waiting import arrived, eventually
 from wsgw.broker import broker, connection
 from wsgw.channels.channel import Use
 from wsgw.core import backpressure
+from wsgw.protocols.handshake import Handshake
 
 
 @pytest.fixture(params=[True, False], ids=["direct", "asgi"])
@@ -76,6 +78,23 @@ async def test_both_ways_and_patterns(served: Running) -> None:
     assert await every.receive() == text("there")
     await every.send(text("no place"))
     assert (await every.receive_close())[0] == 4504
+
+
+async def test_the_handshake_is_not_kept(direct: Running) -> None:
+    client = await direct.websocket("/ws/IN?token=secret")
+    await eventually(lambda: direct.value("wsgw_connections", transport="websocket") == 1, "open")
+    await eventually(lambda: not kept_queries(), "it is forgotten")
+    await client.send(close(1000))
+
+
+def kept_queries() -> list[object]:
+    """The handshakes, and ASGI scopes, that somebody in this process holds on to, by their query."""
+    return [
+        each
+        for each in gc.get_objects()
+        if (isinstance(each, dict) and each.get("query_string") == b"token=secret")
+        or (type(each) is Handshake and "token" in each.query)
+    ]
 
 
 @pytest.mark.parametrize(
