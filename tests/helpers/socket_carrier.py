@@ -50,6 +50,7 @@ class Carrier:
             self, self.sender, Handshake("/socket.io/", {}, {}, ""), {"/": Unused(), "/b": Unused()}, lambda: 1000
         )
         self.connecting: list[tuple[Socket, Json | None]] = []
+        self.given_up: list[Socket] = []
         self.accepting = True
         self.handlers: dict[str, Recorder] = {}
         self.ended: list[tuple[str, int]] = []
@@ -65,6 +66,9 @@ class Carrier:
         self.connecting.append((socket, auth))
         if self.accepting:
             self.accept()
+
+    def give_up(self, socket: Socket) -> None:
+        self.given_up.append(socket)
 
     def accept(self) -> Socket:
         socket = self.connecting[-1][0]

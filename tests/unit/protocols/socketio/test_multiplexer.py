@@ -175,6 +175,7 @@ def test_the_client_leaves_while_connecting(port: Carrier) -> None:
     port.accepting = False
     port.sockets.message_received("0")
     port.sockets.message_received("1")
+    assert port.given_up == [port.connecting[0][0]]
     late = Recorder()
     port.sockets.accept(port.connecting[0][0], late)
     assert late.calls == [("disconnected", 1006)]
