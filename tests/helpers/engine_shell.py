@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from wsgw.fanout.frames import Message
-from wsgw.protocols.engineio.engine import Timing
+from wsgw.protocols.engineio.engine import Engine, Timing
+from wsgw.protocols.engineio.packets import RequestRefused, decode_payload
 
 TIMING = Timing(ping_interval=25.0, ping_timeout=20.0, probe_timeout=10.0, linger=5.0)
 
@@ -53,3 +56,23 @@ class Recorder:
     def take(self) -> list[tuple[Any, ...]]:
         calls, self.calls = self.calls, []
         return calls
+
+
+def ended(code: int) -> list[tuple[Any, ...]]:
+    """The last calls of a session that ends with ``code``."""
+    return [("closed", code), ("gone", code)]
+
+
+def refusal_of(call: Callable[[], object]) -> object:
+    """Why the request that ``call`` brings is refused."""
+    with pytest.raises(RequestRefused) as caught:
+        call()
+    return caught.value.error
+
+
+def post(engine: Engine, body: bytes) -> None:
+    """The body of the POST in flight, whole, and its answer."""
+    packets = decode_payload(body)
+    while engine.post_received(packets):
+        pass
+    engine.post_answered()

@@ -187,11 +187,9 @@ async def test_acks_of_a_burst(gateway: GatewayProcess, peer: Peer, raw: OpenRaw
     assert heard == payloads
 
 
-@pytest.mark.parametrize(("behind", "code"), [(0, 1000), (COUNT, 1002)])
-async def test_a_burst_with_a_disconnect(
-    gateway: GatewayProcess, peer: Peer, raw: OpenRaw, behind: int, code: int
-) -> None:
-    """What comes before it is published, acked or not; what comes behind it is not, and breaks the protocol."""
+@pytest.mark.parametrize("behind", [0, COUNT])
+async def test_a_burst_with_a_disconnect(gateway: GatewayProcess, peer: Peer, raw: OpenRaw, behind: int) -> None:
+    """What comes before it is published, acked or not; what comes behind it is not, and harms nobody."""
     heard = await peer.listen("OUT")
     payloads = numbered(COUNT + behind, SEEDS[-1])
     events = [event(payload, id) for id, payload in enumerate(payloads)]
@@ -199,7 +197,7 @@ async def test_a_burst_with_a_disconnect(
     burst = b"".join([*events[:COUNT], frame(Opcode.TEXT, b"41"), *events[COUNT:], CLOSE])
     sending = asyncio.create_task(client.send_bytes(burst))
     ids: list[int] = []
-    assert await acks(client, ids, len(payloads)) == code
+    assert await acks(client, ids, len(payloads)) == 1000
     await asyncio.gather(sending, return_exceptions=True)  # the gateway may have hung up before the last byte
     assert ids == list(range(len(ids)))
     assert len(ids) <= COUNT

@@ -14,6 +14,9 @@ class Carrier(Protocol):
     def connect(self, socket: Socket, auth: Json | None) -> None:
         """Start ``Namespace.connect`` in a task; then call ``accept`` or ``refuse`` of the sockets."""
 
+    def give_up(self, socket: Socket) -> None:
+        """The client left while ``Namespace.connect`` was working for ``socket``: cancel that."""
+
     def close(self, code: int) -> None:
         """End the connection when what was sent before is out."""
 

@@ -133,6 +133,8 @@ class Multiplexer:
                 self._call(handler.event, packet.name, packet.args, ack)
         elif packet.type == socketio.DISCONNECT:
             self._sockets[namespace] = None
+            if socket.handler is None:
+                self._carrier.give_up(socket)
             self._end(socket, NORMAL)
         # else an ACK: no event of ours asks for one
 

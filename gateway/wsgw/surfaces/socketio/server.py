@@ -66,6 +66,11 @@ class _SocketService:
         self._tasks[socket] = task
         task.add_done_callback(lambda _: self._tasks.pop(socket, None))
 
+    def give_up(self, socket: Socket) -> None:
+        task = self._tasks.get(socket)
+        if task is not None:
+            task.cancel()
+
     async def _connect(self, socket: Socket, auth: Json | None) -> None:
         handler: Handler
         try:

@@ -2,104 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.fanout import batch
+from helpers.socket_carrier import Carrier, Recorder
 from wsgw.channels.channel import Channel, Direction
 from wsgw.fanout import outbox
 from wsgw.fanout.frames import Message
-from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Encoded
-from wsgw.fanout.sender import Sender
-from wsgw.protocols.handshake import Handshake
-from wsgw.protocols.socketio.ack import Ack
-from wsgw.protocols.socketio.arguments import Argument, Json
-from wsgw.protocols.socketio.earlyevents import MAX_BYTES, MAX_EVENTS
-from wsgw.protocols.socketio.handler import Handler
-from wsgw.protocols.socketio.multiplexer import Multiplexer
+from wsgw.protocols.socketio.arguments import Json
 from wsgw.protocols.socketio.namespace import ConnectRefused
-from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
 from wsgw.protocols.socketio.socket import Socket
-
-
-class Recorder:
-    """A handler that writes down what it hears."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-        self.acks: list[Ack | None] = []
-        self.failure: Exception | None = None
-
-    def connected(self) -> None:
-        self.calls.append(("connected",))
-
-    def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
-        if self.failure is not None:
-            raise self.failure
-        self.calls.append((name, *args))
-        self.acks.append(ack)
-
-    def disconnected(self, code: int) -> None:
-        self.calls.append(("disconnected", code))
-
-
-class Unused:
-    async def connect(self, socket: Socket, auth: Json | None) -> Handler:
-        raise AssertionError("the port of these tests answers itself")
-
-
-class Carrier:
-    """The session below: accepts every CONNECT at once unless told to wait."""
-
-    def __init__(self) -> None:
-        self.sender = Sender(SOCKETIO_WIRE, OutboxTotals(), self._overflowed)
-        self.sockets = Multiplexer(
-            self, self.sender, Handshake("/socket.io/", b"", (), ""), {"/": Unused(), "/b": Unused()}, lambda: 1000
-        )
-        self.connecting: list[tuple[Socket, Json | None]] = []
-        self.accepting = True
-        self.handlers: dict[str, Recorder] = {}
-        self.ended: list[tuple[str, int]] = []
-        self.held = False
-
-    def hold(self) -> None:
-        self.held = True
-
-    def release(self) -> None:
-        self.held = False
-
-    def connect(self, socket: Socket, auth: Json | None) -> None:
-        self.connecting.append((socket, auth))
-        if self.accepting:
-            self.accept()
-
-    def _overflowed(self) -> None:
-        self.fail(4008)
-
-    def accept(self) -> Socket:
-        socket = self.connecting[-1][0]
-        handler = self.handlers[socket.namespace] = Recorder()
-        self.sockets.accept(socket, handler)
-        return socket
-
-    def close(self, code: int) -> None:
-        self.end("close", code)
-
-    def fail(self, code: int) -> None:
-        self.end("fail", code)
-
-    def end(self, how: str, code: int) -> None:
-        self.ended.append((how, code))
-        self.sockets.closed(code)
-
-    def sent(self) -> list[str | bytes]:
-        """What went out since the last call."""
-        messages = [message for item in self.sender.take(10**6, 10**9) for message in item.messages]
-        return [message.data.decode() if message.text else message.data for message in messages]
 
 
 @pytest.fixture
@@ -165,102 +80,6 @@ def test_refused_connect(port: Carrier) -> None:
 def test_wrong_packets_end_the_connection(port: Carrier, data: str | bytes) -> None:
     port.sockets.message_received(data)
     assert port.ended == [("fail", 1002)]
-
-
-class TestEarlyEvents:
-    """A client need not wait for the answer to its CONNECT."""
-
-    @pytest.fixture
-    def port(self) -> Carrier:
-        port = Carrier()
-        port.accepting = False
-        port.sockets.message_received("0")
-        return port
-
-    def test_they_come_in_order_behind_the_answer(self, port: Carrier) -> None:
-        port.sockets.message_received('27["a",1]')
-        port.sockets.message_received('51-["b",{"_placeholder":true,"num":0}]')
-        port.sockets.message_received(b"\xff")
-        port.sockets.message_received("31[]")
-        port.sockets.message_received('2["c"]')
-        assert port.sent() == []
-        socket = port.accept()
-        port.sockets.message_received('2["d"]')
-        handler = port.handlers["/"]
-        assert handler.calls == [("connected",), ("a", Json("1")), ("b", b"\xff"), ("c",), ("d",)]
-        assert handler.acks[0] is not None
-        handler.acks[0](Json("true"))
-        assert port.sent() == [f'40{{"sid":"{socket.sid}"}}', "437[true]"]
-        assert port.ended == []
-
-    def test_they_are_dropped_when_it_is_a_refusal(self, port: Carrier) -> None:
-        port.sockets.message_received('27["a"]')
-        port.sockets.refuse(port.connecting[0][0], ConnectRefused("no"))
-        port.sockets.message_received('28["sent before the client knew"]')
-        assert port.sent() == ['44{"message":"no"}']
-        port.sockets.message_received("0")
-        port.accept()
-        assert port.handlers["/"].calls == [("connected",)]
-        assert port.ended == []
-
-    def test_a_disconnect_cancels_them(self, port: Carrier) -> None:
-        for packet in ('2["a"]', "1", '2["b"]', "0", '2["c"]'):
-            port.sockets.message_received(packet)
-        port.accept()
-        assert port.handlers["/"].calls == [("connected",), ("c",)]
-        assert port.ended == []
-
-    def test_a_connection_that_ends_drops_them(self, port: Carrier) -> None:
-        port.sockets.message_received('2["a"]')
-        port.sockets.closed(1006)
-        late = Recorder()
-        port.sockets.accept(port.connecting[0][0], late)
-        assert late.calls == [("disconnected", 1006)]
-        port.sockets.refuse(port.connecting[0][0], ConnectRefused("late"))
-        assert port.sent() == []
-
-    def test_none_comes_behind_the_end(self, port: Carrier) -> None:
-        for packet in ('2["a"]', '2["b"]'):
-            port.sockets.message_received(packet)
-        handler = Recorder()
-        handler.failure = ZeroDivisionError()
-        port.sockets.accept(port.connecting[0][0], handler)
-        assert handler.calls == [("connected",), ("disconnected", 1011)]
-        assert port.ended == [("fail", 1011)]
-
-    def test_other_namespaces_do_not_wait(self, port: Carrier) -> None:
-        port.sockets.message_received('2["a"]')
-        port.accepting = True
-        port.sockets.message_received("0/b")
-        port.sockets.message_received('2/b,["b"]')
-        assert port.handlers["/b"].calls == [("connected",), ("b",)]
-
-    def test_they_are_bounded_in_number(self, port: Carrier) -> None:
-        for _ in range(MAX_EVENTS):
-            port.sockets.message_received('2["a"]')
-        assert port.ended == []
-        port.sockets.message_received('2["a"]')
-        assert port.ended == [("fail", 1002)]
-
-    @pytest.mark.parametrize("text", ["x", "ä", "\U0001f600"])
-    def test_they_are_bounded_in_bytes(self, port: Carrier, text: str) -> None:
-        argument = text * ((MAX_BYTES // 2 - 300) // len(text.encode()))
-        for _ in range(2):
-            port.sockets.message_received(f'2["a","{argument}"]')
-        assert port.ended == []
-        port.sockets.message_received('51-["a",{"_placeholder":true,"num":0}]')
-        port.sockets.message_received(b"x" * 500)
-        assert port.ended == [("fail", 1002)]
-
-    def test_many_arguments_count(self, port: Carrier) -> None:
-        """Each is an object, whatever its length."""
-        port.sockets.message_received('2["a"' + ",1" * (MAX_BYTES // 50) + "]")
-        assert port.ended == [("fail", 1002)]
-
-    def test_without_connect_none_is_taken(self) -> None:
-        port = Carrier()
-        port.sockets.message_received('2["a"]')
-        assert port.ended == [("fail", 1002)]
 
 
 def test_events_of_a_namespace_that_the_client_has_left(port: Carrier, socket: Socket) -> None:
@@ -357,6 +176,7 @@ def test_the_client_leaves_while_connecting(port: Carrier) -> None:
     port.accepting = False
     port.sockets.message_received("0")
     port.sockets.message_received("1")
+    assert port.given_up == [port.connecting[0][0]]
     late = Recorder()
     port.sockets.accept(port.connecting[0][0], late)
     assert late.calls == [("disconnected", 1006)]

@@ -36,6 +36,10 @@ class Client:
     def connect(self, socket: Socket, auth: Json | None) -> None:
         self._task = asyncio.get_running_loop().create_task(self._connect(socket, auth))
 
+    def give_up(self, socket: Socket) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
     async def _connect(self, socket: Socket, auth: Json | None) -> None:
         try:
             handler = await self.namespace.connect(socket, auth)

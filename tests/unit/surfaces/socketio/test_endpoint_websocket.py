@@ -117,6 +117,19 @@ class TestWebSocket:
         await until(lambda: not board.server._connections)
         assert board.handlers == []
 
+    async def test_connecting_and_leaving_again_costs_one_task(self, board: Board) -> None:
+        """However long ``Namespace.connect`` would take."""
+        async with websocket(board) as ws:
+            await ws.recv()
+            before = len(asyncio.all_tasks())
+            for _ in range(500):
+                await ws.send('40{"wait":1}')
+                await ws.send("41")
+            await ws.send('40{"token":1}')
+            assert str(await ws.recv()).startswith("40{")
+            await until(lambda: len(asyncio.all_tasks()) < before + 10)
+            assert len(board.handlers) == 1
+
     async def test_a_client_that_does_not_read_costs_bounded_memory(self, board: Board) -> None:
         async with websocket(board, max_queue=1, close_timeout=0.1) as ws:
             await opened(ws)
