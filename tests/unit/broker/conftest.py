@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
+from helpers.brokers import Brokers
 from helpers.connection import Opened
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
@@ -118,3 +119,12 @@ async def connection(nats: NatsServer, open_connection: Opened) -> NatsConnectio
 @pytest.fixture
 async def limited(users: NatsServer, open_connection: Opened) -> NatsConnection:
     return await open_connection(users.url, Credentials("limited", "secret"))
+
+
+@pytest.fixture
+async def make_broker() -> AsyncIterator[Brokers]:
+    brokers = Brokers()
+    async with asyncio.timeout(60):
+        yield brokers
+        for broker in brokers.made:
+            await broker.stop(0.1)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable
 from urllib.request import urlopen
 from uuid import uuid4
 
 import pytest
 
+from helpers.brokers import Brokers, publish, started
 from helpers.metrics import value
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
-from wsgw import tasks
 from wsgw.broker import broker as module
 from wsgw.broker import connection
-from wsgw.broker.broker import Broker, NatsUnreachable, masked
+from wsgw.broker.broker import NatsUnreachable, masked
 from wsgw.broker.subscription import Credentials
 from wsgw.errors import (
     FORBIDDEN,
@@ -28,45 +26,8 @@ from wsgw.errors import (
     TOO_LARGE,
     UNCONFIRMED,
     GatewayError,
-    Kind,
 )
 from wsgw.fanout.publication import Publication
-from wsgw.metrics import Metrics
-
-
-class Brokers:
-    """Makes brokers and stops them at the end."""
-
-    def __init__(self) -> None:
-        self.made: list[Broker] = []
-
-    def __call__(self, *servers: str, credentials: Credentials | None = None) -> tuple[Broker, Metrics]:
-        metrics = Metrics()
-        self.made.append(Broker(servers, metrics, credentials))
-        return self.made[-1], metrics
-
-
-@pytest.fixture
-async def make_broker() -> AsyncIterator[Brokers]:
-    brokers = Brokers()
-    async with asyncio.timeout(60):
-        yield brokers
-        for broker in brokers.made:
-            await broker.stop(0.1)
-
-
-async def started(make_broker: Brokers, url: str, credentials: Credentials | None = None) -> tuple[Broker, Metrics]:
-    broker, metrics = make_broker(url, credentials=credentials)
-    await broker.start()
-    await asyncio.wait_for(broker.wait_connected(), DEADLINE_SECONDS)
-    return broker, metrics
-
-
-async def publish(broker: Broker, subject: str, payload: bytes = b"x") -> Kind | None:
-    told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
-    broker.publish(subject, [payload], told.set_result)
-    error = await asyncio.wait_for(told, DEADLINE_SECONDS)
-    return None if error is None else error.kind
 
 
 async def test_without_nats_everything_is_refused_at_once(
@@ -330,120 +291,6 @@ async def test_requests_are_bounded_by_bytes(
     await asyncio.gather(asking, return_exceptions=True)
     await peer.answer(f"{name}.2", lambda payload: payload)
     assert await broker.request(f"{name}.2", bytes(100), 5) == bytes(100)
-
-
-async def test_a_stop_waits_for_what_is_in_flight(make_broker: Brokers, nats: NatsServer, peer: Peer) -> None:
-    broker, metrics = await started(make_broker, nats.url)
-    name = uuid4().hex
-    got = await peer.listen(name)
-    told: list[GatewayError | None] = []
-    for _ in range(1000):
-        broker.publish(name, [b"x"], told.append)
-    await broker.stop(DEADLINE_SECONDS)
-    assert told == [None] * 1000
-    await arrived(got, 1000)
-    assert not broker.connected
-    assert value(metrics, "wsgw_nats_connected") == 0
-    assert await publish(broker, name) is NATS_UNAVAILABLE
-    await broker.stop(1)
-
-
-async def test_a_stop_is_bounded(
-    make_broker: Brokers, start_server: Callable[..., NatsServer], caplog: pytest.LogCaptureFixture
-) -> None:
-    server = start_server()
-    broker, _ = await started(make_broker, server.url)
-    server.freeze()
-    told: list[GatewayError | None] = []
-    broker.publish("a", [b"x"], told.append)
-    async with asyncio.timeout(10):
-        await broker.stop(0.1)
-    assert [error.kind for error in told if error is not None] == [UNCONFIRMED]
-    assert "not everything in flight was confirmed: no answer in time" in caplog.text
-
-
-async def test_a_stop_while_connecting(make_broker: Brokers, start_server: Callable[..., NatsServer]) -> None:
-    server = start_server()
-    server.freeze()
-    broker, _ = make_broker(server.url)
-    await broker.start()
-    await asyncio.sleep(0.05)  # the connection is being made; at no moment may the stop leave anything behind
-    async with asyncio.timeout(10):
-        await broker.stop(0.1)
-
-
-async def test_a_stop_while_a_lost_connection_is_being_closed(
-    make_broker: Brokers, start_server: Callable[..., NatsServer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "FENCE_INTERVAL_SECONDS", 1.0)
-    monkeypatch.setattr(connection, "FENCE_TIMEOUT_SECONDS", 0.3)
-    server = start_server()
-    broker, _ = await started(make_broker, server.url)
-    server.freeze()
-    told: list[GatewayError | None] = []
-    for _ in range(30):
-        broker.publish("a", [bytes(256 * 1024)], told.append)
-    await eventually(lambda: not broker.connected, "the loss is noticed")
-    async with asyncio.timeout(10):
-        await broker.stop(0.1)
-    assert len(told) == 30
-
-
-class TestDeafToCancellation:
-    """Opening a connection swallows cancellations, as nats-py and asyncio.wait_for (3.11) do."""
-
-    @pytest.fixture(autouse=True)
-    def _soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tasks, "CANCEL_AGAIN_SECONDS", 0.1)
-
-    async def test_once(
-        self, make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """And the connection is made all the same: it must not be left behind."""
-        made: list[connection.NatsConnection] = []
-        opened = connection.NatsConnection.open
-
-        async def swallowing(self: connection.NatsConnection, *args: Any) -> None:
-            made.append(self)
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                await opened(self, *args)
-
-        monkeypatch.setattr(connection.NatsConnection, "open", swallowing)
-        broker, _ = make_broker(nats.url)
-        await broker.start()
-        await eventually(lambda: made, "the attempt")
-        async with asyncio.timeout(10):
-            await broker.stop(0.1)
-        assert made[0].lost.done()
-        assert not broker.connected
-        assert "cancelling it again" in caplog.text
-
-    async def test_for_ever(
-        self, make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        enough = asyncio.Event()
-        trying = asyncio.Event()
-
-        async def swallowing(self: connection.NatsConnection, *args: Any) -> None:
-            trying.set()
-            while not enough.is_set():
-                with suppress(asyncio.CancelledError):
-                    await enough.wait()
-            raise asyncio.CancelledError
-
-        monkeypatch.setattr(connection.NatsConnection, "open", swallowing)
-        broker, _ = make_broker(nats.url)
-        await broker.start()
-        await asyncio.wait_for(trying.wait(), DEADLINE_SECONDS)
-        try:
-            async with asyncio.timeout(10):
-                await broker.stop(0.1)
-            assert "does not end" in caplog.text
-        finally:
-            enough.set()
-        await eventually(lambda: broker._task is None or broker._task.done(), "the task's end")
 
 
 @pytest.mark.parametrize(
