@@ -13,12 +13,9 @@ from typing import Any
 
 from wsgw.cli.address import Address
 from wsgw.errors import WsgwError
+from wsgw.tasks import CANCEL_AGAIN_SECONDS
 
 log = logging.getLogger(__name__)
-
-#: Libraries sometimes swallow a cancellation (nats-py, and asyncio.wait_for of Python 3.11): then it is said again,
-#: after the time that an orderly close takes.
-CANCEL_AGAIN_SECONDS = 2.0
 
 
 class _Lookups(ThreadPoolExecutor):
@@ -68,7 +65,7 @@ async def _until_signal(work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         stopped.set()
         if not task.done():
             task.cancel()
-            loop.call_later(CANCEL_AGAIN_SECONDS, stop)
+            loop.call_later(CANCEL_AGAIN_SECONDS, stop)  # libraries sometimes swallow a cancellation
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # under nohup SIGHUP stays ignored; a shell's "&" ignores SIGINT, which must stop us all the same

@@ -22,7 +22,7 @@ from wsgw.config.settings import Settings
 from wsgw.core import series
 from wsgw.core.drain import Drain
 from wsgw.core.outbound import Outlets
-from wsgw.core.session import Client, Session
+from wsgw.core.session import Session, SessionClient
 from wsgw.errors import GatewayError
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.outbox import OutboxTotals
@@ -105,7 +105,9 @@ class Gateway:
 
     # -- for surfaces
 
-    def open_session(self, principal: Principal, client: Client | None = None, sender: Sender | None = None) -> Session:
+    def open_session(
+        self, principal: Principal, client: SessionClient | None = None, sender: Sender | None = None
+    ) -> Session:
         """A session for a client that comes now; raises GatewayError (draining), and counts it as rejected.
 
         See ``Session`` for ``client`` and ``sender``.

@@ -31,7 +31,7 @@ log = logging.getLogger("wsgw.session")
 T = TypeVar("T")
 
 
-class Client(Protocol):
+class SessionClient(Protocol):
     """The surface's side of a session. No call may raise or block."""
 
     def drain(self) -> None:
@@ -93,7 +93,7 @@ class Session:
         "sender",
     )
 
-    def __init__(self, house: House, principal: Principal, client: Client | None, sender: Sender | None) -> None:
+    def __init__(self, house: House, principal: Principal, client: SessionClient | None, sender: Sender | None) -> None:
         self._house = house
         self._client = client
         self._subscriptions: dict[str, _Subscription] = {}

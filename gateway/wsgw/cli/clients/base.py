@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
+from wsgw import tasks
 from wsgw.errors import WsgwError
 
 #: Closing says goodbye to the other side at most this long.
@@ -70,7 +71,7 @@ async def first_of(*coroutines: Coroutine[Any, Any, None]) -> None:
         task.result()
 
 
-async def within(seconds: float, coroutine: Coroutine[Any, Any, object]) -> None:
-    """Await a goodbye that may fail or hang: after ``seconds`` it is cancelled."""
+async def say_goodbye(seconds: float, goodbye: Coroutine[Any, Any, object]) -> None:
+    """Await what may fail or hang: after ``seconds`` it is ended."""
     with contextlib.suppress(Exception):
-        await asyncio.wait_for(coroutine, seconds)
+        await tasks.within(seconds, goodbye, "goodbye")

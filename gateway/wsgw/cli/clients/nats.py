@@ -19,7 +19,7 @@ from nats.errors import TimeoutError as NatsTimeoutError
 
 from wsgw.channels.subjects import subject_problem
 from wsgw.cli.address import Address
-from wsgw.cli.clients.base import CLOSE_SECONDS, Received, Refused, Unavailable, first_of, within
+from wsgw.cli.clients.base import CLOSE_SECONDS, Received, Refused, Unavailable, first_of, say_goodbye
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class NatsClient:
         return reply.data
 
     async def close(self) -> None:
-        await within(CLOSE_SECONDS, self._connection.close())
+        await say_goodbye(CLOSE_SECONDS, self._connection.close())
         self._subscriptions = []
 
     async def _open(self) -> None:

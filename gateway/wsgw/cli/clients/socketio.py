@@ -17,7 +17,7 @@ import socketio
 
 from wsgw.cli import jsontext
 from wsgw.cli.address import Address
-from wsgw.cli.clients.base import CLOSE_SECONDS, MAX_MESSAGE_BYTES, Received, Refused, Unavailable, within
+from wsgw.cli.clients.base import CLOSE_SECONDS, MAX_MESSAGE_BYTES, Received, Refused, Unavailable, say_goodbye
 
 #: Names that mean something to Socket.IO itself and so can be no event.
 _RESERVED = frozenset({"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"})
@@ -76,7 +76,7 @@ class SocketIOClient:
     async def close(self) -> None:
         self._unacked.clear()
         if self._http is not None:
-            await within(CLOSE_SECONDS, self._sio.disconnect())
+            await say_goodbye(CLOSE_SECONDS, self._sio.disconnect())
             # it ends the connections that a polling client leaves open
             await self._http.close()
             self._http = None

@@ -15,7 +15,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from wsgw.cli import jsontext
 from wsgw.cli.address import Address
-from wsgw.cli.clients.base import CLOSE_SECONDS, MAX_MESSAGE_BYTES, Received, Refused, Unavailable, within
+from wsgw.cli.clients.base import CLOSE_SECONDS, MAX_MESSAGE_BYTES, Received, Refused, Unavailable, say_goodbye
+from wsgw.closecodes import ABNORMAL, NORMAL
 
 _RETRY_STATUSES = frozenset({408, 425, 429})
 
@@ -59,7 +60,7 @@ class WebSocketClient:
     async def confirm(self) -> None:
         for channel, connection in self._connections.items():
             await connection.close()
-            if connection.close_code != 1000:
+            if connection.close_code != NORMAL:
                 raise _ended(channel, connection)
 
     async def request(self, channel: str, payload: bytes) -> object:
@@ -68,7 +69,7 @@ class WebSocketClient:
     async def close(self) -> None:
         connections, drains = list(self._connections.values()), self._drains
         self._connections, self._drains = {}, []
-        await within(CLOSE_SECONDS, _close_all(connections))
+        await say_goodbye(CLOSE_SECONDS, _close_all(connections))
         for task in drains:
             task.cancel()
         await asyncio.gather(*drains, return_exceptions=True)
@@ -111,7 +112,7 @@ async def _close_all(connections: list[ClientConnection]) -> None:
 
 def _ended(channel: str, connection: ClientConnection) -> Refused | Unavailable:
     """What the end of the connection means: 4500 to 4999 is a no, by the gateway's table of errors."""
-    code = connection.close_code or 1006
-    reason = connection.close_reason or ("no closing handshake" if code == 1006 else "")
+    code = connection.close_code or ABNORMAL
+    reason = connection.close_reason or ("no closing handshake" if code == ABNORMAL else "")
     kind = Refused if 4500 <= code <= 4999 else Unavailable
     return kind(f"{channel!r} was closed with code {code}" + (f": {reason}" if reason else ""))

@@ -15,6 +15,7 @@ import orjson
 
 from wsgw.access.principal import Principal
 from wsgw.channels.channel import Use
+from wsgw.closecodes import ABNORMAL
 from wsgw.config.file import split_names
 from wsgw.core.gateway import Gateway
 from wsgw.errors import BAD_REQUEST, DRAINING, OVERLOADED, GatewayError
@@ -53,13 +54,13 @@ class ChannelsNamespace:
             handler.rejected(error)
             raise ConnectRefused(error.message, _error(error)) from None
         except asyncio.CancelledError:
-            handler.disconnected(1006)
+            handler.disconnected(ABNORMAL)
             raise
         return handler
 
 
 class ChannelsHandler:
-    """One socket: its ``Handler``, and the ``Client`` of its session. Raises as ``Gateway.open_session``."""
+    """One socket: its ``Handler``, and the ``SessionClient`` of its session. Raises as ``Gateway.open_session``."""
 
     def __init__(self, gateway: Gateway, socket: Socket) -> None:
         self._socket = socket
