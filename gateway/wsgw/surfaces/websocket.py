@@ -30,7 +30,7 @@ TRANSPORT = WEBSOCKET_WIRE.transport
 
 
 class ChannelWebSocket:
-    """One connection: the ``Receiver`` of its link and the ``SessionClient`` of its session. Raises as ``open_session``."""
+    """One connection: its link's ``Receiver`` and its session's ``SessionClient``. Raises as ``open_session``."""
 
     __slots__ = ("_closing", "_ended", "_link", "_name", "_refusal", "_sender", "_session")
 

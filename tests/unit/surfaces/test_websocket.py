@@ -92,7 +92,7 @@ def kept_queries() -> list[object]:
     return [
         each
         for each in gc.get_objects()
-        if (isinstance(each, dict) and each.get("query_string") == b"token=secret")
+        if (type(each) is dict and each.get("query_string") == b"token=secret")
         or (type(each) is Handshake and "token" in each.query)
     ]
 
