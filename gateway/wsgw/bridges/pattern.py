@@ -167,7 +167,7 @@ class PatternBridge:
         await self._serve_joins(GRACE_SECONDS)
         pattern, self._pattern = self._pattern, None
         if pattern is not None:
-            await self._broker.unsubscribe(pattern)
+            self._broker.unsubscribe(pattern)
         await self._serve_joins(WINDOW_SECONDS)
         await self._read_all()
         self._overlap = None
@@ -237,11 +237,11 @@ class PatternBridge:
 
     async def _drop_orphans(self) -> None:
         while self._interests.orphans:
-            await self._broker.unsubscribe(self._interests.orphans.pop())
+            self._broker.unsubscribe(self._interests.orphans.pop())
 
     async def _lose_pattern(self, pattern: NatsSubscription) -> None:
         """NATS took the pattern's subscription back; concrete names go on with their own."""
-        await self._broker.unsubscribe(pattern)
+        self._broker.unsubscribe(pattern)
         self._pattern, self._served_via = None, Via.CONCRETE
         self._refuse_pattern(pattern.ended.result())
 
@@ -272,5 +272,5 @@ class PatternBridge:
         for interest in self._interests:
             interest.settle()
         if pattern is not None:
-            await self._broker.unsubscribe(pattern)
+            self._broker.unsubscribe(pattern)
         await self._drop_orphans()

@@ -163,10 +163,10 @@ class Broker:
         await self._connection.subscribe(subscription)
         return subscription
 
-    async def unsubscribe(self, subscription: NatsSubscription) -> None:
-        """End a subscription made by ``subscribe``; harmless when it has ended."""
+    def unsubscribe(self, subscription: NatsSubscription) -> None:
+        """End a subscription made by ``subscribe``; nothing is delivered any more. Harmless when it has ended."""
         if self._connection is not None:
-            await self._connection.unsubscribe(subscription)
+            self._connection.unsubscribe(subscription)
 
     def hold(self) -> None:
         """Read nothing from this connection to NATS until ``release``; to be said again when there may be another."""

@@ -118,11 +118,11 @@ async def test_it_connects_again(make_broker: Brokers, start_server: Callable[..
     await eventually(lambda: not broker.connected, "the loss is noticed")
     assert value(metrics, "wsgw_nats_connected") == 0
     assert await publish(broker, "a") is NATS_UNAVAILABLE
-    await broker.unsubscribe(subscription)
+    broker.unsubscribe(subscription)
     server.start()
     await asyncio.wait_for(broker.wait_connected(), DEADLINE_SECONDS)
     assert value(metrics, "wsgw_nats_reconnects_total") == 1
-    await broker.unsubscribe(subscription)
+    broker.unsubscribe(subscription)
     await broker.subscribe("a", got.append)
     assert await publish(broker, "a") is None
     await arrived(got, 1)
@@ -207,7 +207,7 @@ async def test_messages_both_ways(make_broker: Brokers, nats: NatsServer, peer: 
     await arrived(outgoing, 1)
     await peer.answer(f"{name}.ask", lambda payload: payload + b"!")
     assert await broker.request(f"{name}.ask", b"4", 5) == b"4!"
-    await broker.unsubscribe(subscription)
+    broker.unsubscribe(subscription)
     await broker.barrier()
 
 
