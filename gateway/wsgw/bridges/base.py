@@ -49,8 +49,9 @@ class Bridge(Protocol):
     def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
         """A session subscribes to ``name``; what is returned, if anything, is done when NATS' interest is in effect.
 
-        It is done, too, when there can be none now (NATS is away). Raises GatewayError (too_many_subjects) at once;
-        ``refused`` is called, before the future is done or later, when NATS refuses the subject.
+        It is done, too, when there can be none now (NATS is away), and it is the session's own, to be cancelled. Raises
+        GatewayError (too_many_subjects) at once; ``refused``, which no other session has, is called, before the future
+        is done or later, when NATS refuses the subject.
         """
 
     def leave(self, name: str, refused: OnRefused) -> None:

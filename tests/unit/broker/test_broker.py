@@ -81,6 +81,7 @@ async def test_without_nats_everything_is_refused_at_once(
     assert await publish(broker, "a") is NATS_UNAVAILABLE
     refusals: list[object] = [
         broker.subscribe("a", lambda publication: None),
+        broker.subscribe_all([("a", lambda publication: None)]),
         broker.barrier(),
         broker.request("a", b"", 1),
     ]

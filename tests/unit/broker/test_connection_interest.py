@@ -12,9 +12,12 @@ from helpers.interest import interest
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import arrived, eventually
+from wsgw.broker.broker import Broker
 from wsgw.broker.connection import NatsConnection
 from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE
+from wsgw.fanout.publication import Publication
+from wsgw.metrics import Metrics
 
 pytestmark = pytest.mark.usefixtures("_bounded")
 
@@ -137,3 +140,23 @@ async def test_cancelled(start_server: Callable[..., NatsServer], open_connectio
     await connection.barrier()
     assert interest(server).keys().isdisjoint(("a", "b"))
     assert many.kinds() == [None, None]
+
+
+async def test_by_way_of_the_broker(users: NatsServer) -> None:
+    broker = Broker([users.url], Metrics(), Credentials("limited", "secret"))
+    await broker.start(wait=False)
+    got: list[str] = []
+
+    def deliver(publication: Publication) -> None:
+        got.append(publication.subject)
+
+    one, refused, two = await broker.subscribe_all([("ok.1", deliver), ("no", deliver), ("ok.2", deliver)])
+    assert refused.ended.result().kind is FORBIDDEN
+    assert not one.ended.done()
+    broker.unsubscribe(one)
+    broker.unsubscribe(refused)
+    for name in ("ok.1", "ok.2"):
+        broker.publish(name, [b"x"], lambda error: None)
+    await arrived(got, 1)
+    assert (got, two.ended.done()) == (["ok.2"], False)
+    await broker.stop(1)
