@@ -12,6 +12,7 @@ from wsgw.backoff import Backoff
 from wsgw.channels.channel import Channel
 from wsgw.errors import NATS_UNAVAILABLE, GatewayError
 from wsgw.metrics import Metrics
+from wsgw.tasks import end
 
 log = logging.getLogger("wsgw.bridge")
 
@@ -83,8 +84,7 @@ class Keeper:
     async def stop(self) -> None:
         """See ``Bridge.stop``."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     def subscribed(self) -> None:
         """All is well."""

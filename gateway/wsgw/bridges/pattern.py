@@ -23,6 +23,7 @@ from wsgw.channels.channel import Channel
 from wsgw.errors import NATS_UNAVAILABLE, GatewayError
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.publication import Publication
+from wsgw.tasks import end, fault_of
 
 log = logging.getLogger("wsgw.bridge")
 
@@ -93,19 +94,18 @@ class PatternBridge:
         lost = self._broker.lost()
         if lost is None:
             return away
-        following = asyncio.get_running_loop().create_task(self._follow())
+        following = asyncio.get_running_loop().create_task(self._follow(), name=f"following {self.channel.name}")
         try:
             either: set[asyncio.Future[Any]] = {following, lost}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            following.cancel()
-            (error,) = await asyncio.gather(following, return_exceptions=True)
+            await end(following)
         if self._pattern is not None or self._interests.subscribed():
             self._gaps.inc()
         await self._forget()
         if lost.done():
             self._keeper.backoff.reset()
-        return error if isinstance(error, Exception) else away
+        return fault_of(following) or away
 
     async def _follow(self) -> None:
         """Keep NATS' interest as the sessions want it, for ever; raises GatewayError when the connection is lost."""
