@@ -49,7 +49,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "broker",
         ),
     ),
-    ("bridges", ("base", "fixed", "interests", "overlap", "pattern")),
+    ("bridges", ("base", "fixed", "interests", "concrete", "overlap", "pattern")),
     ("access", ("origins", "principal", "rules")),
     ("core", ("backpressure", "outbound", "drain", "series", "session", "gateway")),
     ("transports", ("receivers", "asgi", "keepalive", "closing", "direct", "accept", "http")),

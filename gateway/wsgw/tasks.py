@@ -41,6 +41,12 @@ async def end(task: asyncio.Task[object]) -> bool:
     return False
 
 
+def fault_of(task: asyncio.Task[object]) -> Exception | None:
+    """What ``task`` has raised; None when it goes on, returned, or was cancelled."""
+    error = task.exception() if task.done() and not task.cancelled() else None
+    return error if isinstance(error, Exception) else None
+
+
 async def within(seconds: float, work: Coroutine[Any, Any, T], name: str) -> T:
     """The result of ``work``, or what it raises; TimeoutError when it takes longer, then it is ended first.
 

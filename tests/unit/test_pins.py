@@ -20,7 +20,6 @@ from urllib.parse import urlparse
 import pytest
 import uvicorn
 from nats.aio.client import Client, Srv
-from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.protocol.parser import Parser
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -77,16 +76,8 @@ METHODS = (
     Method(Client, "_read_loop", (), CLIENT, is_async=True),
     Method(Client, "_process_op_err", ("e",), CLIENT, is_async=True),
     Method(Parser, "parse", ("data",), CLIENT, is_async=True),
-    Method(
-        Client,
-        "subscribe",
-        ("subject", "queue", "cb", "future", "max_msgs", "pending_msgs_limit", "pending_bytes_limit"),
-        CLIENT,
-        is_async=True,
-    ),
     Method(Client, "_close", ("status", "do_cbs"), CLIENT, is_async=True),
     Method(Client, "_connect_command", (), CLIENT),
-    Method(Subscription, "unsubscribe", ("limit",), CLIENT, is_async=True),
 )
 
 #: Attributes of an instance: owner, names and types, our file.

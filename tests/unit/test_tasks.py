@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
 
 from wsgw import tasks
-from wsgw.tasks import MAX_CANCELLATIONS, end, within
+from wsgw.tasks import MAX_CANCELLATIONS, end, fault_of, within
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -103,6 +104,25 @@ async def test_who_ends_it_can_be_cancelled() -> None:
         await ending
     work.enough.set()
     await task
+
+
+async def test_the_fault_of_one() -> None:
+    async def fail(how: BaseException) -> None:
+        raise how
+
+    async def nothing() -> None: ...
+
+    fault = ZeroDivisionError()
+    for work, expected in (
+        (partial(fail, fault), fault),
+        (partial(fail, asyncio.CancelledError()), None),
+        (partial(fail, GeneratorExit()), None),
+        (nothing, None),
+    ):
+        task = asyncio.get_running_loop().create_task(work())
+        assert fault_of(task) is None, "it goes on"
+        await asyncio.wait({task})
+        assert fault_of(task) is expected
 
 
 class TestWithin:

@@ -12,6 +12,7 @@ from wsgw.backoff import Backoff
 from wsgw.channels.channel import Channel
 from wsgw.errors import NATS_UNAVAILABLE, GatewayError
 from wsgw.metrics import Metrics
+from wsgw.tasks import end
 
 log = logging.getLogger("wsgw.bridge")
 
@@ -49,8 +50,9 @@ class Bridge(Protocol):
     def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
         """A session subscribes to ``name``; what is returned, if anything, is done when NATS' interest is in effect.
 
-        It is done, too, when there can be none now (NATS is away). Raises GatewayError (too_many_subjects) at once;
-        ``refused`` is called, before the future is done or later, when NATS refuses the subject.
+        It is done, too, when there can be none now (NATS is away), and it is the session's own, to be cancelled. Raises
+        GatewayError (too_many_subjects) at once; ``refused``, which no other session has, is called, before the future
+        is done or later, when NATS refuses the subject.
         """
 
     def leave(self, name: str, refused: OnRefused) -> None:
@@ -82,8 +84,7 @@ class Keeper:
     async def stop(self) -> None:
         """See ``Bridge.stop``."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)
 
     def subscribed(self) -> None:
         """All is well."""

@@ -55,7 +55,7 @@ class FixedBridge:
         self._keeper.backoff.reset()
         self._keeper.subscribed()
         error = await asyncio.shield(subscription.ended)
-        await self._broker.unsubscribe(subscription)
+        self._broker.unsubscribe(subscription)
         return error
 
     def _deliver(self, publication: Publication) -> None:

@@ -16,19 +16,30 @@ log = logging.getLogger("wsgw.bridge")
 
 
 class Interest:
-    """One name that sessions joined, or left a short while ago. ``ready`` is done when they need not wait any more."""
+    """One name that sessions joined, or left a short while ago."""
 
-    __slots__ = ("ready", "sessions", "subscription")
+    __slots__ = ("_waiting", "sessions", "subscription")
 
     def __init__(self) -> None:
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting: list[asyncio.Future[None]] | None = []  # None when nobody need wait any more
         self.sessions: dict[OnRefused, None] = {}  # in order; whoever leaves may be any of very many
         self.subscription: NatsSubscription | None = None
 
     def settle(self) -> None:
         """Let the sessions go on; harmless when repeated."""
-        if not self.ready.done():
-            self.ready.set_result(None)
+        waiting, self._waiting = self._waiting, None
+        for ready in waiting or ():
+            if not ready.done():
+                ready.set_result(None)
+
+    def ready(self) -> asyncio.Future[None] | None:
+        """What a session has to wait for, which is its own to cancel; None after ``settle``."""
+        if self._waiting is None:
+            return None
+        # not one for all, behind a shield each: that is three times the cost
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(ready)
+        return ready
 
 
 #: The share of ``max_subjects`` in use at which the log warns, and that below which it may warn again.
@@ -140,13 +151,16 @@ class Interests:
             self._missing.pop(name, None)
             self._orphan(interest)
 
-    def drop_idle(self, before: float) -> None:
-        """Forget the names that are idle since ``before`` or longer."""
-        while self._idle:
+    def drop_idle(self, before: float, at_most: int) -> bool:
+        """Forget the names that are idle since ``before`` or longer, ``at_most`` so many; whether there may be more."""
+        for _ in range(at_most):
+            if not self._idle:
+                return False
             name, since = next(iter(self._idle.items()))
             if since > before:
-                return
-            self.remove(name, self._names[name])
+                return False
+            self._drop(name)
+        return True
 
     def release(self) -> None:
         """No concrete name has its own subscription any more; all are missing."""
@@ -161,11 +175,16 @@ class Interests:
             return
         for name in self._idle:
             if name != self._channel.name:
-                self.remove(name, self._names[name])
+                self._drop(name)
                 return
         raise GatewayError(
             TOO_MANY_SUBJECTS, f"channel {self._channel.name!r} has its {self._max_subjects} subjects in use"
         )
+
+    def _drop(self, name: str) -> None:
+        interest = self._names[name]
+        self.remove(name, interest)
+        interest.settle()  # who left may still wait
 
     def _orphan(self, interest: Interest) -> None:
         if interest.subscription is not None:

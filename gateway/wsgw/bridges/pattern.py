@@ -14,7 +14,8 @@ from typing import Any
 
 from wsgw.backoff import Backoff
 from wsgw.bridges.base import BridgeState, Keeper, OnRefused
-from wsgw.bridges.interests import Interest, Interests
+from wsgw.bridges.concrete import ConcreteSubscriptions
+from wsgw.bridges.interests import Interests
 from wsgw.bridges.overlap import Overlap, Via
 from wsgw.broker.broker import Broker
 from wsgw.broker.subscription import NatsSubscription
@@ -22,6 +23,7 @@ from wsgw.channels.channel import Channel
 from wsgw.errors import NATS_UNAVAILABLE, GatewayError
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.publication import Publication
+from wsgw.tasks import end, fault_of
 
 log = logging.getLogger("wsgw.bridge")
 
@@ -50,6 +52,7 @@ class PatternBridge:
         self._served_via = Via.CONCRETE
         self._overlap: Overlap | None = None
         self._changed = asyncio.Event()
+        self._concrete = ConcreteSubscriptions(channel, broker, interests, self._deliver_concrete, self._changed.set)
 
     @property
     def state(self) -> BridgeState:
@@ -65,7 +68,7 @@ class PatternBridge:
     async def stop(self) -> None:
         await self._keeper.stop()
 
-    def join(self, name: str, refused: OnRefused) -> asyncio.Future[None]:
+    def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
         """See ``Bridge``; the interest follows."""
         interest = self._interests.get(name)
         if interest is None:
@@ -76,7 +79,7 @@ class PatternBridge:
                 interest.settle()
             self._changed.set()
         self._interests.enter(name, refused)
-        return asyncio.shield(interest.ready)
+        return interest.ready()
 
     def leave(self, name: str, refused: OnRefused) -> None:
         if self._interests.leave(name, refused, asyncio.get_running_loop().time()):
@@ -91,19 +94,18 @@ class PatternBridge:
         lost = self._broker.lost()
         if lost is None:
             return away
-        following = asyncio.get_running_loop().create_task(self._follow())
+        following = asyncio.get_running_loop().create_task(self._follow(), name=f"following {self.channel.name}")
         try:
             either: set[asyncio.Future[Any]] = {following, lost}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            following.cancel()
-            (error,) = await asyncio.gather(following, return_exceptions=True)
+            await end(following)
         if self._pattern is not None or self._interests.subscribed():
             self._gaps.inc()
         await self._forget()
         if lost.done():
             self._keeper.backoff.reset()
-        return error if isinstance(error, Exception) else away
+        return fault_of(following) or away
 
     async def _follow(self) -> None:
         """Keep NATS' interest as the sessions want it, for ever; raises GatewayError when the connection is lost."""
@@ -112,10 +114,9 @@ class PatternBridge:
             self._keeper.subscribed()
         while True:
             self._changed.clear()
-            self._interests.drop_idle(now() - LINGER_SECONDS)
-            await self._drop_orphans()
+            await self._concrete.drop_idle(now() - LINGER_SECONDS)
             if self._pattern is not None and self._pattern.ended.done():
-                await self._lose_pattern(self._pattern)
+                self._lose_pattern(self._pattern)
             wanted = self._interests.in_pattern
             if wanted is None and self._keeper.state is BridgeState.FAILED:  # the refusal hurts nobody any more
                 self._retry_at = 0.0
@@ -123,7 +124,7 @@ class PatternBridge:
             if wanted is not None and self._pattern is None and now() >= self._retry_at:
                 await self._start_pattern()
             if self._pattern is None:
-                await self._subscribe_missing()
+                await self._concrete.subscribe_missing()
             elif wanted is None:
                 await self._stop_pattern()
             timed = self._keeper.state is BridgeState.FAILED or self._interests.any_idle
@@ -152,7 +153,7 @@ class PatternBridge:
         if concrete:
             await asyncio.sleep(GRACE_SECONDS)
             self._interests.release()
-            await self._drop_orphans()
+            await self._concrete.drop_orphans()
             await asyncio.sleep(WINDOW_SECONDS)  # second copies of what came just before
             await self._read_all()
             self._overlap = None
@@ -163,11 +164,11 @@ class PatternBridge:
         """
         self._served_via = Via.CONCRETE
         self._overlap = Overlap(Via.CONCRETE, self._interests.names(), WINDOW_SECONDS)
-        await self._subscribe_missing()
+        await self._concrete.subscribe_missing()
         await self._serve_joins(GRACE_SECONDS)
         pattern, self._pattern = self._pattern, None
         if pattern is not None:
-            await self._broker.unsubscribe(pattern)
+            self._broker.unsubscribe(pattern)
         await self._serve_joins(WINDOW_SECONDS)
         await self._read_all()
         self._overlap = None
@@ -184,33 +185,10 @@ class PatternBridge:
         until = now() + seconds
         while (left := until - now()) > 0:
             self._changed.clear()
-            await self._subscribe_missing()
+            await self._concrete.subscribe_missing()
             with suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._changed.wait()
-
-    async def _subscribe_missing(self) -> None:
-        await self._drop_orphans()  # a name that comes back must not have two subscriptions
-        missing = [self._subscribe_concrete(name, interest) for name, interest in self._interests.missing()]
-        for result in await asyncio.gather(*missing, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
-
-    async def _subscribe_concrete(self, name: str, interest: Interest) -> None:
-        def deliver(publication: Publication) -> None:
-            self._deliver_concrete(name, publication, Via.CONCRETE)
-
-        try:
-            subscription = await self._broker.subscribe(self.channel.subject_of(name), deliver)
-        except GatewayError as error:
-            if error.kind is NATS_UNAVAILABLE:
-                raise
-            self._refuse(name, interest, error)
-            return
-        if not self._interests.hold(name, interest, subscription):  # made room for another while NATS was asked
-            return
-        subscription.ended.add_done_callback(lambda _: self._ended(name, interest, subscription))
-        interest.settle()
 
     def _deliver_pattern(self, publication: Publication) -> None:
         """For those who joined the pattern, and for the name it is to, if that is joined by way of this channel.
@@ -224,7 +202,7 @@ class PatternBridge:
         else:
             self._deliver_concrete(name, publication, Via.PATTERN)
 
-    def _deliver_concrete(self, name: str, publication: Publication, via: Via) -> None:
+    def _deliver_concrete(self, name: str, publication: Publication, via: Via = Via.CONCRETE) -> None:
         if self._overlap is not None:
             # copies are read at a time, but the hub may have held the source between them
             read_at = publication.received_at - self._hub.held_seconds
@@ -235,13 +213,9 @@ class PatternBridge:
             self._keeper.received += 1
             self._hub.publish(name, publication)
 
-    async def _drop_orphans(self) -> None:
-        while self._interests.orphans:
-            await self._broker.unsubscribe(self._interests.orphans.pop())
-
-    async def _lose_pattern(self, pattern: NatsSubscription) -> None:
+    def _lose_pattern(self, pattern: NatsSubscription) -> None:
         """NATS took the pattern's subscription back; concrete names go on with their own."""
-        await self._broker.unsubscribe(pattern)
+        self._broker.unsubscribe(pattern)
         self._pattern, self._served_via = None, Via.CONCRETE
         self._refuse_pattern(pattern.ended.result())
 
@@ -251,19 +225,6 @@ class PatternBridge:
         if self._interests.in_pattern is not None:
             self._interests.in_pattern.settle()
 
-    def _refuse(self, name: str, interest: Interest, error: GatewayError) -> None:
-        self._interests.remove(name, interest)
-        sessions, interest.sessions = interest.sessions, {}
-        for refused in sessions:
-            refused(error)
-        interest.settle()
-
-    def _ended(self, name: str, interest: Interest, subscription: NatsSubscription) -> None:
-        error = subscription.ended.result()
-        if error.kind is not NATS_UNAVAILABLE and interest.subscription is subscription:
-            self._refuse(name, interest, error)
-        self._changed.set()
-
     async def _forget(self) -> None:
         """Start from nothing; sessions stay, and are subscribed for anew."""
         pattern, self._pattern, self._overlap = self._pattern, None, None
@@ -272,5 +233,5 @@ class PatternBridge:
         for interest in self._interests:
             interest.settle()
         if pattern is not None:
-            await self._broker.unsubscribe(pattern)
-        await self._drop_orphans()
+            self._broker.unsubscribe(pattern)
+        await self._concrete.drop_orphans()

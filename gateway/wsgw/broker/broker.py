@@ -163,10 +163,23 @@ class Broker:
         await self._connection.subscribe(subscription)
         return subscription
 
-    async def unsubscribe(self, subscription: NatsSubscription) -> None:
-        """End a subscription made by ``subscribe``; harmless when it has ended."""
+    async def subscribe_all(
+        self, wanted: Sequence[tuple[str, Callable[[Publication], None]]]
+    ) -> list[NatsSubscription]:
+        """As ``subscribe`` for each of ``wanted``, for little more than the cost of one.
+
+        Raises GatewayError (nats_unavailable) when there is no connection; else what could not be has ``ended``.
+        """
+        if self._connection is None:
+            raise unavailable()
+        subscriptions = [NatsSubscription(subject, deliver) for subject, deliver in wanted]
+        await self._connection.subscribe_all(subscriptions)
+        return subscriptions
+
+    def unsubscribe(self, subscription: NatsSubscription) -> None:
+        """End a subscription; nothing is delivered by it any more. Harmless when it has ended."""
         if self._connection is not None:
-            await self._connection.unsubscribe(subscription)
+            self._connection.unsubscribe(subscription)
 
     def hold(self) -> None:
         """Read nothing from this connection to NATS until ``release``; to be said again when there may be another."""

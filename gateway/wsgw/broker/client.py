@@ -1,9 +1,9 @@
-"""nats-py's client with two short cuts: messages are handed over as they are read, publishes are written as one piece.
+"""nats-py's client with short cuts: messages are handed over as they are read, lines are written as one piece.
 
-The library puts each message into a queue and runs a task per subscription. Without them a message costs a fraction,
-one connection's messages come in the order NATS sent them whatever their subscriptions, and they wait in no queue that
-could overflow: a gateway that is too slow is held by TCP. The private parts used here are guarded by
-tests/unit/test_pins.py.
+The library puts each message into a queue and runs a task per subscription. Without them a message, or an interest in
+a subject, costs a fraction, one connection's messages come in the order NATS sent them whatever their subscriptions,
+and they wait in no queue that could overflow: a gateway that is too slow is held by TCP. The private parts used here
+are guarded by tests/unit/test_pins.py.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nats.aio.client import Client
-from nats.aio.subscription import Subscription as LibrarySubscription
 from nats.aio.transport import TcpTransport
-from nats.errors import Error
+from nats.errors import BadSubjectError, ConnectionClosedError, Error
 
 from wsgw.broker.parser import Deliver
 from wsgw.broker.stream import Stream
@@ -26,6 +25,8 @@ from wsgw.fanout.turn import Turn
 from wsgw.tasks import within
 
 log = logging.getLogger("wsgw.nats")
+
+Write = Callable[[bytes], None]
 
 #: What connecting may take beyond its timeout, which nats-py applies to each of its steps.
 CONNECT_GRACE_SECONDS = 1.0
@@ -84,19 +85,36 @@ class DirectClient(Client):
         except Exception as error:  # whatever nats-py meets while closing, the connection is over
             log.debug("nats: closing: %r", error)
 
-    async def listen(self, subject: str, deliver: Deliver) -> LibrarySubscription:
-        """Subscribe; what comes goes to ``deliver`` as it is read. End it by ``unlisten``."""
-        sid = self._sid + 1
-        self._direct[b"%d" % sid] = deliver
-        # a subscription with a future has no queue and no task
-        subscription = await self.subscribe(subject, future=asyncio.get_running_loop().create_future())
-        assert subscription._id == sid
-        return subscription
+    def listen(self, subject: str, deliver: Deliver) -> int:
+        """Subscribe; what comes goes to ``deliver`` as it is read. End it by ``unlisten`` of what is returned.
 
-    async def unlisten(self, subscription: LibrarySubscription) -> None:
-        """Undo ``listen``; nothing is delivered after the call has begun."""
-        self._direct.pop(b"%d" % subscription._id, None)
-        await subscription.unsubscribe()
+        Raises nats.errors.Error. The library knows nothing of it, but its own subscriptions get other numbers.
+        """
+        return self.listen_all([(subject, deliver)])[0]
+
+    def listen_all(self, wanted: Sequence[tuple[str, Deliver]], write: Write | None = None) -> list[int]:
+        """As ``listen`` for each of ``wanted``, all or none, in one write: by ``write`` where it is given, which sends
+        it later.
+        """
+        if self.is_closed:
+            raise ConnectionClosedError
+        for subject, _ in wanted:
+            if len(subject.split()) != 1:  # it would be another protocol line
+                raise BadSubjectError
+        numbers, lines = [], []
+        for subject, deliver in wanted:
+            self._sid += 1
+            number = b"%d" % self._sid
+            self._direct[number] = deliver
+            numbers.append(self._sid)
+            lines.append(b"SUB %b %b\r\n" % (subject.encode(), number))
+        (write or self.write)(b"".join(lines))
+        return numbers
+
+    def unlisten(self, number: int, write: Write | None = None) -> None:
+        """Undo ``listen``; nothing is delivered any more. Harmless when it is undone, or the connection is closed."""
+        if self._direct.pop(b"%d" % number, None) is not None and not self.is_closed:
+            (write or self.write)(b"UNSUB %d\r\n" % number)
 
     def write(self, lines: bytes) -> None:
         """Send protocol lines behind everything sent before. Never waits: the caller bounds what it has out."""

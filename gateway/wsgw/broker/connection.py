@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
 
 import nats.errors
@@ -17,8 +16,9 @@ from wsgw.broker.client import DirectClient
 from wsgw.broker.delivery import receiver
 from wsgw.broker.fences import Fences, Outcome
 from wsgw.broker.headers import Sendable, encode
+from wsgw.broker.parser import Deliver
 from wsgw.broker.requests import Requests
-from wsgw.broker.subscription import Credentials, NatsSubscription
+from wsgw.broker.subscription import Credentials, NatsSubscription, Subscriptions
 from wsgw.broker.violation import PermissionViolation
 from wsgw.channels.table import too_large
 from wsgw.errors import BAD_REQUEST, FORBIDDEN, NATS_UNAVAILABLE, UNCONFIRMED, GatewayError
@@ -39,12 +39,12 @@ class NatsConnection:
         self._loop = asyncio.get_running_loop()
         self._client = DirectClient(turn, self._closed, self._refused, self._failed)
         self._on_settled = on_settled
-        self._lines: list[bytes] = []  # this tick's publishes, as NATS' protocol has them
+        self._lines: list[bytes] = []  # this tick's publishes and interest, as NATS' protocol has them
         self._scheduled = False
         self._fences = Fences()
         self._inbox = ""
         self._userinfo = ""
-        self._subscriptions: set[NatsSubscription] = set()
+        self._subscriptions = Subscriptions()
         self._watching: asyncio.Task[None] | None = None
         self._last_error = ""
         self.lost: asyncio.Future[str] = self._loop.create_future()
@@ -61,7 +61,7 @@ class NatsConnection:
                 credentials = Credentials.of_url(self._userinfo)
             await self._client.open(urlunsplit(parts._replace(netloc=host)), credentials, name, timeout_seconds)
             self._inbox = self._client.new_inbox()
-            await self._client.listen(f"{self._inbox}.*", self._fence_returned)
+            self._client.listen(f"{self._inbox}.*", self._fence_returned)
             self._watching = self._loop.create_task(self._watch(), name="nats: watching")
             async with asyncio.timeout(timeout_seconds):  # wait_for can swallow a cancellation (3.11)
                 await self.barrier()
@@ -143,29 +143,38 @@ class NatsConnection:
 
     async def subscribe(self, subscription: NatsSubscription) -> None:
         """Returns when the subscription is in effect; raises GatewayError (forbidden, nats_unavailable)."""
+        await self.subscribe_all([subscription])
+        if subscription.ended.done():
+            raise subscription.ended.result()
 
-        # a pattern that covers _INBOX would bring the gateway's own fences to clients
-        hidden = f"{self._inbox}.".encode() if subscription.subject.startswith(("*", ">")) else None
-        receive = receiver(subscription.deliver, hidden)
+    async def subscribe_all(self, subscriptions: Sequence[NatsSubscription]) -> None:
+        """Returns when all that have not ``ended`` are in effect, proven by one fence."""
+        wanted = [(subscription.subject, self._receiver(subscription)) for subscription in subscriptions]
         try:
-            subscription.nats = await self._client.listen(subscription.subject, receive)
+            numbers = self._client.listen_all(wanted, self._add)
         except nats.errors.Error as error:
-            raise GatewayError(NATS_UNAVAILABLE, f"NATS: {error}") from None
-        self._subscriptions.add(subscription)
+            for subscription in subscriptions:
+                subscription.end(GatewayError(NATS_UNAVAILABLE, f"NATS: {error}"))
+            return
+        for subscription, number in zip(subscriptions, numbers, strict=True):
+            subscription.number = number
+            self._subscriptions.add(subscription)
+        left: Sequence[NatsSubscription] = subscriptions
         try:
             await self.barrier()
         except GatewayError as error:
-            subscription.end(error)
-        if subscription.ended.done():
-            await self.unsubscribe(subscription)
-            raise subscription.ended.result()
+            for subscription in subscriptions:
+                subscription.end(error)
+        else:
+            left = [subscription for subscription in subscriptions if subscription.ended.done()]
+        finally:  # also when cancelled: the caller knows of none
+            for subscription in left:
+                self.unsubscribe(subscription)
 
-    async def unsubscribe(self, subscription: NatsSubscription) -> None:
-        """End the interest; nothing is delivered after the call has begun."""
-        if subscription in self._subscriptions and subscription.nats is not None:
-            self._subscriptions.discard(subscription)
-            with suppress(nats.errors.Error):
-                await self._client.unlisten(subscription.nats)
+    def unsubscribe(self, subscription: NatsSubscription) -> None:
+        """End the interest at the end of this tick; nothing is delivered any more. Harmless when it is no more."""
+        if self._subscriptions.discard(subscription):
+            self._client.unlisten(subscription.number, self._add)
 
     async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
         """The reply of a responder; raises GatewayError (no_responders, timeout, forbidden, unconfirmed)."""
@@ -199,13 +208,22 @@ class NatsConnection:
         head = b"HPUB %b %d %%d\r\n%b" % (_escaped(subject.encode()), len(block), _escaped(block))
         return head, [len(block) + len(payload) for payload in payloads]
 
+    def _receiver(self, subscription: NatsSubscription) -> Deliver:
+        # a pattern that covers _INBOX would bring the gateway's own fences to clients
+        hidden = f"{self._inbox}.".encode() if subscription.subject.startswith(("*", ">")) else None
+        return receiver(subscription.deliver, hidden)
+
+    def _add(self, lines: bytes) -> None:
+        self._lines.append(lines)
+        self._schedule()
+
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._write)
 
     def _write(self) -> None:
-        """Write the tick's publishes, and one fence behind them."""
+        """Write the tick's lines, and one fence behind them."""
         self._scheduled = False
         lines, self._lines = self._lines, []
         if not self.lost.done():
@@ -241,9 +259,8 @@ class NatsConnection:
         elif refusal.of_publish:
             self._fences.denied(subject, said, explained=self._requests.denied(subject, said))
         else:
-            for subscription in self._subscriptions:
-                if subscription.subject == subject:
-                    subscription.end(GatewayError(FORBIDDEN, f"NATS refuses {subject!r}: {said}"))
+            for subscription in self._subscriptions.of(subject):
+                subscription.end(GatewayError(FORBIDDEN, f"NATS refuses {subject!r}: {said}"))
 
     def _closed(self) -> None:
         self._lose(self._last_error or str(self._client.last_error or "") or "the connection was closed")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
-
-from nats.aio.subscription import Subscription as LibrarySubscription
 
 from wsgw.errors import GatewayError
 from wsgw.fanout.publication import Publication
@@ -35,9 +33,38 @@ class NatsSubscription:
         self.subject = subject
         self.deliver = deliver
         self.ended: asyncio.Future[GatewayError] = asyncio.get_running_loop().create_future()
-        self.nats: LibrarySubscription | None = None
+        #: the connection's, once it is subscribed
+        self.number = 0
 
     def end(self, error: GatewayError) -> None:
         """Tell the owner that nothing more comes."""
         if not self.ended.done():
             self.ended.set_result(error)
+
+
+class Subscriptions:
+    """Those of one connection; several may be of the same subject. A question costs the same however many there are."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, list[NatsSubscription]] = {}
+
+    def __iter__(self) -> Iterator[NatsSubscription]:
+        return (subscription for several in self._of.values() for subscription in several)
+
+    def of(self, subject: str) -> tuple[NatsSubscription, ...]:
+        """Those of ``subject``, in order."""
+        return tuple(self._of.get(subject, ()))
+
+    def add(self, subscription: NatsSubscription) -> None:
+        """One more, which is not there yet."""
+        self._of.setdefault(subscription.subject, []).append(subscription)
+
+    def discard(self, subscription: NatsSubscription) -> bool:
+        """Undo ``add``; whether it was there."""
+        several = self._of.get(subscription.subject, [])
+        if subscription not in several:
+            return False
+        several.remove(subscription)
+        if not several:
+            del self._of[subscription.subject]
+        return True

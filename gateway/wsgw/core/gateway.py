@@ -29,6 +29,7 @@ from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Wire
 from wsgw.fanout.sender import Sender
 from wsgw.metrics import Metrics
+from wsgw.tasks import end
 
 log = logging.getLogger("wsgw.gateway")
 
@@ -75,7 +76,7 @@ class Gateway:
         await self.broker.start()
         for bridge in self._bridges.values():
             bridge.start()
-        self._lag_task = asyncio.get_running_loop().create_task(self._measure_lag())
+        self._lag_task = asyncio.get_running_loop().create_task(self._measure_lag(), name="measuring the loop's lag")
 
     async def stop(self, timeout_seconds: float) -> None:
         """End bridges and the connection to NATS, after what clients published is confirmed.
@@ -86,7 +87,7 @@ class Gateway:
         log.info("nats: Shutting down")
         self.drain.begin()
         if self._lag_task is not None:
-            self._lag_task.cancel()
+            await end(self._lag_task)
         for bridge in self._bridges.values():
             await bridge.stop()
         left = min(timeout_seconds, self.drain.seconds_left())

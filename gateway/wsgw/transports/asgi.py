@@ -17,6 +17,7 @@ from wsgw.closecodes import ABNORMAL, NO_STATUS, TOO_BIG
 from wsgw.fanout.frames import Message, truncated
 from wsgw.fanout.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
 from wsgw.fanout.publication import Batch, Encoded
+from wsgw.tasks import end, fault_of
 from wsgw.transports.receivers import close_for_fault, tell
 
 log = logging.getLogger("wsgw.websocket")
@@ -55,15 +56,16 @@ class AsgiLink:
     async def run(self) -> None:
         """Read and write until the connection is over, then tell the receiver."""
         loop = asyncio.get_running_loop()
-        tasks = (loop.create_task(self._read()), loop.create_task(self._write()))
+        tasks = (
+            loop.create_task(self._read(), name="asgi: reading from a client"),
+            loop.create_task(self._write(), name="asgi: writing to a client"),
+        )
         try:
             await asyncio.wait({*tasks, self._aborted}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            for failure in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(failure, Exception):
-                    await self._failed(failure)
+            await asyncio.gather(*map(end, tasks))  # they wait in the server's functions
+            for fault in filter(None, map(fault_of, tasks)):
+                await self._failed(fault)
             self._close = self._close or (ABNORMAL, "")
             tell(self, self._receiver.lost, self._code)
 

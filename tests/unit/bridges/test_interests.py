@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import pytest
@@ -37,6 +36,7 @@ async def test_the_longest_idle_makes_room() -> None:
     assert caught.value.kind is TOO_MANY_SUBJECTS
     held = subscription()
     assert table.hold("chat.1", first, held)
+    waiting = first.ready()
     assert table.leave("chat.*", refused, 1.0)
     assert table.leave("chat.1", refused, 2.0)
     assert table.leave("chat.2", refused, 3.0)
@@ -44,6 +44,8 @@ async def test_the_longest_idle_makes_room() -> None:
     assert table.names() == {"chat.*", "chat.2", "chat.3"}
     assert table.orphans == [held]
     assert table.in_pattern is pattern
+    assert waiting is not None
+    assert waiting.done(), "nobody waits for what is gone"
 
 
 async def test_who_comes_back_is_not_idle() -> None:
@@ -54,10 +56,24 @@ async def test_who_comes_back_is_not_idle() -> None:
         assert not table.leave(name, refused, 1.0)
     assert not table.leave("chat.nobody", refused, 1.0)
     table.enter("chat.1", refused)
-    table.drop_idle(0.9)
+    assert not table.drop_idle(0.9, 10)
     assert table.any_idle
-    table.drop_idle(1.0)
+    assert not table.drop_idle(1.0, 10)
     assert table.names() == {"chat.1"}
+    assert not table.any_idle
+
+
+async def test_idle_names_are_dropped_some_at_a_time() -> None:
+    table = Interests(CHAT, 5)
+    for number in range(5):
+        joined(table, f"chat.{number}")
+        table.leave(f"chat.{number}", refused, float(number))
+    assert table.drop_idle(3.0, 2)
+    assert table.names() == {"chat.2", "chat.3", "chat.4"}
+    assert table.drop_idle(3.0, 2), "there may be more"
+    assert not table.drop_idle(3.0, 2)
+    assert table.names() == {"chat.4"}
+    assert not table.drop_idle(5.0, 2)
     assert not table.any_idle
 
 
@@ -129,7 +145,11 @@ async def test_leaving_costs_the_same_among_many() -> None:
 
 async def test_to_settle_twice_is_harmless() -> None:
     interest = Interest()
-    waiting = asyncio.shield(interest.ready)
+    waiting, gone = interest.ready(), interest.ready()
+    assert waiting is not None
+    assert gone is not None
+    gone.cancel()
     interest.settle()
     interest.settle()
-    await waiting
+    assert waiting.done()
+    assert interest.ready() is None

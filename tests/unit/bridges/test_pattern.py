@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 import httpx
 import pytest
@@ -16,7 +18,7 @@ from helpers.stack import Stack
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
 from wsgw.bridges import base as bridge
 from wsgw.bridges import pattern
-from wsgw.bridges.base import BridgeState
+from wsgw.bridges.base import BridgeState, OnRefused
 from wsgw.bridges.pattern import PatternBridge
 from wsgw.broker.subscription import NatsSubscription
 from wsgw.channels.channel import Channel, Direction
@@ -44,6 +46,7 @@ class Rooms:
         self.stack = stack
         self.bridge = PatternBridge(CHAT, stack.broker, stack.hub, 3)
         self.refused: list[str] = []
+        self._sessions: defaultdict[str, list[OnRefused]] = defaultdict(list)
         self.peer: Peer
 
     def no(self, error: GatewayError) -> None:
@@ -52,11 +55,16 @@ class Rooms:
     async def join(self, name: str) -> list[bytes]:
         """Subscribe a session to ``name``; its payloads."""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            await self.bridge.join(name, self.no)
+            refused = partial(self.no)  # no other session has it
+            ready = self.bridge.join(name, refused)
+            self._sessions[name].append(refused)
+            if ready is not None:
+                await ready
         return self.stack.listen(CHAT, name)
 
     def leave(self, name: str) -> None:
-        self.bridge.leave(name, self.no)
+        if self._sessions[name]:
+            self.bridge.leave(name, self._sessions[name].pop())
 
     async def subjects(self) -> list[str]:
         """What the gateway is subscribed to at NATS."""
@@ -99,7 +107,7 @@ async def test_interest_follows_the_sessions(rooms: Rooms) -> None:
     assert value(rooms.stack.metrics, "wsgw_nats_messages_total", channel="chat.*") == 2
     rooms.leave("chat.1")
     rooms.leave("chat.1")
-    rooms.leave("chat.nobody")
+    rooms.bridge.leave("chat.nobody", rooms.no)
     await rooms.at_nats("rooms.2")
 
 
@@ -276,16 +284,16 @@ async def test_a_join_costs_the_same_among_many(rooms: Rooms) -> None:
 async def test_a_fault_does_not_end_it(
     rooms: Rooms, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    subscribe, tries = rooms.stack.broker.subscribe, 0
+    subscribe, tries = rooms.stack.broker.subscribe_all, 0
 
-    async def faulty(subject: str, deliver: Callable[[Publication], None]) -> NatsSubscription:
+    async def faulty(wanted: Sequence[tuple[str, Callable[[Publication], None]]]) -> list[NatsSubscription]:
         nonlocal tries
         tries += 1
         if tries <= 3:
             raise AssertionError("something new")
-        return await subscribe(subject, deliver)
+        return await subscribe(wanted)
 
-    monkeypatch.setattr(rooms.stack.broker, "subscribe", faulty)
+    monkeypatch.setattr(rooms.stack.broker, "subscribe_all", faulty)
     got = await rooms.join("chat.1")
     await rooms.at_nats("rooms.1")
     await rooms.peer.publish("rooms.1", b"x")

@@ -42,6 +42,7 @@ async def test_without_nats_everything_is_refused_at_once(
     assert await publish(broker, "a") is NATS_UNAVAILABLE
     refusals: list[object] = [
         broker.subscribe("a", lambda publication: None),
+        broker.subscribe_all([("a", lambda publication: None)]),
         broker.barrier(),
         broker.request("a", b"", 1),
     ]
@@ -79,11 +80,11 @@ async def test_it_connects_again(make_broker: Brokers, start_server: Callable[..
     await eventually(lambda: not broker.connected, "the loss is noticed")
     assert value(metrics, "wsgw_nats_connected") == 0
     assert await publish(broker, "a") is NATS_UNAVAILABLE
-    await broker.unsubscribe(subscription)
+    broker.unsubscribe(subscription)
     server.start()
     await asyncio.wait_for(broker.wait_connected(), DEADLINE_SECONDS)
     assert value(metrics, "wsgw_nats_reconnects_total") == 1
-    await broker.unsubscribe(subscription)
+    broker.unsubscribe(subscription)
     await broker.subscribe("a", got.append)
     assert await publish(broker, "a") is None
     await arrived(got, 1)
@@ -168,7 +169,7 @@ async def test_messages_both_ways(make_broker: Brokers, nats: NatsServer, peer: 
     await arrived(outgoing, 1)
     await peer.answer(f"{name}.ask", lambda payload: payload + b"!")
     assert await broker.request(f"{name}.ask", b"4", 5) == b"4!"
-    await broker.unsubscribe(subscription)
+    broker.unsubscribe(subscription)
     await broker.barrier()
 
 

@@ -254,8 +254,8 @@ class TestSubscribe:
     async def test_unsubscribed(self, connection: NatsConnection, peer: Peer) -> None:
         name = subject()
         subscription, got = await subscribe(connection, name)
-        await connection.unsubscribe(subscription)
-        await connection.unsubscribe(subscription)
+        connection.unsubscribe(subscription)
+        connection.unsubscribe(subscription)
         await connection.barrier()
         await peer.publish(name, b"x")
         await peer.fence()

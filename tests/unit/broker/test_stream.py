@@ -46,7 +46,7 @@ async def ignore(error: Exception) -> None: ...
 def test_a_burst_beyond_all_buffers(run: Run) -> None:
     async def burst(client: DirectClient) -> None:
         got: list[bytes] = []
-        await client.listen("stream.burst", lambda subject, payload, *rest: got.append(payload))
+        client.listen("stream.burst", lambda subject, payload, *rest: got.append(payload))
         payloads = [b"%d" % number * (1 + number % 3000) for number in range(3000)]
         client.write(b"".join(b"PUB stream.burst %d\r\n%b\r\n" % (len(payload), payload) for payload in payloads))
         await eventually(lambda: len(got) == len(payloads), "all messages")
@@ -63,7 +63,7 @@ def test_messages_are_handed_on_when_the_read_is_over(run: Run) -> None:
             told.append(payload)
             client._turn.call_soon(lambda: told.append(b"end"))
 
-        await client.listen("stream.turn", receive)
+        client.listen("stream.turn", receive)
         client.write(b"PUB stream.turn 1\r\na\r\nPUB stream.turn 1\r\nb\r\n")
         await eventually(lambda: len(told) == 4, "both, and their ends")
         assert told in ([b"a", b"b", b"end", b"end"], [b"a", b"end", b"b", b"end"])  # in one read, or in two
@@ -74,7 +74,7 @@ def test_messages_are_handed_on_when_the_read_is_over(run: Run) -> None:
 def test_held(run: Run, nats: NatsServer) -> None:
     async def held(client: DirectClient) -> None:
         got: list[bytes] = []
-        await client.listen("stream.held", lambda subject, payload, *rest: got.append(payload))
+        client.listen("stream.held", lambda subject, payload, *rest: got.append(payload))
         peer = await Peer.connect(nats.url)
         heard = await peer.listen("stream.held")
         client.hold()

@@ -83,6 +83,9 @@ async def test_no_name_of_a_client_becomes_a_label(gateway: Gateway) -> None:
 async def test_the_loops_lag_is_measured(gateway: Gateway) -> None:
     gateway.metrics.event_loop_lag_seconds.set(-1)
     await eventually(lambda: value(gateway.metrics, "wsgw_event_loop_lag_seconds") >= 0, "a measurement")
+    await gateway.stop(1)
+    assert gateway._lag_task is not None
+    assert gateway._lag_task.done()
 
 
 async def test_readiness(start_server: Callable[..., NatsServer]) -> None:

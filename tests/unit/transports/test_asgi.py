@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from helpers.link_server import Application, Recorder
 from helpers.raw_websocket import RawWebSocket, binary, close, text
 from helpers.waiting import arrived, eventually
+from wsgw import tasks
 from wsgw.fanout.frames import Message
 from wsgw.fanout.publication import Encoded
 from wsgw.process.server import listen
@@ -128,6 +130,33 @@ async def test_it_ends_with_its_endpoint() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert server.receiver.events == [("lost", 1006)]
+
+
+class Deaf(Server):
+    """Its ``receive`` swallows cancellations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enough = asyncio.Event()
+
+    async def receive(self) -> dict[str, Any]:
+        while not self.enough.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.enough.wait()
+        raise ConnectionResetError
+
+
+async def test_it_ends_under_a_server_that_does_not_listen(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tasks, "CANCEL_AGAIN_SECONDS", 0.05)
+    server = Deaf()
+    server.receiver.link.close(4000)
+    await server.run()
+    assert server.receiver.events == [("lost", 4000)]
+    assert "asgi: reading from a client does not end" in caplog.text
+    server.enough.set()
+    await asyncio.sleep(0.01)
 
 
 class Hypercorn:
