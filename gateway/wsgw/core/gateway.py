@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from wsgw.access.principal import Principal
@@ -65,6 +66,9 @@ class Gateway:
         self.totals = OutboxTotals()
         self._bridges = {channel.name: self._bridge(channel) for channel in self.channels.inbound()}
         self._lag_task: asyncio.Task[None] | None = None
+        self.connected = dict.fromkeys(series.CONNECTED, 0)
+        for transport in series.CONNECTED:
+            metrics.connections.labels(transport).set_function(partial(self.connected.__getitem__, transport))
         metrics.outbox_messages.set_function(lambda: self.totals.messages)
         metrics.outbox_bytes.set_function(lambda: self.totals.bytes)
         series.make(metrics, self.channels)

@@ -60,6 +60,8 @@ class House(Protocol):
     outlets: Outlets
     drain: Drain
     metrics: Metrics
+    #: how many are connected, by transport
+    connected: dict[str, int]
 
     def bridge_of(self, channel: Channel) -> Bridge:
         """The bridge of a channel that delivers."""
@@ -251,7 +253,7 @@ class Session:
         assert self._client is not None
         self.principal.settle()
         self._house.drain.add(self._client)
-        self._house.metrics.connections.labels(self.principal.transport).inc()
+        self._house.connected[self.principal.transport] += 1
 
     def reject(self, error: GatewayError) -> None:
         """Count the client as one that was refused."""
@@ -264,7 +266,7 @@ class Session:
         if self._pressure is not None:
             self._pressure.close()
         if self._client is not None and self._house.drain.discard(self._client):
-            self._house.metrics.connections.labels(self.principal.transport).dec()
+            self._house.connected[self.principal.transport] -= 1
             self._house.metrics.closes.labels(str(code) if code in CLOSE_CODES else "other").inc()
 
     # -- inside

@@ -35,9 +35,9 @@ def test_query(raw: bytes, query: dict[str, str]) -> None:
 def test_headers() -> None:
     handshake = made(b"", (b"origin", b"http://page"), (b"x-a", b"1"), (b"x-a", b"\xe9"))
     assert handshake.headers == {"origin": "http://page", "x-a": "é"}
+    assert [handshake.header(name) for name in (b"origin", b"x-a", b"x-b")] == ["http://page", "é", None]
 
 
 def test_taken_apart_once() -> None:
     handshake = made(b"a=1", (b"b", b"2"))
-    assert handshake.query is handshake.query
-    assert handshake.headers is handshake.headers
+    assert handshake.query is handshake.query == {"a": "1"}

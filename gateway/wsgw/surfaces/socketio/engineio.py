@@ -123,10 +123,10 @@ class EngineIOServer:
     async def _http(self, scope: Event, receive: Receive, send: Send) -> None:
         request = handshake_of(scope)
         method = scope["method"]
-        origin = request.headers.get("origin")
+        origin = request.header(b"origin")
         headers = _FRESH | self._origins.headers(origin)
         if method == "OPTIONS":
-            wanted = request.headers.get("access-control-request-headers")
+            wanted = request.header(b"access-control-request-headers")
             await respond(send, 204, b"", headers | self._origins.preflight(origin, wanted))
             return
         body = Body(scope, receive)
@@ -260,7 +260,7 @@ class EngineIOServer:
             return engineio.BAD_REQUEST
         if connection is None and transport == "polling" and "j" in query:  # JSONP, which no current client uses
             return engineio.BAD_REQUEST
-        if not self._origins.allows(request.headers.get("origin"), request.headers.get("host")):
+        if not self._origins.allows(request.header(b"origin"), request.header(b"host")):
             return engineio.FORBIDDEN
         if connection is None and query.get("EIO") != "4":
             return engineio.UNSUPPORTED_VERSION
