@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CODE := gateway/wsgw tests scripts bench
 
-.PHONY: help run test bench fuzz frozen lint format clean up down
+.PHONY: help run test bench fuzz frozen lint docs format clean up down
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -29,7 +29,11 @@ lint: $(VENV)/.installed ## Check style and types.
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy $(CODE)
 
+docs: $(VENV)/.installed ## Write the tables of README and docs from the code's.
+	@$(BIN)/python scripts/docs.py
+
 format: $(VENV)/.installed ## Format the code.
+	$(BIN)/ruff format --quiet $(CODE)
 	$(BIN)/ruff check --fix --quiet $(CODE) || true
 	$(BIN)/ruff format $(CODE)
 

@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 from rooms import ROOMS
 from wsgw.config.load import ENVIRONMENT, INBOUND_VARIABLE, OUTBOUND_VARIABLE
 from wsgw.config.settings import Settings
-from wsgw.errors import KINDS
+from wsgw.errors import HTTP_ONLY, KINDS
 from wsgw.metrics import TABLE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,7 +67,10 @@ def errors() -> str:
     """Every error a client can get."""
     return _table(
         ("code", "HTTP", "WebSocket close", "meaning"),
-        ((f"`{kind.name}`", kind.http_status, kind.close_code, kind.summary) for kind in KINDS),
+        (
+            (f"`{kind.name}`", kind.http_status, "–" if kind in HTTP_ONLY else kind.close_code, kind.summary)
+            for kind in KINDS
+        ),
     )
 
 
@@ -120,7 +123,7 @@ def main() -> int:
             stale.append(path.relative_to(ROOT))
             if "--check" not in sys.argv:
                 path.write_text(new, encoding="utf-8")
-    what = "are not those of the code; run scripts/docs.py" if "--check" in sys.argv else "were made anew"
+    what = "are not those of the code; run make docs" if "--check" in sys.argv else "were made anew"
     for path in stale:
         print(f"{path}: its tables {what}")
     return int(bool(stale) and "--check" in sys.argv)

@@ -43,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             await gateway.stop(settings.drain_seconds)
 
-    app = _Application(title="wsgw", version=__version__, lifespan=lifespan, openapi_url=None)
+    app = _Application(title="wsgw", version=__version__, lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     for surface in (publish, ops):
         app.include_router(surface.router)
     refusals.install(app)

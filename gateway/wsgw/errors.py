@@ -25,7 +25,6 @@ BAD_REQUEST = Kind("bad_request", 400, closecodes.INVALID_DATA, "the message is 
 FORBIDDEN = Kind("forbidden", 403, 4503, "NATS or a rule of this gateway refuses the subject")
 UNKNOWN_CHANNEL = Kind("unknown_channel", 404, 4504, "no channel of that name is configured")
 WRONG_DIRECTION = Kind("wrong_direction", 405, 4505, "the channel does not go that way")
-# Told over HTTP only, to WebSockets before they are open; the close codes are those of the same about a channel.
 NOT_FOUND = Kind("not_found", 404, 4504, "nothing is served on that path")
 METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, 4505, "the path does not take that HTTP method")
 TOO_LARGE = Kind("too_large", 413, closecodes.TOO_BIG, "the payload is larger than NATS max_payload")
@@ -38,8 +37,8 @@ UNCONFIRMED = Kind(
 )
 NO_RESPONDERS = Kind("no_responders", 503, closecodes.TRY_AGAIN_LATER, "nobody answers requests on the subject")
 TIMEOUT = Kind("timeout", 504, closecodes.TRY_AGAIN_LATER, "no reply within the channel's timeout")
-SLOW_CONSUMER = Kind("slow_consumer", 503, 4008, "the client does not read what it asked for")
-OVERLOADED = Kind("overloaded", 503, closecodes.TRY_AGAIN_LATER, "too many publishes are waiting for NATS")
+SLOW_CONSUMER = Kind("slow_consumer", 503, 4008, "acks and answers pile up: the client does not read")
+OVERLOADED = Kind("overloaded", 503, closecodes.TRY_AGAIN_LATER, "too many publishes or requests are waiting")
 DRAINING = Kind("draining", 503, closecodes.GOING_AWAY, "the gateway is stopping")
 INTERNAL = Kind("internal", 500, closecodes.INTERNAL_ERROR, "a fault of the gateway")
 
@@ -76,6 +75,10 @@ CLOSE_CODES: frozenset[int] = frozenset(
     }
     | {kind.close_code for kind in KINDS}
 )
+
+
+#: Told before a WebSocket is open, so over HTTP only; their close codes are those of the same about a channel.
+HTTP_ONLY: frozenset[Kind] = frozenset({NOT_FOUND, METHOD_NOT_ALLOWED})
 
 
 class WsgwError(Exception):

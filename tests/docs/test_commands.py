@@ -131,7 +131,7 @@ def test_every_covered_command_is_on_a_page() -> None:
 def test_tables_are_those_of_the_code() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        assert docs.filled(text) == text, f"{page.name}: run scripts/docs.py"
+        assert docs.filled(text) == text, f"{page.name}: run make docs"
 
 
 def test_links_lead_to_files() -> None:

@@ -1,1 +1,1 @@
-"""The NATS side: one connection at a time, publishes confirmed by fences. Nothing else imports ``nats``."""
+"""The NATS side: one connection at a time, publishes proven by fences. Nothing else of the gateway imports ``nats``."""

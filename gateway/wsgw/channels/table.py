@@ -67,16 +67,16 @@ class ChannelTable:
             raise GatewayError(UNKNOWN_CHANNEL, f"{name!r} is a pattern; a concrete name is needed to send to")
         return channel, channel.subject_of(name)
 
-    def hiding(self) -> Iterator[tuple[Channel, Channel]]:
-        """Pairs of channels that share names, of which the second gets none: they are the first's.
+    def hiding(self) -> Iterator[tuple[Channel, Channel, bool, bool]]:
+        """Pairs of channels that share names which are the first's, and not the second's.
 
-        Only subscribing or sending to both can be in question; a pair is told once.
+        With them whether that is so for who subscribes, and for who sends; one of both at least.
         """
         for other in self._patterns:  # of two that share a name, the less specific one has a wildcard
             for channel in self._by_name.values():
-                alike = (channel.delivers and other.delivers) or (channel.takes and other.takes)
-                if alike and overlap(channel.name, other.name) and _before(channel, other):
-                    yield channel, other
+                both_deliver, both_take = channel.delivers and other.delivers, channel.takes and other.takes
+                if (both_deliver or both_take) and overlap(channel.name, other.name) and _before(channel, other):
+                    yield channel, other, both_deliver, both_take
 
 
 def wrong_direction(name: str, channel: Channel, use: Use) -> GatewayError:

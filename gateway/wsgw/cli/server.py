@@ -51,7 +51,7 @@ def _options(command: F) -> F:
             click.option("--listen", metavar="HOST:PORT", help="The address and port to listen on."),
             click.option("-i", "--inbound", metavar="NAME,…", help="Channels from NATS to clients."),
             click.option("-o", "--outbound", metavar="NAME,…", help="Channels from clients to NATS."),
-            click.option("-w", "--useWebsocket", "websocket", is_flag=True, help="Serve clients (always on)."),
+            click.option("-w", "--useWebsocket", "websocket", is_flag=True, help="Serve clients (easer: to be given)."),
             click.option("-u", "--useMessaging", "--usePdms", "messaging", is_flag=True, help="Use NATS (always on)."),
             click.option("-l", "--logLevel", "level", metavar="LEVEL", help=f"One of {', '.join(logs.LEVELS)}."),
             click.option("-t", "--logFormat", "format", metavar="FORMAT", help="plainText or json."),

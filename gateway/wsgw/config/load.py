@@ -86,12 +86,15 @@ def load(
 def hints(settings: Settings, file: ConfigFile | None = None) -> list[str]:
     """What is no error but may not be meant: channels that share names, of which the other one gets none."""
     numbers = {channel.name: number for number, channel in enumerate(settings.channels)}
-    return [
-        (f"{file.where(('channels', numbers[other.name], 'name'))}: " if file is not None else "")
-        + f"channels {channel.name!r} and {other.name!r} share names: these belong to {channel.name!r}, the more "
-        f"specific one, and not to {other.name!r}"
-        for channel, other in ChannelTable(settings.channel_table()).hiding()
-    ]
+    found = []
+    for channel, other, delivering, taking in ChannelTable(settings.channel_table()).hiding():
+        who = " and ".join((["subscribes to"] if delivering else []) + (["sends to"] if taking else []))
+        place = f"{file.where(('channels', numbers[other.name], 'name'))}: " if file is not None else ""
+        found.append(
+            f"{place}channels {channel.name!r} and {other.name!r} share names: who {who} one of these uses "
+            f"{channel.name!r}, the more specific one, and not {other.name!r}"
+        )
+    return found
 
 
 def _channel_problems(channels: object) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -161,13 +161,18 @@ class TestHiding:
     )
     def test_pairs(self, first: Channel, second: Channel, pairs: list[tuple[str, str]]) -> None:
         for channels in ([first, second], [second, first]):
-            assert [(one.name, other.name) for one, other in ChannelTable(channels).hiding()] == pairs
+            assert [(one.name, other.name) for one, other, _, _ in ChannelTable(channels).hiding()] == pairs
+
+    def test_what_is_hidden_for_whom(self) -> None:
+        channels = [Channel("a.*", BOTH), Channel("a.in", INBOUND), Channel("a.out", OUTBOUND), Channel("a.both", BOTH)]
+        told = {one.name: (subscribing, sending) for one, _, subscribing, sending in ChannelTable(channels).hiding()}
+        assert told == {"a.in": (True, False), "a.out": (False, True), "a.both": (True, True)}
 
     @given(small_channels)
     def test_every_small_name(self, channels: list[Channel]) -> None:
         """A pair is told once, and when there is a name that only its first channel gets, though both could."""
         made = ChannelTable(channels)
-        told = [(one.name, other.name) for one, other in made.hiding()]
+        told = [(one.name, other.name) for one, other, _, _ in made.hiding()]
         wanted = {
             (one.name, other.name)
             for name in SMALL_SUBJECTS
@@ -184,7 +189,7 @@ class TestHiding:
     @given(small_channels, st.sampled_from(SMALL_SUBJECTS))
     def test_what_is_hidden_gets_nothing(self, channels: list[Channel], name: str) -> None:
         made = ChannelTable(channels)
-        for one, other in made.hiding():
+        for one, other, _, _ in made.hiding():
             for uses in (SUBSCRIBE, SEND):
                 if means(name, one) and means(name, other) and _can(one, uses) and _can(other, uses):
                     assert made.find(name, uses[0]) is not other

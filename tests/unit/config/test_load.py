@@ -346,8 +346,8 @@ def test_channels_that_hide_each_other_are_told() -> None:
     ]
     told = hints(load({"channels": channels}, {}))
     assert [line.partition(",")[0] for line in told] == [
-        "channels 'chat.lobby' and 'chat.*' share names: these belong to 'chat.lobby'",
-        "channels 'svc.a' and 'svc.*' share names: these belong to 'svc.a'",
+        "channels 'chat.lobby' and 'chat.*' share names: who subscribes to one of these uses 'chat.lobby'",
+        "channels 'svc.a' and 'svc.*' share names: who sends to one of these uses 'svc.a'",
     ]
 
 
@@ -356,5 +356,5 @@ def test_a_hint_names_the_line(tmp_path: Path) -> None:
     path.write_text("channels:\n  - {name: a, direction: inbound}\n  - {name: '*', direction: inbound}\n")
     file = read(str(path))
     assert hints(load({}, {}, file), file) == [
-        f"{path}:3: channels 'a' and '*' share names: these belong to 'a', the more specific one, and not to '*'"
+        f"{path}:3: channels 'a' and '*' share names: who subscribes to one of these uses 'a', the more specific one, and not '*'"
     ]

@@ -31,11 +31,11 @@ class Reach:
         """Try until ``timeout_seconds`` are over. Raises Refused, then too."""
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         backoff = Backoff(*PAUSE_SECONDS)
+        clock = asyncio.get_running_loop().time
         while (reason := await self._once(deadline)) is not None:
-            pause = backoff.next()
-            if asyncio.get_running_loop().time() + pause >= deadline:
+            await asyncio.sleep(min(backoff.next(), max(0.0, deadline - clock())))
+            if clock() >= deadline:
                 raise Refused(f"cannot reach {self._address} within {self._timeout_seconds:g} s: {reason}")
-            await asyncio.sleep(pause)
 
     async def again(self) -> None:
         """Try for ever, each attempt for at most ``timeout_seconds``. Raises Refused."""
