@@ -356,5 +356,6 @@ def test_a_hint_names_the_line(tmp_path: Path) -> None:
     path.write_text("channels:\n  - {name: a, direction: inbound}\n  - {name: '*', direction: inbound}\n")
     file = read(str(path))
     assert hints(load({}, {}, file), file) == [
-        f"{path}:3: channels 'a' and '*' share names: who subscribes to one of these uses 'a', the more specific one, and not '*'"
+        f"{path}:3: channels 'a' and '*' share names: who subscribes to one of these uses 'a', the more specific one, "
+        "and not '*'"
     ]
