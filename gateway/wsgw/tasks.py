@@ -56,9 +56,11 @@ async def within(seconds: float, work: Coroutine[Any, Any, T], name: str) -> T:
     task = asyncio.get_running_loop().create_task(work, name=name)
     try:
         await asyncio.wait({task}, timeout=seconds)
-        if task.done():
-            return task.result()
-        raise TimeoutError
+        if not task.done():
+            raise TimeoutError
+        if task.cancelled():  # not by us, and not the caller's: raised here it would end the caller
+            raise RuntimeError(f"{name} was cancelled from inside")
+        return task.result()
     finally:
         if not task.done():
             await end(task)

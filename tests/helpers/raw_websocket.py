@@ -39,6 +39,8 @@ class RawWebSocket:
     async def shake_hands(self) -> Response:
         """The server's answer to the handshake."""
         while self.response is None:
+            if self.ended:
+                raise ConnectionError("the connection ended without an answer")
             await self._read()
         return self.response
 

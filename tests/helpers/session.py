@@ -51,6 +51,9 @@ class Except:
         self.denied = set(denied)
         self.asked: list[tuple[str, Use, str, str]] = []
 
+    def admit(self, principal: Principal) -> None:
+        """Everybody may come."""
+
     def allow(self, principal: Principal, use: Use, channel: Channel, name: str) -> bool:
         self.asked.append((principal.client, use, channel.name, name))
         return (principal.client, use, name) not in self.denied

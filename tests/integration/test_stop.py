@@ -189,3 +189,32 @@ async def test_with_a_post_that_is_held_back(
     (complaint,) = complaints(gateway)
     assert "not everything in flight was confirmed" in complaint
     post.close()
+
+
+_HANDSHAKE = (
+    b"Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET /ws/IN?%b HTTP/1.1\r\n%b\r\n" % (b"a" * 9000, _HANDSHAKE), 414),
+        (b"GET /ws/IN HTTP/1.1\r\n%bCookie: %b\r\n\r\n" % (_HANDSHAKE, b"a" * 9000), 431),
+        (b"GET /ws/IN HTTP/1.1\r\n%b%b\r\n" % (_HANDSHAKE, b"X: a\r\n" * 130), 431),
+        (b"GET /ws/IN HTTP/1.1\r\n%bContent-Length: 5\r\n\r\nhello" % _HANDSHAKE, 400),
+    ],
+    ids=["long path", "long cookie", "many headers", "body"],
+)
+async def test_a_handshake_that_cannot_be_read(gateway: GatewayProcess, request_bytes: bytes, status: int) -> None:
+    """It is answered and its connection closed; one that came just now does not disturb a stop."""
+    for stopping in (False, True):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(request_bytes)
+        if stopping:
+            await gateway.stop()
+        else:
+            async with asyncio.timeout(10):
+                assert (await reader.read()).startswith(b"HTTP/1.1 %d " % status)
+        writer.close()

@@ -179,3 +179,11 @@ class TestWithin:
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+
+
+async def test_work_that_is_cancelled_from_inside_is_no_cancellation_of_ours() -> None:
+    async def work() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(RuntimeError, match="the work was cancelled from inside"):
+        await tasks.within(5, work(), "the work")

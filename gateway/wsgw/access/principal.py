@@ -13,7 +13,7 @@ class Principal:
     connection keeps its own: its client may connect to a namespace, and so open a session, at any time.)
     """
 
-    __slots__ = ("client", "handshake", "transport")
+    __slots__ = ("client", "grant", "handshake", "transport")
 
     def __init__(self, transport: str, handshake: Handshake) -> None:
         #: the value of the ``transport`` label in metrics
@@ -21,6 +21,8 @@ class Principal:
         #: the address of the other end, empty where it is not known
         self.client = handshake.client
         self.handshake: Handshake | None = handshake
+        #: what the rules found out of the handshake, for themselves
+        self.grant: object = None
 
     def __str__(self) -> str:
         """For the log."""

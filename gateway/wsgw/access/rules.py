@@ -11,6 +11,13 @@ from wsgw.channels.channel import Channel, Use
 class Rules(Protocol):
     """Answers at once; what has to be waited for is found out before a session is opened."""
 
+    def admit(self, principal: Principal) -> None:
+        """A session is being opened. Raises GatewayError where that may not be.
+
+        The handshake is there now, and not when ``allow`` is asked later: what that needs to know of it is to be kept
+        in ``principal.grant``.
+        """
+
     def allow(self, principal: Principal, use: Use, channel: Channel, name: str) -> bool:
         """Whether ``principal`` may do ``use`` with ``name``, which belongs to ``channel``.
 
@@ -20,6 +27,9 @@ class Rules(Protocol):
 
 class AllowAll:
     """The rules without authentication: everybody may do what the channels offer."""
+
+    def admit(self, principal: Principal) -> None:
+        """Nothing to find out."""
 
     def allow(self, principal: Principal, use: Use, channel: Channel, name: str) -> bool:
         return True

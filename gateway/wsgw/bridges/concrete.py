@@ -84,7 +84,7 @@ class ConcreteSubscriptions:
             if error.kind is NATS_UNAVAILABLE:
                 raise error
             self._refuse(name, interest, error)
-        elif self._interests.hold(name, interest, subscription):  # else it made room while NATS was asked
+        elif self._interests.attach(name, interest, subscription):  # else it made room while NATS was asked
             subscription.ended.add_done_callback(partial(self._ended, name, interest, subscription))
             interest.settle()
 

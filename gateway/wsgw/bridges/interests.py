@@ -134,7 +134,7 @@ class Interests:
         self._warned = self._warned and self.in_use >= CALM_SHARE * self._max_subjects
         return True
 
-    def hold(self, name: str, interest: Interest, subscription: NatsSubscription) -> bool:
+    def attach(self, name: str, interest: Interest, subscription: NatsSubscription) -> bool:
         """``subscription`` is there for ``interest``; false, and it is an orphan, when the name is gone meanwhile."""
         if self._names.get(name) is not interest:
             self.orphans.append(subscription)
@@ -162,7 +162,7 @@ class Interests:
             self._drop(name)
         return True
 
-    def release(self) -> None:
+    def detach_all(self) -> None:
         """No concrete name has its own subscription any more; all are missing."""
         for name in self.subscribed():
             self._missing[name] = self._names[name]

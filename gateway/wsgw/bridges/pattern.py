@@ -152,7 +152,7 @@ class PatternBridge:
             interest.settle()
         if concrete:
             await asyncio.sleep(GRACE_SECONDS)
-            self._interests.release()
+            self._interests.detach_all()
             await self._concrete.drop_orphans()
             await asyncio.sleep(WINDOW_SECONDS)  # second copies of what came just before
             await self._read_all()
@@ -197,7 +197,8 @@ class PatternBridge:
         """
         self._hub.publish(self.channel.name, publication)
         name = self.channel.name_of(publication.subject)
-        if self._interests.get(name) is None:
+        # NATS takes a publish to the subject ``chat.*`` itself, too
+        if name == self.channel.name or self._interests.get(name) is None:
             self._keeper.received += 1
         else:
             self._deliver_concrete(name, publication, Via.PATTERN)
@@ -229,7 +230,7 @@ class PatternBridge:
         """Start from nothing; sessions stay, and are subscribed for anew."""
         pattern, self._pattern, self._overlap = self._pattern, None, None
         self._served_via = Via.CONCRETE
-        self._interests.release()
+        self._interests.detach_all()
         for interest in self._interests:
             interest.settle()
         if pattern is not None:

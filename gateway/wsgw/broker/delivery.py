@@ -29,10 +29,6 @@ class FullPublication(Publication):
         self._headers: Headers | None = None
 
     @property
-    def size(self) -> int:
-        return len(self.payload) + len(self._block)
-
-    @property
     def reply(self) -> str | None:
         try:
             return self._reply.decode() or None

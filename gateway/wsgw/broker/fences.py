@@ -19,7 +19,7 @@ log = logging.getLogger("wsgw.nats")
 Outcome = Callable[[GatewayError | None], None]
 
 
-class _Batch:
+class _Sealed:
     """What one fence proves: its publishes, their size in bytes, and what NATS refused while it was the oldest out.
 
     ``unexplained`` are the refused subjects that somebody in the batch must have published to.
@@ -40,8 +40,8 @@ class Fences:
     """The publishes of one connection that NATS has not confirmed yet: ``messages`` and ``bytes`` of them."""
 
     def __init__(self) -> None:
-        self._open = _Batch(1)
-        self._sealed: deque[_Batch] = deque()
+        self._open = _Sealed(1)
+        self._sealed: deque[_Sealed] = deque()
         self.messages = 0
         self.bytes = 0
 
@@ -57,7 +57,7 @@ class Fences:
         batch = self._open
         batch.sent_at = now
         self._sealed.append(batch)
-        self._open = _Batch(batch.id + 1)
+        self._open = _Sealed(batch.id + 1)
         return batch.id
 
     def returned(self, number: int) -> None:
@@ -89,7 +89,7 @@ class Fences:
         """The connection is lost: every publish not confirmed gets ``error``."""
         batches = [*self._sealed, self._open]
         self._sealed.clear()
-        self._open = _Batch(self._open.id + 1)
+        self._open = _Sealed(self._open.id + 1)
         for batch in batches:
             self._forget(batch)
             for _, _, outcome in batch.publishes:
@@ -99,7 +99,7 @@ class Fences:
         """When the oldest fence still out was sent, in the caller's clock; None when none is out."""
         return self._sealed[0].sent_at if self._sealed else None
 
-    def _forget(self, batch: _Batch) -> None:
+    def _forget(self, batch: _Sealed) -> None:
         self.messages -= sum([count for _, count, _ in batch.publishes])
         self.bytes -= batch.size
 

@@ -20,6 +20,8 @@ log = logging.getLogger("wsgw.nats")
 MESSAGES = (b"MSG ", b"HMSG ")
 ERROR = b"-ERR"
 LINE_END = b"\r\n"
+#: What a block of headers begins with: more of it, or a status.
+HEADER_BLOCKS = (b"NATS/1.0\r\n", b"NATS/1.0 ")
 #: No line of NATS is longer: INFO lines, which name all servers of a cluster, are the longest.
 MAX_LINE_BYTES = 1024 * 1024
 
@@ -95,7 +97,7 @@ class DirectParser:
                     block = data[at + len(header) : at + start]
                     deliver(subject, data[at + start : at + stop - 2], reply, block)
                 elif self._expects(number):
-                    self._on_other(data[at : at + stop])
+                    self._on_other(_readable(data[at : at + stop], len(header), start))
             except Exception:  # the next message may do better
                 log.exception("nats: handling a message on %r failed", subject)
             at += stop
@@ -109,6 +111,20 @@ class DirectParser:
             self._on_other(line)
         else:
             self._on_refusal(refusal)
+
+
+def _readable(message: bytes, header_end: int, payload_start: int) -> bytes:
+    """``message`` for the library, whose read loop ends at a block of headers that is none: then without the block.
+
+    Anybody who answers a request may write one.
+    """
+    block = message[header_end:payload_start]
+    if not block or (block.startswith(HEADER_BLOCKS) and block.endswith(LINE_END + LINE_END)):
+        return message
+    words = message[:header_end].split()
+    payload = message[payload_start:]
+    line = b" ".join([b"MSG", *words[1:-2], b"%d" % (len(payload) - len(LINE_END))])
+    return line + LINE_END + payload
 
 
 def _message(header: bytes) -> tuple[bytes, bytes, bytes | None, int, int]:

@@ -27,9 +27,14 @@ class Output(io.FileIO):
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
-            return super().write(data)
+            written: int | None = super().write(data)
         except OSError as error:
             self.lost(error)
+        else:
+            if written is not None:
+                return written
+            # it is non-blocking, and full: somebody else made it so for all who have it
+            self.lost(BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)))
         return memoryview(data).nbytes
 
     def go_on(self, error: OSError) -> None:

@@ -49,7 +49,8 @@ class Drain:
         self._surfaces: list[Surface] = []
         self._clients: set[Drainable] = set()
         self._clients_gone = asyncio.Event()
-        self._given_up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._given_up = False
+        self._waiting: set[asyncio.Future[None]] = set()  # one each: a callback is taken off a shared one slowly
         #: no new clients are taken
         self.begun = False
 
@@ -108,13 +109,22 @@ class Drain:
 
     def give_up(self) -> None:
         """End what ``unless_over`` waits for."""
-        if not self._given_up.done():
-            self._given_up.set_result(None)
+        self._given_up = True
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
 
     async def unless_over(self, answer: asyncio.Future[T]) -> T:
         """The result of ``answer``; raises GatewayError (unconfirmed) when the stop does not wait for it any more."""
-        either: set[asyncio.Future[Any]] = {answer, self._given_up}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._given_up:
+            over.set_result(None)
+        self._waiting.add(over)
+        try:
+            either: set[asyncio.Future[Any]] = {answer, over}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waiting.discard(over)
         if answer.done():
             return answer.result()
         answer.cancel()

@@ -113,12 +113,13 @@ class Gateway:
     def open_session(
         self, principal: Principal, client: SessionClient | None = None, sender: Sender | None = None
     ) -> Session:
-        """A session for a client that comes now; raises GatewayError (draining), and counts it as rejected.
+        """A session for a client that comes now; raises GatewayError (draining, or the rules'), counted as rejected.
 
         See ``Session`` for ``client`` and ``sender``.
         """
         try:
             self.drain.check()
+            self.rules.admit(principal)
         except GatewayError as error:
             self.rejected(error.kind.name)
             raise

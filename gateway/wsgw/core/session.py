@@ -86,6 +86,7 @@ class Session:
 
     __slots__ = (
         "_client",
+        "_ended",
         "_house",
         "_outlet",
         "_pressure",
@@ -102,6 +103,7 @@ class Session:
         self._outlet: Outlet | None = None  # of the name sent to last
         self._pressure: BackPressure | None = None
         self._slow = False
+        self._ended = False
         self.principal = principal
         self.sender = sender
         if sender is not None:
@@ -124,7 +126,7 @@ class Session:
 
         What is returned, if anything, is to be awaited: then the interest is in effect. Raises GatewayError.
         """
-        if name in self._subscriptions:
+        if self._ended or name in self._subscriptions:
             return None
         channel = self._house.channels.find(name, Use.SUBSCRIBE)
         self._check(Use.SUBSCRIBE, channel, name)
@@ -251,6 +253,8 @@ class Session:
     def open(self) -> None:
         """Count the client as connected; what its handshake said is not needed any more."""
         assert self._client is not None
+        if self._ended:
+            return
         self.principal.settle()
         self._house.drain.add(self._client)
         self._house.connected[self.principal.transport] += 1
@@ -260,7 +264,8 @@ class Session:
         self._house.metrics.rejected.labels(error.kind.name).inc()
 
     def end(self, code: int) -> None:
-        """The client is gone, by close code ``code``; harmless when called again."""
+        """The client is gone, by close code ``code``; harmless when called again. It does not come back."""
+        self._ended = True
         for name in self.names:
             self.unsubscribe(name)
         if self._pressure is not None:

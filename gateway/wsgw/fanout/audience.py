@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.publication import Batch, Encoded, Publication, Wire
@@ -31,6 +31,7 @@ class Audience:
         "_late",
         "_members",
         "_no_batch",
+        "_owed",
         "_pending",
         "_pending_at",
         "_pending_bytes",
@@ -62,6 +63,7 @@ class Audience:
         self._pending_bytes = 0
         self._pending_at = 0.0  # when the first of it was received
         self._late: dict[Sender, int] = {}  # new members, and how much of ``_pending`` came before them
+        self._owed: dict[Sender, int] = {}  # those of the batch that is begun, and how much of it came before them
         self._batch = self._no_batch = Batch(deliveries, name, ())  # the one that is being handed over
         self._batch_at = 0.0
         self._batch_written = 0
@@ -90,9 +92,13 @@ class Audience:
         """Undo ``join``; ``sender`` is given now what is kept for it."""
         del self._members[sender]
         before = self._late.pop(sender, 0)
+        owed = self._owed.pop(sender, None)
+        if owed is not None:
+            self._serve_late(sender, self._batch.items, owed)
         if sender in self._waiting:
             del self._waiting[sender]
-            self._batch_written += self._serve({sender: None}, self._batch)
+            written = self._serve({sender: None}, self._batch)
+            self._batch_written += written
             self._end_batch()
         if not sender.closed:
             self._serve_late(sender, self._pending, before)
@@ -102,7 +108,8 @@ class Audience:
         while self._waiting or self._pending:
             if not self._waiting:
                 self._begin_batch()
-            self._batch_written += self._serve(self._waiting, self._batch, max(1, LOOK_EVERY // len(self._batch.items)))
+            written = self._serve(self._waiting, self._batch, max(1, LOOK_EVERY // len(self._batch.items)))
+            self._batch_written += written  # not in one expression: a member that is served may make another one leave
             self._end_batch()
             if self._clock() >= until:
                 break
@@ -126,7 +133,10 @@ class Audience:
                 if before > len(items):
                     self._late[sender] = before - len(items)
                 else:
-                    self._serve_late(sender, items, before)
+                    self._owed[sender] = before
+            while self._owed:  # whoever is served may make another one leave
+                sender, before = self._owed.popitem()
+                self._serve_late(sender, items, before)
 
     def _end_batch(self) -> None:
         """If all have it: its bytes are not kept until the next one."""
@@ -137,7 +147,7 @@ class Audience:
             self._batch_written = 0
         self._batch = self._no_batch
 
-    def _serve_late(self, sender: Sender, items: list[Encoded], before: int) -> None:
+    def _serve_late(self, sender: Sender, items: Sequence[Encoded], before: int) -> None:
         """Hand ``items`` to ``sender`` without the first ``before``."""
         if before < len(items):
             self._serve({sender: None}, Batch(self.deliveries, self.name, items[before:]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 
 from wsgw.fanout.deliveries import Deliveries
-from wsgw.fanout.publication import Encoded
+from wsgw.fanout.publication import Batch, Encoded
 
 MAX_CONTROL_ITEMS = 65_536
 MAX_CONTROL_BYTES = 16 * 1024 * 1024
@@ -63,12 +63,13 @@ class Outbox:
     def __len__(self) -> int:
         return self._live
 
-    def put(self, deliveries: Deliveries, item: Encoded, transport_bytes: int = 0) -> int:
-        """Queue a publication of ``deliveries``' channel; returns how many of the channel were dropped for it.
+    def put(self, batch: Batch, item: Encoded, transport_bytes: int = 0) -> int:
+        """Queue a publication of ``batch``; returns how many of its channel were dropped for it.
 
         ``transport_bytes`` is what the transport's own buffer holds: it counts towards the channel's limit of bytes.
         The newest publication always stays, so a limit below one publication still lets the last one through.
         """
+        deliveries = batch.deliveries
         channel = deliveries.channel
         share = self._shares.get(channel.name)
         if share is None:
@@ -77,7 +78,7 @@ class Outbox:
         dropped = 0
         room = channel.outbox_bytes - transport_bytes
         while len(share.entries) > 1 and (len(share.entries) > channel.outbox_messages or share.bytes > room):
-            self._drop(share)  # SlowConsumer.DROP_OLDEST; other policies part here
+            self._drop(share)  # SlowConsumer.DROP_OLDEST; other policies part here, by channel or by ``batch.name``
             dropped += 1
         deliveries.dropped += dropped
         if dropped and len(self._queue) > 2 * self._live + 64:

@@ -68,11 +68,6 @@ class Publication:
         return self._text  # type: ignore[return-value]
 
     @property
-    def size(self) -> int:
-        """Bytes that it holds: payload and headers as they came."""
-        return len(self.payload)
-
-    @property
     def reply(self) -> str | None:
         """The subject on which the publisher waits for an answer; None without one, or when it is not UTF-8."""
         return None

@@ -71,9 +71,9 @@ class Sender:
             self._link.write_batch(batch)  # type: ignore[union-attr]  # clear only with a link
             return True
         if not self._closed:
-            put, deliveries = self._queue().put, batch.deliveries
+            put = self._queue().put
             buffered = self._link.buffered_bytes() if self._link is not None else 0
-            dropped = sum([put(deliveries, item, buffered) for item in batch.items])
+            dropped = sum([put(batch, item, buffered) for item in batch.items])
             if dropped and self.session is not None:
                 self.session.dropped(batch, dropped)
             if self.on_queued is not None:

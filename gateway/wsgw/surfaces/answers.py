@@ -7,7 +7,12 @@ from collections.abc import Mapping
 import orjson
 from fastapi import Response
 
+from wsgw.access.origins import Origins
 from wsgw.errors import GatewayError
+
+#: Pages of every origin may ask over HTTP, as they may over WebSocket and Socket.IO, and read why they are refused.
+ORIGINS = Origins("*", ("POST",))
+CORS: Mapping[str, str] = ORIGINS.headers(None)
 
 
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -17,4 +22,4 @@ def json_response(value: object, status: int = 200, headers: Mapping[str, str] |
 
 def refusal(error: GatewayError, headers: Mapping[str, str] | None = None) -> Response:
     """``error`` as its row of the table of errors says it."""
-    return json_response(error.as_json(), error.kind.http_status, headers)
+    return json_response(error.as_json(), error.kind.http_status, {**CORS, **(headers or {})})

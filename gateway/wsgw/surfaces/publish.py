@@ -10,20 +10,15 @@ from typing import TypeVar
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
-from wsgw.access.origins import Origins
 from wsgw.core.gateway import Gateway
 from wsgw.core.session import Session
 from wsgw.errors import BAD_REQUEST, TOO_LARGE, GatewayError
 from wsgw.fanout.frames import is_utf8
-from wsgw.surfaces.answers import json_response, refusal
+from wsgw.surfaces.answers import CORS, ORIGINS, json_response, refusal
 from wsgw.surfaces.application import gateway_of, principal_of
 from wsgw.transports.http import Body, BodyTooLarge, ClientGone, respond
 
 TRANSPORT = "http"
-
-#: Pages of every origin may ask, as they may over WebSocket and Socket.IO.
-_ORIGINS = Origins("*", ("POST",))
-_CORS = _ORIGINS.headers(None)
 
 T = TypeVar("T")
 
@@ -58,12 +53,12 @@ class _EarlyResponse(Response):
 def _preflight(request: Request) -> Response:
     """What browsers ask before they let a page of another origin POST."""
     asked = request.headers
-    headers = _ORIGINS.preflight(asked.get("origin"), asked.get("access-control-request-headers"))
+    headers = ORIGINS.preflight(asked.get("origin"), asked.get("access-control-request-headers"))
     return Response(status_code=204, headers={"allow": ", ".join(_METHODS)} | headers)
 
 
 def _refusal(error: GatewayError) -> Response:
-    return refusal(error, _CORS | ({"allow": "OPTIONS"} if error.kind.http_status == 405 else {}))
+    return refusal(error, {"allow": "OPTIONS"} if error.kind.http_status == 405 else None)
 
 
 async def _answer(request: Request, ask: Callable[[Session, bytes], Awaitable[Response]]) -> Response:
@@ -118,13 +113,13 @@ async def _publish(session: Session, channel: str, payload: bytes) -> Response:
     error = await session.unless_stopped(settled)
     if error is not None:
         raise error
-    return json_response({"accepted": True}, 202, _CORS)
+    return json_response({"accepted": True}, 202, CORS)
 
 
 async def _request(session: Session, channel: str, payload: bytes) -> Response:
     reply = await _unless_stopped(session, session.request(channel, payload))
     media_type = "text/plain; charset=utf-8" if is_utf8(reply) else "application/octet-stream"
-    return Response(reply, headers=_CORS, media_type=media_type)
+    return Response(reply, headers=CORS, media_type=media_type)
 
 
 async def _unless_stopped(house: Gateway | Session, work: Coroutine[object, object, T]) -> T:

@@ -162,7 +162,8 @@ class AsgiLink:
         close_for_fault(self, error)
         if self._close is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._taken(_closing(*self._close)), CLOSE_TIMEOUT_SECONDS)
+                async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                    await self._taken(_closing(*self._close))
 
 
 def _closing(code: int, reason: str) -> Event:

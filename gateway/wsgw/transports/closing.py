@@ -22,6 +22,8 @@ from wsgw.transports.receivers import tell
 
 LINGER_SECONDS = 0.5
 
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
 
 class ClosingProtocol(KeepaliveProtocol):
     """See the module. ``close`` and ``abort`` are those of ``Link``."""
@@ -85,8 +87,20 @@ class ClosingProtocol(KeepaliveProtocol):
             # close() waits for the buffer of a client that does not read
             self._fail(INTERNAL_ERROR)
 
+    def refuse_handshake(self) -> None:
+        """Answer a handshake that the library could not read, which the base class looks at no more, and close.
+
+        Its line or headers are over the library's limits (8 KiB a line, 128 headers), or it is no WebSocket handshake.
+        """
+        answer = b"".join(self.conn.data_to_send())
+        if not self.transport.is_closing():
+            self.transport.write(answer or _BAD_REQUEST)
+            self.transport.close()
+
     def shutdown(self) -> None:
-        if self._receiver is None:
+        if self._receiver is None and self.conn.handshake_exc is not None:
+            self.transport.abort()  # the base class would answer what has been answered, and fail
+        elif self._receiver is None:
             super().shutdown()
         else:
             self.close(GOING_AWAY, "the gateway is stopping")

@@ -140,6 +140,8 @@ class DirectProtocol(ClosingProtocol):
         if self._receiver is None:
             self._library_only = self.handshake_initiated
             super().data_received(data)
+            if self.conn.handshake_exc is not None and not self.handshake_initiated:
+                self.refuse_handshake()
             return
         if self._failed or self.conn.close_rcvd is not None:
             return

@@ -189,7 +189,7 @@ async def test_orphans_are_dropped_in_batches(made: Names) -> None:
     for number in range(100):
         made.join(f"chat.{number}")
     await made.names.subscribe_missing()
-    made.table.release()
+    made.table.detach_all()
     dropping = asyncio.ensure_future(made.names.drop_orphans())
     left: list[int] = []
     while not dropping.done():

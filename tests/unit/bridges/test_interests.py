@@ -35,7 +35,7 @@ async def test_the_longest_idle_makes_room() -> None:
         table.add("chat.3")
     assert caught.value.kind is TOO_MANY_SUBJECTS
     held = subscription()
-    assert table.hold("chat.1", first, held)
+    assert table.attach("chat.1", first, held)
     waiting = first.ready()
     assert table.leave("chat.*", refused, 1.0)
     assert table.leave("chat.1", refused, 2.0)
@@ -83,9 +83,9 @@ async def test_missing_are_concrete_names_without_a_subscription() -> None:
     joined(table, "chat.*")
     assert table.missing() == [("chat.1", one), ("chat.2", two)]
     held = subscription()
-    assert table.hold("chat.1", one, held)
+    assert table.attach("chat.1", one, held)
     assert (table.missing(), table.subscribed()) == ([("chat.2", two)], {"chat.1"})
-    table.release()
+    table.detach_all()
     assert dict(table.missing()) == {"chat.1": one, "chat.2": two}
     assert (table.orphans, table.subscribed()) == ([held], set())
     table.remove("chat.2", two)
@@ -98,7 +98,7 @@ async def test_a_subscription_that_comes_too_late_is_an_orphan() -> None:
     table.remove("chat.1", gone)
     again = joined(table, "chat.1")
     table.remove("chat.1", gone)
-    assert not table.hold("chat.1", gone, late)
+    assert not table.attach("chat.1", gone, late)
     assert (table.orphans, table["chat.1"], again.subscription) == ([late], again, None)
 
 

@@ -93,6 +93,19 @@ async def rooms(start_server: Callable[..., NatsServer]) -> AsyncIterator[Rooms]
         await stack.stop()
 
 
+async def test_only_names_that_are_its_own(rooms: Rooms) -> None:
+    """A name under the pattern that nobody joined by this bridge is another channel's to deliver."""
+    own, every = await rooms.join("chat.a"), await rooms.join("chat.*")
+    others = rooms.stack.listen(CHAT, "chat.lobby")  # as a channel of that very name does
+    await rooms.peer.publish("rooms.lobby", "1")
+    await rooms.peer.publish("rooms.a", "2")
+    await rooms.peer.publish("rooms.*", "3")  # NATS takes it: a word like any other
+    await arrived(every, 3)
+    await eventually(lambda: own, "its own")
+    assert (own, every, others) == ([b"2"], [b"1", b"2", b"3"], [])
+    assert value(rooms.stack.metrics, "wsgw_nats_messages_total", channel="chat.*") == 3
+
+
 async def test_interest_follows_the_sessions(rooms: Rooms) -> None:
     await eventually(lambda: rooms.bridge.state is BridgeState.SUBSCRIBED, "ready without any interest")
     await rooms.at_nats()

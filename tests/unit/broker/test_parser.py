@@ -28,7 +28,7 @@ LINES: list[tuple[bytes, object]] = [
     (b"HMSG h 1 12 15\r\nNATS/1.1\r\n\r\ndef\r\n", (b"h", b"def", b"", b"NATS/1.1\r\n\r\n")),
     (b"HMSG h 1 re.ply 12 12\r\nNATS/1.0\r\n\r\n\r\n", (b"h", b"", b"re.ply", b"NATS/1.0\r\n\r\n")),
     (b"HMSG h 1 0 2\r\nab\r\n", (b"h", b"ab", b"", b"")),
-    (b"HMSG other 2 re.ply 2 3\r\nabc\r\n", b"HMSG other 2 re.ply 2 3\r\nabc\r\n"),
+    (b"HMSG other 2 re.ply 2 3\r\nabc\r\n", b"MSG other 2 re.ply 1\r\nc\r\n"),  # no headers that it could read
     (b"PONG\r\n", b"PONG\r\n"),
     (b"\nPONG\r\n", b"\nPONG\r\n"),
     (b"+OK\r\n", b"+OK\r\n"),
@@ -97,3 +97,16 @@ def test_a_subscription_that_ends_in_the_middle() -> None:
 def test_what_is_no_protocol(line: bytes) -> None:
     with pytest.raises(ProtocolError):
         parsed([line])
+
+
+@pytest.mark.parametrize(
+    "block", [b"\r\n\r\n", b"NATS", b"N", b"NATS/1.0", b"\r\n", b"NATS/1.0\r\n", b"HTTP/1.1 200\r\n\r\n"]
+)
+def test_a_block_of_headers_that_is_none_is_kept_from_the_library(block: bytes) -> None:
+    """It would end the connection at one, and anybody who answers a request may send it."""
+    others: list[bytes] = []
+    parser = DirectParser({}, lambda violation: None, others.append, lambda number: True)
+    parser.feed(b"HMSG _INBOX.a 7 back %d %d\r\n%b" % (len(block), len(block) + 2, block) + b"ok\r\nPING\r\n")
+    good = b"HMSG _INBOX.a 7 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nok\r\n"
+    parser.feed(good)
+    assert others == [b"MSG _INBOX.a 7 back 2\r\nok\r\n", b"PING\r\n", good]

@@ -73,6 +73,21 @@ async def test_life(gateway: Gateway, made: Made) -> None:
     assert subscriptions(gateway, "IN") == subscriptions(gateway, "chat.*") == 0
 
 
+async def test_what_has_ended_does_not_begin_again(gateway: Gateway, made: Made) -> None:
+    made.session.join("IN")
+    made.session.end(4008)
+    assert made.session.join("IN") is None
+    made.session.listen()
+    made.session.open()
+    hub_publishes_to_nobody = made.sender.payloads
+    gateway.hub.publish("IN", publication(b"late"))
+    gateway.hub.flush()
+    assert (made.session.names, hub_publishes_to_nobody) == ((), [])
+    assert value(gateway.metrics, "wsgw_connections", transport="websocket") == 0
+    await gateway.drain.run()
+    assert made.client.calls == []
+
+
 async def test_one_that_was_never_open_is_not_counted(gateway: Gateway, made: Made) -> None:
     made.session.join("IN")
     made.session.end(1000)

@@ -144,12 +144,30 @@ async def test_a_refusal_does_not_spoil_the_name_before_it(ann: Session) -> None
     assert await outcome(ann, "OUT") is not None
 
 
-async def test_rules_may_look_at_the_handshake_while_the_session_is_opened(nats: NatsServer) -> None:
+async def test_rules_take_what_they_need_from_the_handshake(nats: NatsServer) -> None:
     class ByToken:
+        """``t`` may do all, ``x`` nothing, others may not come."""
+
+        def admit(self, principal: Principal) -> None:
+            assert principal.handshake is not None
+            principal.grant = principal.handshake.query.get("token")
+            if principal.grant not in ("t", "x"):
+                raise GatewayError(FORBIDDEN, "who are you?")
+
         def allow(self, principal: Principal, use: Use, channel: Channel, name: str) -> bool:
-            return principal.handshake is not None and principal.handshake.query.get("token") == "t"
+            return principal.grant == "t"
 
     async with started(nats.url, ByToken()) as gateway:
         for query, names in ((b"token=t", ["IN", "BOTH", "chat.*"]), (b"token=x", [])):
-            who = Principal("websocket", Handshake("/ws/IN", query, (), ""))
-            assert gateway.open_session(who, Client(), Listener()).inbound() == names
+            session = gateway.open_session(came(query), Client(), Listener())
+            assert session.inbound() == names
+            session.open()  # the handshake is forgotten
+            error = await outcome(session, "OUT")
+            assert (error is None) is bool(names)
+        with pytest.raises(GatewayError):
+            gateway.open_session(came(b""), Client(), Listener())
+        assert value(gateway.metrics, "wsgw_rejected_total", reason="forbidden") == 1
+
+
+def came(query: bytes) -> Principal:
+    return Principal("websocket", Handshake("/ws/IN", query, (), ""))

@@ -216,3 +216,26 @@ def test_a_batch_is_not_kept(hub: Hub, loop: Loop) -> None:
     (batch,) = client.batches
     client.batches.clear()
     assert not [kept for kept in gc.get_referents(hub._audiences["IN"][0]) if kept is batch]
+
+
+def test_a_member_that_is_served_makes_others_leave(hub: Hub, loop: Loop) -> None:
+    """Late ones among them: each gets what came while it was a member, and nobody waits for ever."""
+    wire = Wire()
+    old, late, later = Client(wire), Client(wire), Client(wire)
+    hub.subscribe(IN, "IN", old)
+    hub.publish("IN", publication(b"1"))
+    for client in (late, later):
+        hub.subscribe(IN, "IN", client)
+    hub.publish("IN", publication(b"2"))
+
+    def leave() -> None:
+        for client in (old, late, later):
+            client.on_batch = lambda: None
+        gone = late if later.batches else later
+        hub.unsubscribe("IN", gone)
+        hub.unsubscribe("IN", old)
+
+    late.on_batch = later.on_batch = leave
+    loop.tick()
+    assert (old.data, late.data, later.data) == ([[b"1", b"2"]], [[b"2"]], [[b"2"]])
+    assert not loop.callbacks

@@ -12,7 +12,7 @@ from wsgw.channels.channel import Channel, Direction
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.frames import Message
 from wsgw.fanout.outbox import MAX_CONTROL_BYTES, MAX_CONTROL_ITEMS, Outbox, OutboxTotals, Overflow
-from wsgw.fanout.publication import Encoded
+from wsgw.fanout.publication import Batch, Encoded
 
 DELIVERIES = [
     deliveries(channel)
@@ -25,6 +25,11 @@ DELIVERIES = [
 encoded = st.lists(st.integers(0, 12), min_size=1, max_size=3).map(
     lambda sizes: Encoded(*[Message(False, b"x" * size) for size in sizes])
 )
+
+
+def of(counted: Deliveries) -> Batch:
+    """A batch that ``counted`` counts; what is put says what is in it."""
+    return Batch(counted, counted.channel.name, ())
 
 
 class Model(RuleBasedStateMachine):
@@ -42,7 +47,7 @@ class Model(RuleBasedStateMachine):
 
     @initialize()
     def another_outbox_counts_too(self) -> None:
-        self.other.put(DELIVERIES[0], Encoded(Message(True, b"other")))
+        self.other.put(of(DELIVERIES[0]), Encoded(Message(True, b"other")))
 
     @rule(counted=st.sampled_from(DELIVERIES), item=encoded, transport_bytes=st.sampled_from([0, 0, 5, 100]))
     def put(self, counted: Deliveries, item: Encoded, transport_bytes: int) -> None:
@@ -57,7 +62,7 @@ class Model(RuleBasedStateMachine):
             self.queue.remove(mine[0])
             dropped += 1
         self.figures[counted][2] += dropped
-        assert self.outbox.put(counted, item, transport_bytes) == dropped
+        assert self.outbox.put(of(counted), item, transport_bytes) == dropped
 
     @rule(item=encoded)
     def put_control(self, item: Encoded) -> None:
@@ -116,7 +121,7 @@ def test_memory_stays_bounded_while_a_client_is_stalled() -> None:
     outbox = Outbox(OutboxTotals())
     outbox.put_control(item())  # at the head, so that what is dropped lies behind it
     for number in range(10_000):
-        assert outbox.put(DELIVERIES[0], item()) == (number >= 3)
+        assert outbox.put(of(DELIVERIES[0]), item()) == (number >= 3)
     assert len(outbox) == 4
     assert len(outbox._queue) < 200
 
@@ -124,7 +129,7 @@ def test_memory_stays_bounded_while_a_client_is_stalled() -> None:
 def test_one_publication_over_the_limit_still_goes() -> None:
     outbox = Outbox(OutboxTotals())
     big = item(b"x" * 10_000)
-    assert outbox.put(DELIVERIES[1], big) == 0
+    assert outbox.put(of(DELIVERIES[1]), big) == 0
     assert outbox.take(1, 1) == [big]
 
 
@@ -134,7 +139,7 @@ def test_control_items_are_never_dropped(number: int) -> None:
     controls = [item(b"%d" % i) for i in range(number)]
     for control in controls:
         outbox.put_control(control)
-        outbox.put(DELIVERIES[2], item())
+        outbox.put(of(DELIVERIES[2]), item())
     taken = outbox.take(10**9, 10**9)
     assert [entry for entry in taken if entry in controls] == controls
     assert len(taken) == number + 1
@@ -157,4 +162,4 @@ def test_too_many_control_bytes() -> None:
     outbox.put_control(item(bytes(MAX_CONTROL_BYTES)))
     with pytest.raises(Overflow):
         outbox.put_control(item())
-    outbox.put(DELIVERIES[0], item())
+    outbox.put(of(DELIVERIES[0]), item())

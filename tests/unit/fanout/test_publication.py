@@ -29,7 +29,6 @@ def test_most_have_neither_reply_nor_headers() -> None:
     made = Publication("x", b"abc", 0.0)
     assert made.reply is None
     assert made.headers is NO_HEADERS
-    assert made.size == 3
 
 
 def test_headers() -> None:

@@ -21,6 +21,9 @@ class Without:
     def __init__(self, *denied: Use) -> None:
         self._denied = denied
 
+    def admit(self, principal: Principal) -> None:
+        """Everybody may come."""
+
     def allow(self, principal: Principal, use: Use, channel: Channel, name: str) -> bool:
         return use not in self._denied
 

@@ -71,6 +71,8 @@ class Multiplexer:
         socket.handler = handler
         self.accepted = True
         self._send(socketio.encode_connect(socket.namespace, socket.sid))
+        if not self.has(socket):  # the answer was one packet too many for a client that reads none
+            return
         self._call(handler.connected)
         early, socket.early = socket.early, None
         for event in early.take() if early is not None else ():

@@ -18,7 +18,7 @@ from wsgw.channels.channel import Use
 from wsgw.closecodes import ABNORMAL
 from wsgw.config.file import split_names
 from wsgw.core.gateway import Gateway
-from wsgw.errors import BAD_REQUEST, DRAINING, OVERLOADED, GatewayError
+from wsgw.errors import BAD_REQUEST, DRAINING, INTERNAL, OVERLOADED, GatewayError
 from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Argument, Json
 from wsgw.protocols.socketio.namespace import ConnectRefused
@@ -53,7 +53,7 @@ class ChannelsNamespace:
         except GatewayError as error:
             handler.rejected(error)
             raise ConnectRefused(error.message, _error(error)) from None
-        except asyncio.CancelledError:
+        except BaseException:
             handler.disconnected(ABNORMAL)
             raise
         return handler
@@ -162,21 +162,21 @@ class ChannelsHandler:
         self._socket.answer([ack for ack in acks if ack is not None], answer)
 
     def _control(self, name: str, channel: str, ack: Ack | None) -> None:
-        if name == SUBSCRIBE:
-            self._start(self._subscribe_later(channel, ack))
-        elif self._session.unsubscribe(channel):
-            _answer(ack, None)
-        else:
-            raise GatewayError(BAD_REQUEST, f"this client is not subscribed to {channel!r}")
-
-    async def _subscribe_later(self, name: str, ack: Ack | None) -> None:
         if self._subscribing is None:
             self._subscribing = asyncio.Lock()
-        async with self._subscribing:  # one after the other: the same name may be asked for twice
+        self._start(self._subscribe_later(self._subscribing, channel, ack, leave=name == UNSUBSCRIBE))
+
+    async def _subscribe_later(self, turn: asyncio.Lock, name: str, ack: Ack | None, *, leave: bool) -> None:
+        async with turn:  # one after the other, as they came: they may be about the same name
+            if leave:
+                known = self._session.unsubscribe(name)
+                error = None if known else GatewayError(BAD_REQUEST, f"this client is not subscribed to {name!r}")
+                _answer(ack, error)
+                return
             try:
                 await self.subscribe([name])
-            except GatewayError as error:
-                _answer(ack, error)
+            except GatewayError as refusal:
+                _answer(ack, refusal)
             else:
                 self._session.listen()
                 _answer(ack, None)
@@ -199,7 +199,14 @@ class ChannelsHandler:
             raise GatewayError(OVERLOADED, f"{MAX_TASKS} requests of this client are waiting")
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:
+            log.error("socketio %s: a fault", self._socket.sid, exc_info=fault)
+            self._socket.close(INTERNAL.close_code)
 
 
 def _payload(args: list[Argument]) -> bytes:

@@ -74,7 +74,7 @@ class EngineIOServer:
         self._origins = Origins(options.cors_origins, ("GET", "POST"))
         self._open_sender = open_sender
         self._rejected = rejected
-        self._connections: dict[str, EngineSession] = {}
+        self._sessions: dict[str, EngineSession] = {}
         self._draining = False
         self._active = 0  # requests and handshakes
         self._posts = Scopes()  # by sid: they end with their sessions
@@ -98,9 +98,9 @@ class EngineIOServer:
     def close_all(self, code: int = GOING_AWAY) -> None:
         """Take no new clients, close those there are: polls get what waits and a close packet, WebSockets ``code``."""
         self._draining = True
-        for connection in list(self._connections.values()):
-            connection.close(code)
-            self._posts.end(connection.sid)
+        for session in list(self._sessions.values()):
+            session.close(code)
+            self._posts.end(session.sid)
 
     async def wait_gone(self, timeout_seconds: float) -> bool:
         """Wait until every session, request and WebSocket has ended, but not longer; whether they all have.
@@ -131,14 +131,14 @@ class EngineIOServer:
             return
         body = Body(scope, receive)
         try:
-            connection = self._find(request, "polling", method)
-            if connection is None:
-                connection, opening = self._open(request, websocket=False)
-                await respond(send, 200, opening.data, headers | _TEXT | {"x-wsgw-sid": connection.sid})
+            session = self._find(request, "polling", method)
+            if session is None:
+                session, opening = self._open(request, websocket=False)
+                await respond(send, 200, opening.data, headers | _TEXT | {"x-wsgw-sid": session.sid})
             elif method == "GET":
-                await self._poll(connection, receive, send, headers)
+                await self._poll(session, receive, send, headers)
             elif method == "POST":
-                await self._post(connection, body, send, headers)
+                await self._post(session, body, send, headers)
             else:
                 await self._refuse(send, engineio.BAD_REQUEST, body, headers)
         except RequestRefused as refused:
@@ -154,29 +154,29 @@ class EngineIOServer:
                 async with self._discards.open(body):
                     await body.discard()
 
-    async def _poll(self, connection: EngineSession, receive: Receive, send: Send, headers: Headers) -> None:
-        answer = connection.poll()
+    async def _poll(self, session: EngineSession, receive: Receive, send: Send, headers: Headers) -> None:
+        answer = session.poll()
         if isinstance(answer, bytes):
             await respond(send, 200, answer, headers | _TEXT)
             return
         watch = asyncio.get_running_loop().create_task(wait_gone(receive))
-        watch.add_done_callback(lambda _: None if answer.done() else connection.poll_lost())
+        watch.add_done_callback(lambda _: None if answer.done() else session.poll_lost())
         try:
             payload = await answer
         except asyncio.CancelledError:
-            connection.poll_lost()
+            session.poll_lost()
             raise
         finally:
             watch.cancel()
         if payload is not None:
             await respond(send, 200, payload, headers | _TEXT)
 
-    async def _post(self, connection: EngineSession, body: Body, send: Send, headers: Headers) -> None:
-        engine = connection.engine
-        connection.post_started()
+    async def _post(self, session: EngineSession, body: Body, send: Send, headers: Headers) -> None:
+        engine = session.engine
+        session.post_started()
         try:
-            async with self._posts.open(connection.sid):
-                await self._take(connection, body)
+            async with self._posts.open(session.sid):
+                await self._take(session, body)
         except BodyTooLarge:
             engine.post_failed(TOO_BIG)
             self._rejected(engineio.TOO_LARGE.reason)
@@ -192,16 +192,16 @@ class EngineIOServer:
         engine.post_answered()
         await respond(send, 200, b"ok", headers | _OK)
 
-    async def _take(self, connection: EngineSession, body: Body) -> None:
+    async def _take(self, session: EngineSession, body: Body) -> None:
         """Read a POST and take its packets, as fast as the client may send."""
         options = self._options
         limit = max(options.announced_max_payload_bytes, options.max_packet_bytes())
         packets = engineio.decode_payload(await body.read(limit))
         deadline = asyncio.get_running_loop().time() + MAX_HOLD_SECONDS
-        while connection.engine.post_received(packets):
+        while session.engine.post_received(packets):
             await asyncio.sleep(0)
-            await connection.wait_released(deadline)
-        await connection.wait_released(deadline)
+            await session.wait_released(deadline)
+        await session.wait_released(deadline)
 
     # -- WebSocket
 
@@ -210,13 +210,13 @@ class EngineIOServer:
             return
         try:
             request = handshake_of(scope)
-            connection = self._find(request, "websocket", "GET")
-            if connection is None:
-                connection, opening = self._open(request, websocket=True)
-                connection.send(opening)
-                websocket = connection.use(WebSocketEnd(connection))
+            session = self._find(request, "websocket", "GET")
+            if session is None:
+                session, opening = self._open(request, websocket=True)
+                session.send(opening)
+                websocket = session.use(WebSocketEnd(session))
             else:
-                websocket = connection.websocket_opened()
+                websocket = session.websocket_opened()
         except RequestRefused as refused:
             await refuse(scope, send, refused.error.http_status, refused.error.body)
             return
@@ -237,34 +237,34 @@ class EngineIOServer:
     def _find(self, request: Handshake, transport: str, method: str) -> EngineSession | None:
         """The session that ``request`` is for, None for a handshake; raises RequestRefused."""
         sid = request.query.get("sid") or None  # an empty one is none
-        connection = None if sid is None else self._connections.get(sid)
-        refusal = self._refusal(request, transport, method, connection)
+        session = None if sid is None else self._sessions.get(sid)
+        refusal = self._refusal(request, transport, method, session)
         if refusal is not None:
             if sid is None:
                 self._rejected(refusal.reason)
             raise RequestRefused(refusal)
-        return connection
+        return session
 
     def _refusal(
-        self, request: Handshake, transport: str, method: str, connection: EngineSession | None
+        self, request: Handshake, transport: str, method: str, session: EngineSession | None
     ) -> RequestError | None:
         """Why not; checked in the reference server's order."""
         query = request.query
         if query.get("transport") not in ("polling", "websocket"):
             return engineio.UNKNOWN_TRANSPORT
-        if connection is None and query.get("sid"):
+        if session is None and query.get("sid"):
             return engineio.UNKNOWN_SID
-        if connection is None and method != "GET":
+        if session is None and method != "GET":
             return engineio.BAD_HANDSHAKE_METHOD
         if query["transport"] != transport:
             return engineio.BAD_REQUEST
-        if connection is None and transport == "polling" and "j" in query:  # JSONP, which no current client uses
+        if session is None and transport == "polling" and "j" in query:  # JSONP, which no current client uses
             return engineio.BAD_REQUEST
         if not self._origins.allows(request.header(b"origin"), request.header(b"host")):
             return engineio.FORBIDDEN
-        if connection is None and query.get("EIO") != "4":
+        if session is None and query.get("EIO") != "4":
             return engineio.UNSUPPORTED_VERSION
-        if connection is None and self._draining:
+        if session is None and self._draining:
             return engineio.DRAINING
         return None
 
@@ -272,7 +272,7 @@ class EngineIOServer:
         """A new session, and the packet that tells the client so."""
         options = self._options
         sid = secrets.token_urlsafe(15)
-        connection = EngineSession(
+        session = EngineSession(
             sid,
             handshake,
             self._open_sender,
@@ -281,8 +281,8 @@ class EngineIOServer:
             self._forget,
             websocket=websocket,
         )
-        connection.service = self._open_service(connection)
-        self._connections[sid] = connection
+        session.service = self._open_service(session)
+        self._sessions[sid] = session
         opening = engineio.open_packet(
             sid,
             () if websocket else ("websocket",),
@@ -290,11 +290,11 @@ class EngineIOServer:
             options.ping_timeout_seconds,
             options.announced_max_payload_bytes,
         )
-        return connection, opening
+        return session, opening
 
-    def _forget(self, connection: EngineSession) -> None:
-        self._connections.pop(connection.sid, None)
-        self._posts.end(connection.sid)
+    def _forget(self, session: EngineSession) -> None:
+        self._sessions.pop(session.sid, None)
+        self._posts.end(session.sid)
         self._check_all_gone()
 
     def _websocket_lost(self, websocket: WebSocketEnd) -> None:
@@ -302,6 +302,6 @@ class EngineIOServer:
         self._check_all_gone()
 
     def _check_all_gone(self) -> None:
-        busy = self._active or self._websockets or self._connections
+        busy = self._active or self._websockets or self._sessions
         if self._all_gone is not None and not busy:
             self._all_gone.set()

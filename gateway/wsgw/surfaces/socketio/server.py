@@ -30,7 +30,7 @@ class SocketIOServer(EngineIOServer):
         rejected: Callable[[str], None],
     ) -> None:
         super().__init__(
-            lambda connection: _SocketService(connection, namespaces, options),
+            lambda session: _SocketService(session, namespaces, options),
             options,
             open_sender=open_sender,
             rejected=rejected,
@@ -42,13 +42,13 @@ class _SocketService:
 
     __slots__ = ("_namespaces", "_sockets", "_tasks", "close", "fail", "hold", "message_received", "release")
 
-    def __init__(self, connection: EngineSession, namespaces: Mapping[str, Namespace], options: Options) -> None:
-        self.close = connection.close
-        self.fail = connection.fail
-        self.hold = connection.hold
-        self.release = connection.release
+    def __init__(self, session: EngineSession, namespaces: Mapping[str, Namespace], options: Options) -> None:
+        self.close = session.close
+        self.fail = session.fail
+        self.hold = session.hold
+        self.release = session.release
         self._namespaces = namespaces
-        self._sockets = Multiplexer(self, connection.sender, connection.handshake, namespaces, options.max_packet_bytes)
+        self._sockets = Multiplexer(self, session.sender, session.handshake, namespaces, options.max_packet_bytes)
         self.message_received = self._sockets.message_received
         self._tasks: dict[Socket, asyncio.Task[None]] = {}
 

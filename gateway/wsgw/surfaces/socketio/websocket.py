@@ -33,10 +33,10 @@ class Owner(Protocol):
 class WebSocketEnd:
     """A session's WebSocket, or the one that probes: implements ``Receiver``."""
 
-    __slots__ = ("_connection", "_paused", "link", "on_lost")
+    __slots__ = ("_paused", "_session", "link", "on_lost")
 
-    def __init__(self, connection: Owner) -> None:
-        self._connection = connection
+    def __init__(self, session: Owner) -> None:
+        self._session = session
         self._paused = False
         self.link: Link | None = None
         self.on_lost: Callable[[WebSocketEnd], None] | None = None
@@ -45,10 +45,10 @@ class WebSocketEnd:
         """The WebSocket is accepted; ``link`` is this object's."""
         self.link = link
         link.stop_keepalive()  # Engine.IO has a heartbeat of its own
-        if not self._connection.uses(self):
+        if not self._session.uses(self):
             link.close(PROTOCOL_ERROR)
             return
-        if self._connection.engine.state is State.WEBSOCKET:
+        if self._session.engine.state is State.WEBSOCKET:
             self.take_over()
 
     def write(self, packet: Message) -> None:
@@ -59,11 +59,11 @@ class WebSocketEnd:
     def take_over(self) -> None:
         """The session's queue, and all it sends, goes here from now on."""
         assert self.link is not None
-        self._connection.sender.attach(self.link)
-        if self._connection.is_held:
+        self._session.sender.attach(self.link)
+        if self._session.is_held:
             self.pause_reading()
         if self._paused:
-            self._connection.sender.pause()
+            self._session.sender.pause()
 
     def end(self, code: int) -> None:
         """Close it; a client that was lost needs no closing handshake."""
@@ -87,8 +87,8 @@ class WebSocketEnd:
 
     def messages_received(self, messages: Sequence[Message]) -> None:
         for message in messages:
-            if self._connection.uses(self):
-                self._connection.engine.websocket_received(message)
+            if self._session.uses(self):
+                self._session.engine.websocket_received(message)
 
     def close_received(self, code: int, reason: str) -> None:
         assert self.link is not None
@@ -98,18 +98,18 @@ class WebSocketEnd:
     def writing_paused(self) -> None:
         self._paused = True
         if self._is_active():
-            self._connection.sender.pause()
+            self._session.sender.pause()
 
     def writing_resumed(self) -> None:
         self._paused = False
         if self._is_active():
-            self._connection.sender.resume()
+            self._session.sender.resume()
 
     def lost(self, code: int) -> None:
-        if self._connection.uses(self):
-            self._connection.websocket_lost(code)
+        if self._session.uses(self):
+            self._session.websocket_lost(code)
         if self.on_lost is not None:
             self.on_lost(self)
 
     def _is_active(self) -> bool:
-        return self._connection.uses(self) and self._connection.engine.state is State.WEBSOCKET
+        return self._session.uses(self) and self._session.engine.state is State.WEBSOCKET

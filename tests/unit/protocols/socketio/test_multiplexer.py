@@ -234,3 +234,14 @@ def test_whatever_a_client_sends_nothing_raises(messages: list[str | bytes]) -> 
         if port.ended:
             break
     assert port.ended in ([], [("fail", 1002)])
+
+
+def test_a_client_whose_connect_is_one_packet_too_many(port: Carrier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to it ends the connection, and what has ended is not connected."""
+    monkeypatch.setattr(outbox, "MAX_CONTROL_ITEMS", 1)
+    port.accepting = False
+    port.sockets.message_received("0/unknown")
+    port.sockets.message_received("0")
+    port.accept()
+    assert port.ended == [("fail", 4008)]
+    assert port.handlers["/"].calls == [("disconnected", 4008)]

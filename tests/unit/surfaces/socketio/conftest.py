@@ -130,7 +130,7 @@ class Board:
                 await until(lambda: server.started)
                 yield self
             finally:
-                for connection in list(self.server._connections.values()):
+                for connection in list(self.server._sessions.values()):
                     connection.fail(1001)  # close_all would wait for those between two polls
                 assert await self.server.wait_gone(10.0)
                 server.should_exit = True

@@ -88,7 +88,7 @@ async def test_a_client_that_leaves_in_the_middle(board: Board, http: httpx.Asyn
     session = await Polling.open(http)
     post = await begin(board, session.sid, 100)
     await post.send(b'42["x"]')
-    await until(lambda: board.server._connections[session.sid].engine._posting)
+    await until(lambda: board.server._sessions[session.sid].engine._posting)
     post.close()
     await until(lambda: board.handlers[0].code == 1006)
     assert board.events == []
@@ -99,7 +99,7 @@ async def test_the_session_ends_in_the_middle(board: Board, http: httpx.AsyncCli
     session = await Polling.open(http)
     post = await begin(board, session.sid, 100)
     await post.send(b'42["x"]')
-    await until(lambda: board.server._connections[session.sid].engine._posting)
+    await until(lambda: board.server._sessions[session.sid].engine._posting)
     assert (await session.post("3")).status_code == 400
     assert await post.status() == 400
     assert board.handlers[0].code == 1002
@@ -110,7 +110,7 @@ async def test_a_stop_ends_what_is_read(board: Board, http: httpx.AsyncClient) -
     session = await Polling.open(http)
     post, refused = await begin(board, session.sid, 100), await begin(board, "nobody", 100)
     assert await refused.status() == 400
-    await until(lambda: board.server._connections[session.sid].engine._posting)
+    await until(lambda: board.server._sessions[session.sid].engine._posting)
     board.server.close_all()
     assert await post.status() == 503
     assert not await board.server.wait_gone(0.01)

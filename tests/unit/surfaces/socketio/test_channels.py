@@ -150,6 +150,13 @@ async def test_errors_are_acks(client: Client, packet: str, code: str) -> None:
     assert client.ended == []
 
 
+async def test_subscribing_and_leaving_happen_in_the_order_they_came_in(served: Running, client: Client) -> None:
+    for id, event in enumerate(("subscribe", "unsubscribe", "subscribe", "unsubscribe")):
+        client.send(f'2{id}["wsgw:{event}","chat.9"]')
+    assert await client.received(4) == [f"43{id}[true]" for id in range(4)]
+    assert await client.error('27["wsgw:unsubscribe","chat.9"]') == "bad_request"
+
+
 @pytest.mark.parametrize("event", ["wsgw:subscribe", "wsgw:unsubscribe"])
 async def test_a_channel_name_that_is_not_text(client: Client, event: str) -> None:
     packet = f'51-7["{event}",{{"_placeholder":true,"num":0}}]'

@@ -29,7 +29,7 @@ class TestHandshake:
         assert answer.text == (
             f'0{{"sid":"{sid}","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}'
         )
-        assert len(board.server._connections) == 1
+        assert len(board.server._sessions) == 1
 
     @pytest.mark.parametrize(
         ("method", "query", "code", "reason"),
@@ -54,7 +54,7 @@ class TestHandshake:
         assert answer.status_code == 400
         assert answer.headers["content-type"] == "application/json"
         assert answer.json()["code"] == code
-        assert not board.server._connections
+        assert not board.server._sessions
         if reason is not None:
             assert value(board.metrics, "wsgw_rejected_total", reason=reason) == 1
 
@@ -130,7 +130,7 @@ class TestPolling:
     async def test_a_poll_waits_for_what_comes(self, board: Board, http: httpx.AsyncClient) -> None:
         session = await Polling.open(http)
         poll = asyncio.ensure_future(session.get())
-        await until(lambda: next(iter(board.server._connections.values())).engine.polled)
+        await until(lambda: next(iter(board.server._sessions.values())).engine.polled)
         board.publish(b"1", b"2")
         board.publish(b"\xff")
         # all of one tick in one answer
@@ -185,7 +185,7 @@ class TestPolling:
     async def test_a_second_poll_closes(self, board: Board, http: httpx.AsyncClient) -> None:
         session = await Polling.open(http)
         first = asyncio.ensure_future(session.get())
-        await until(lambda: next(iter(board.server._connections.values())).engine.polled)
+        await until(lambda: next(iter(board.server._sessions.values())).engine.polled)
         assert (await session.get()).status_code == 400
         assert (await first).text == "1"
         assert board.handlers[0].code == 1002
@@ -193,10 +193,10 @@ class TestPolling:
     async def test_a_poll_that_is_given_up_closes(self, board: Board, http: httpx.AsyncClient) -> None:
         session = await Polling.open(http)
         poll = asyncio.ensure_future(session.get())
-        await until(lambda: next(iter(board.server._connections.values())).engine.polled)
+        await until(lambda: next(iter(board.server._sessions.values())).engine.polled)
         poll.cancel()
         await until(lambda: board.handlers[0].code == 1006)
-        assert not board.server._connections
+        assert not board.server._sessions
 
     async def test_a_post_that_is_given_up_closes(self, board: Board, http: httpx.AsyncClient) -> None:
         session = await Polling.open(http)
@@ -209,7 +209,7 @@ class TestPolling:
 
         post = asyncio.ensure_future(session.post(body()))
         await started.wait()
-        await until(lambda: next(iter(board.server._connections.values())).engine._posting)
+        await until(lambda: next(iter(board.server._sessions.values())).engine._posting)
         post.cancel()
         await until(lambda: board.handlers[0].code == 1006)
         assert board.events == []
@@ -217,11 +217,11 @@ class TestPolling:
     async def test_the_client_closes(self, board: Board, http: httpx.AsyncClient) -> None:
         session = await Polling.open(http)
         poll = asyncio.ensure_future(session.get())
-        await until(lambda: next(iter(board.server._connections.values())).engine.polled)
+        await until(lambda: next(iter(board.server._sessions.values())).engine.polled)
         assert (await session.post("41\x1e1")).text == "ok"
         assert (await poll).text == "6"
         assert board.handlers[0].code == 1000
-        assert not board.server._connections
+        assert not board.server._sessions
 
     async def test_the_application_closes(self, board: Board, http: httpx.AsyncClient) -> None:
         session = await Polling.open(http)
@@ -245,7 +245,7 @@ class TestTime:
             with pytest.raises(ConnectionClosed):
                 await ws.recv()
             await until(lambda: [handler.code for handler in board.handlers] == [1006, 1006])
-            assert not board.server._connections
+            assert not board.server._sessions
 
     async def test_no_connect_in_time(self) -> None:
         async with (
@@ -265,7 +265,7 @@ class TestDrain:
     async def test_every_client_is_told(self, board: Board, http: httpx.AsyncClient) -> None:
         polled, between = await Polling.open(http), await Polling.open(http)
         poll = asyncio.ensure_future(polled.get())
-        await until(lambda: any(connection.engine.polled for connection in board.server._connections.values()))
+        await until(lambda: any(connection.engine.polled for connection in board.server._sessions.values()))
         async with websocket(board) as ws:
             await opened(ws)
             board.publish(b"last")

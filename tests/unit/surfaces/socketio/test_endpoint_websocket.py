@@ -114,7 +114,7 @@ class TestWebSocket:
             assert "ZeroDivisionError" in caplog.text
             await ws.send('40{"wait":1}')
             await until(lambda: len(board.auths) == 3)
-        await until(lambda: not board.server._connections)
+        await until(lambda: not board.server._sessions)
         assert board.handlers == []
 
     async def test_connecting_and_leaving_again_costs_one_task(self, board: Board) -> None:
@@ -163,7 +163,7 @@ class TestUpgrade:
         """As an old client for microcontrollers does it."""
         session = await Polling.open(http)
         poll = asyncio.ensure_future(session.get())
-        await until(lambda: next(iter(board.server._connections.values())).engine.polled)
+        await until(lambda: next(iter(board.server._sessions.values())).engine.polled)
         async with websocket(board, session.sid) as ws:
             await ws.send("5")
             assert (await poll).text == "6"
@@ -186,7 +186,7 @@ class TestUpgrade:
             await ws.send("2probe")
             await ws.recv()
             board.publish(b"1")
-        await until(lambda: next(iter(board.server._connections.values()))._websocket is None)
+        await until(lambda: next(iter(board.server._sessions.values()))._websocket is None)
         board.publish(b"2")
         assert (await session.get()).text == '42["IN","1"]\x1e42["IN","2"]'
 

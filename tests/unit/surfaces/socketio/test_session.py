@@ -268,7 +268,7 @@ async def test_a_websocket_that_is_gone_at_its_accept() -> None:
     with pytest.raises(ConnectionResetError):
         await endpoint.call(WEBSOCKET, {"type": "websocket.connect"}, ConnectionResetError())
     assert endpoint.services[0].code == 1006
-    assert not endpoint.server._connections
+    assert not endpoint.server._sessions
 
 
 @pytest.mark.parametrize(("offered", "taken"), [(["", "a", "b"], "a"), ([""], None), ([], None)])
