@@ -218,3 +218,19 @@ async def test_a_handshake_that_cannot_be_read(gateway: GatewayProcess, request_
             async with asyncio.timeout(10):
                 assert (await reader.read()).startswith(b"HTTP/1.1 %d " % status)
         writer.close()
+
+
+async def test_a_websocket_whose_subscription_is_being_made(start_nats: StartNats, start_gateway: StartGateway) -> None:
+    """It is refused when the stop waits no longer, and nothing but the stop is in the log."""
+    nats = start_nats()
+    gateway = start_gateway(nats.url, [{"name": "chat.*", "direction": "inbound"}])
+    await gateway.ready()
+    nats.freeze()
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(b"GET /ws/chat.1 HTTP/1.1\r\n%b\r\n" % _HANDSHAKE)
+    await eventually(lambda: gateway.metric("wsgw_subjects", channel="chat.*") == 1, "it is being joined")
+    await gateway.stop()
+    async with asyncio.timeout(10):
+        assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+    writer.close()
+    assert "error:" not in gateway.output

@@ -7,10 +7,11 @@ copies of a publication are written before any of that publisher's next; so it d
 when the new subscription's first one comes.
 
 Copies carry no identity: they are paired by name and payload, the youngest unpaired first. What came by the old
-subscription alone stays unpaired and is forgotten after ``window`` seconds; the caller keeps both subscriptions for
-longer than that. NATS appends a new subscription to what it remembers of a subject just published to, so that the
-old copy is written first and an unpaired one is not taken for the twin of an equal publication. (Should NATS have
-forgotten the subject in between, and equal payloads go on all the time, one of them can be missed.)
+subscription alone stays unpaired, and is forgotten when no twin can come any more, however slow the network is: when a
+fence has come back that was sent after it was read, for NATS had written the twin, if there is one, before that.
+NATS appends a new subscription to what it remembers of a subject just published to, so that the old copy is written
+first and an unpaired one is not taken for the twin of an equal publication. (Should NATS have forgotten the subject in
+between, and equal payloads go on all the time, one of them can be missed.)
 """
 
 from __future__ import annotations
@@ -27,25 +28,21 @@ class Via(Enum):
 
 
 class Overlap:
-    """A change of ``names`` to ``new``; other names are served by ``new`` only.
+    """A change of ``names`` to ``new``; other names are served by ``new`` only."""
 
-    ``window`` is in seconds of the clock whose readings are passed in.
-    """
-
-    def __init__(self, new: Via, names: set[str], window: float) -> None:
+    def __init__(self, new: Via, names: set[str]) -> None:
         self._new = new
         self._names = set(names)
-        self._window = window
-        self._unpaired: dict[tuple[str, bytes], list[tuple[Via, float]]] = {}
-        self._order: deque[tuple[float, tuple[str, bytes]]] = deque()
+        self._generation = 0
+        self._unpaired: dict[tuple[str, bytes], list[tuple[Via, int]]] = {}  # with the generation they were read in
+        self._order: deque[tuple[int, tuple[str, bytes]]] = deque()
 
     def leave_out(self, name: str) -> None:
         """``name`` is joined anew: what its old subscription brings is not for who joins."""
         self._names.discard(name)
 
-    def is_first(self, via: Via, name: str, payload: bytes, now: float) -> bool:
+    def is_first(self, via: Via, name: str, payload: bytes) -> bool:
         """Whether this copy is the one to deliver."""
-        self._forget(now)
         if name not in self._names:
             return via is self._new
         key = (name, payload)
@@ -53,17 +50,23 @@ class Overlap:
         if waiting and waiting[-1][0] is not via:
             waiting.pop()
             return False
-        waiting.append((via, now))
-        self._order.append((now, key))
+        waiting.append((via, self._generation))
+        self._order.append((self._generation, key))
         return True
 
-    def _forget(self, now: float) -> None:
-        while self._order and now - self._order[0][0] > self._window:
+    def mark(self) -> int:
+        """To be called before a fence is sent; what it returns is for ``forget`` when the fence is back."""
+        self._generation += 1
+        return self._generation
+
+    def forget(self, mark: int) -> None:
+        """No twin comes any more of what was read before ``mark`` was made."""
+        while self._order and self._order[0][0] < mark:
             _, key = self._order.popleft()
             waiting = self._unpaired.get(key)
             if waiting is None:
                 continue
-            while waiting and now - waiting[0][1] > self._window:
+            while waiting and waiting[0][1] < mark:
                 del waiting[0]
             if not waiting:
                 del self._unpaired[key]

@@ -30,6 +30,8 @@ log = logging.getLogger("wsgw.bridge")
 LINGER_SECONDS = 5.0
 GRACE_SECONDS = 1.0
 WINDOW_SECONDS = 0.5
+#: Between the fences of an overlap.
+PACE_SECONDS = 0.1
 RETRY_SECONDS = (1.0, 30.0)
 
 
@@ -51,6 +53,7 @@ class PatternBridge:
         #: what concrete names are served from, or those that join while a change goes on
         self._served_via = Via.CONCRETE
         self._overlap: Overlap | None = None
+        self._pace: asyncio.Task[None] | None = None  # while there is an overlap
         self._changed = asyncio.Event()
         self._concrete = ConcreteSubscriptions(channel, broker, interests, self._deliver_concrete, self._changed.set)
 
@@ -67,6 +70,10 @@ class PatternBridge:
 
     async def stop(self) -> None:
         await self._keeper.stop()
+        pace = self._pace
+        self._end_overlap()
+        if pace is not None:
+            await end(pace)
 
     def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
         """See ``Bridge``; the interest follows."""
@@ -135,13 +142,13 @@ class PatternBridge:
     async def _start_pattern(self) -> None:
         concrete = self._interests.subscribed()
         if concrete:
-            self._overlap = Overlap(Via.PATTERN, concrete, WINDOW_SECONDS)
+            self._begin_overlap(Via.PATTERN, concrete)
         try:
             self._pattern = await self._broker.subscribe(self.channel.subject, self._deliver_pattern)
         except GatewayError as error:
             if error.kind is NATS_UNAVAILABLE:
                 raise
-            self._overlap = None
+            self._end_overlap()
             self._refuse_pattern(error)
             return
         self._pattern.ended.add_done_callback(lambda _: self._changed.set())
@@ -156,14 +163,14 @@ class PatternBridge:
             await self._concrete.drop_orphans()
             await asyncio.sleep(WINDOW_SECONDS)  # second copies of what came just before
             await self._read_all()
-            self._overlap = None
+            self._end_overlap()
 
     async def _stop_pattern(self) -> None:
         """Back to concrete subjects. The change takes in the names there are now and takes its time whoever joins:
         names that join meanwhile get nothing from the pattern, so that for them there is no change.
         """
         self._served_via = Via.CONCRETE
-        self._overlap = Overlap(Via.CONCRETE, self._interests.names(), WINDOW_SECONDS)
+        self._begin_overlap(Via.CONCRETE, self._interests.names())
         await self._concrete.subscribe_missing()
         await self._serve_joins(GRACE_SECONDS)
         pattern, self._pattern = self._pattern, None
@@ -171,8 +178,29 @@ class PatternBridge:
             self._broker.unsubscribe(pattern)
         await self._serve_joins(WINDOW_SECONDS)
         await self._read_all()
-        self._overlap = None
+        self._end_overlap()
         self._changed.set()  # who left, or wants the pattern again, was not looked at
+
+    def _begin_overlap(self, new: Via, names: set[str]) -> None:
+        self._end_overlap()
+        overlap = self._overlap = Overlap(new, names)
+        pace = self._forget_unpaired(overlap)
+        self._pace = asyncio.get_running_loop().create_task(pace, name=f"overlap {self.channel.name}")
+
+    def _end_overlap(self) -> None:
+        self._overlap = None
+        if self._pace is not None:
+            self._pace.cancel()
+            self._pace = None
+
+    async def _forget_unpaired(self, overlap: Overlap) -> None:
+        """Keep sending fences, each of which proves that the twins of what was read before it have been read, too."""
+        with suppress(GatewayError):  # the connection is lost, and with it the overlap
+            while True:
+                mark = overlap.mark()
+                await self._broker.barrier()
+                overlap.forget(mark)
+                await asyncio.sleep(PACE_SECONDS)
 
     async def _read_all(self) -> None:
         """Returns when what NATS sent so far has been read (the hub may hold that up), or the connection is lost."""
@@ -205,9 +233,7 @@ class PatternBridge:
 
     def _deliver_concrete(self, name: str, publication: Publication, via: Via = Via.CONCRETE) -> None:
         if self._overlap is not None:
-            # copies are read at a time, but the hub may have held the source between them
-            read_at = publication.received_at - self._hub.held_seconds
-            taken = self._overlap.is_first(via, name, publication.payload, read_at)
+            taken = self._overlap.is_first(via, name, publication.payload)
         else:
             taken = via is self._served_via
         if taken:
@@ -228,7 +254,8 @@ class PatternBridge:
 
     async def _forget(self) -> None:
         """Start from nothing; sessions stay, and are subscribed for anew."""
-        pattern, self._pattern, self._overlap = self._pattern, None, None
+        pattern, self._pattern = self._pattern, None
+        self._end_overlap()
         self._served_via = Via.CONCRETE
         self._interests.detach_all()
         for interest in self._interests:

@@ -44,8 +44,7 @@ class Hub:
         self._turn = turn
         self._clock = clock
         self._source = source
-        self._held_at: float | None = None  # while the source is held
-        self._held_before = 0.0
+        self._held = False  # the source
         self._audiences: dict[str, list[Audience]] = {}
         self._deliveries: dict[tuple[str, str], Deliveries] = {}  # by channel and transport
         self._dirty: deque[Audience] = deque()  # while there are any, a flush is on its way
@@ -100,18 +99,12 @@ class Hub:
                 audience.scheduled = True
                 dirty.append(audience)
         if dirty:
-            if self._held_at is None:
-                self._held_at = clock()
+            self._held = True
             self._source.hold()  # every time: it may be another one now
             self._wake(self._turn.call_later)
-        elif self._held_at is not None:
-            self._held_before, self._held_at = self.held_seconds, None
+        elif self._held:
+            self._held = False
             self._source.release()
-
-    @property
-    def held_seconds(self) -> float:
-        """How long the source has been held so far, all times together."""
-        return self._held_before + (0.0 if self._held_at is None else self._clock() - self._held_at)
 
     # -- inside
 

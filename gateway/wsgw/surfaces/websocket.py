@@ -46,7 +46,8 @@ class ChannelWebSocket:
     async def subscribe(self, *, must_receive: bool) -> None:
         """Subscribe where the channel delivers. A refusal is told by ``attach``: a browser sees only close codes.
 
-        Without ``must_receive`` it will do that the client can publish, or only publish for that is its right.
+        Without ``must_receive`` it will do that the client can publish, or only publish for that is its right. Raises
+        GatewayError when the gateway stops meanwhile.
         """
         try:
             ready = self._session.join(self._name)
@@ -61,7 +62,7 @@ class ChannelWebSocket:
                 self._session.reject(refusal)
             return
         if ready is not None:
-            await ready
+            await self._session.unless_stopped(ready)
 
     def attach(self, link: Link) -> None:
         """The connection is open: send what waits, or say why the client cannot stay."""
@@ -152,7 +153,7 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
     try:
         client = ChannelWebSocket(gateway, principal, name)
     except GatewayError as error:
-        await refuse(scope, send, error.kind.http_status, orjson.dumps(error.as_json()))
+        await _refuse(scope, send, error)
         return
     try:
         await client.subscribe(must_receive=must_receive)
@@ -160,9 +161,16 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
         client.attach(link)
         log.debug("websocket %s: connected", name)
         await link.run()
+    except GatewayError:
+        client.lost(closecodes.ABNORMAL)
+        await _refuse(scope, send, GatewayError(DRAINING, "the gateway is stopping"))
     except OSError:
         log.debug("websocket %s: the client went before the connection was open", name)
         client.lost(closecodes.ABNORMAL)
     except BaseException:
         client.lost(closecodes.ABNORMAL)
         raise
+
+
+async def _refuse(scope: Event, send: Send, error: GatewayError) -> None:
+    await refuse(scope, send, error.kind.http_status, orjson.dumps(error.as_json()))

@@ -101,7 +101,9 @@ class ClosingProtocol(KeepaliveProtocol):
         if self._receiver is None and self.conn.handshake_exc is not None:
             self.transport.abort()  # the base class would answer what has been answered, and fail
         elif self._receiver is None:
-            super().shutdown()
+            if not self.handshake_initiated or self.handshake_complete:
+                super().shutdown()
+            # else the endpoint answers: it hears of the stop, and knows what to say
         else:
             self.close(GOING_AWAY, "the gateway is stopping")
 

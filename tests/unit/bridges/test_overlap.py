@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from wsgw.bridges.overlap import Overlap, Via
 
-WINDOW = 0.5
 PATTERN, CONCRETE = Via.PATTERN, Via.CONCRETE
 
 
@@ -17,15 +16,14 @@ def other(source: Via) -> Via:
 
 
 class Receiver:
-    """What comes out; ``now`` is the time of the copies."""
+    """What comes out."""
 
     def __init__(self, new: Via) -> None:
-        self.overlap = Overlap(new, {"a", "b"}, WINDOW)
+        self.overlap = Overlap(new, {"a", "b"})
         self.delivered: list[bytes] = []
-        self.now = 0.0
 
     def receive(self, source: Via, payload: bytes, name: str = "a") -> bool:
-        first = self.overlap.is_first(source, name, payload, self.now)
+        first = self.overlap.is_first(source, name, payload)
         if first:
             self.delivered.append(payload)
         return first
@@ -62,21 +60,28 @@ def test_other_names_are_served_by_the_new_one_only() -> None:
     assert receiver.receive(CONCRETE, b"1", "b")
 
 
-def test_what_had_no_twin_is_forgotten() -> None:
+def test_what_had_no_twin_is_forgotten_when_none_can_come() -> None:
     receiver = Receiver(CONCRETE)
     assert receiver.receive(PATTERN, b"1")
-    receiver.now = WINDOW + 0.1
-    assert receiver.receive(CONCRETE, b"1")
-    assert not receiver.receive(PATTERN, b"1")
+    mark = receiver.overlap.mark()
+    assert not receiver.receive(CONCRETE, b"1"), "its twin, however late: the fence is not back"
+    assert receiver.receive(PATTERN, b"2")
+    assert receiver.receive(PATTERN, b"3")
+    receiver.overlap.forget(mark)
+    assert not receiver.receive(CONCRETE, b"2"), "read after the fence was sent"
+    receiver.overlap.forget(receiver.overlap.mark())
+    assert receiver.receive(CONCRETE, b"3"), "another one, with an equal payload"
+    assert not receiver.receive(PATTERN, b"3")
 
 
-def test_memory_follows_the_window() -> None:
+def test_memory_follows_the_fences() -> None:
     receiver = Receiver(CONCRETE)
     for number in range(1000):
-        receiver.now = number * WINDOW / 10
+        if number % 10 == 0:
+            receiver.overlap.forget(receiver.overlap.mark())
         receiver.receive(PATTERN, b"%d" % number)
-    assert len(receiver.overlap._unpaired) < 15
-    assert len(receiver.overlap._order) < 15
+    assert len(receiver.overlap._unpaired) <= 10
+    assert len(receiver.overlap._order) <= 10
 
 
 @given(
@@ -86,15 +91,15 @@ def test_memory_follows_the_window() -> None:
     st.lists(st.sampled_from([b"A", b"B", b"C"]), max_size=8),
 )
 def test_a_change(new: Via, before: list[bytes], during: list[bytes], after: list[bytes]) -> None:
-    """NATS writes the old copy first; ``during`` the change both come, and it lasts longer than the window."""
+    """NATS writes the old copy first; ``during`` the change both come, and fences return."""
     receiver = Receiver(new)
     for payload in before:
         receiver.receive(other(new), payload)
     for payload in during:
-        receiver.now += 2 * WINDOW / len(during)
         receiver.receive(other(new), payload)
         receiver.receive(new, payload)
-    receiver.now = 2 * WINDOW
+        receiver.overlap.forget(receiver.overlap.mark())
+    receiver.overlap.forget(receiver.overlap.mark())
     for payload in after:
         receiver.receive(new, payload)
     assert receiver.delivered == before + during + after
