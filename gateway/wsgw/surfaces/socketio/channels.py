@@ -66,7 +66,8 @@ class ChannelsHandler:
         self._socket = socket
         self._session = gateway.open_session(Principal(SOCKETIO_WIRE.transport, socket.handshake), self, socket.sender)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._subscribing: asyncio.Lock | None = None
+        self._changing: asyncio.Lock | None = None  # made when first needed
+        self._changes = 0  # of subscriptions, that are under way or wait for their turn
         # events that came in this tick, to be published together
         self._name = ""
         self._payloads: list[bytes] = []
@@ -162,24 +163,33 @@ class ChannelsHandler:
         self._socket.answer([ack for ack in acks if ack is not None], answer)
 
     def _control(self, name: str, channel: str, ack: Ack | None) -> None:
-        if self._subscribing is None:
-            self._subscribing = asyncio.Lock()
-        self._start(self._subscribe_later(self._subscribing, channel, ack, leave=name == UNSUBSCRIBE))
+        leave = name == UNSUBSCRIBE
+        if leave and not self._changes:  # nothing to wait behind
+            self._leave(channel, ack)
+            return
+        if self._changing is None:
+            self._changing = asyncio.Lock()
+        self._start(self._change_later(self._changing, channel, ack, leave=leave))
+        self._changes += 1
 
-    async def _subscribe_later(self, turn: asyncio.Lock, name: str, ack: Ack | None, *, leave: bool) -> None:
+    async def _change_later(self, turn: asyncio.Lock, name: str, ack: Ack | None, *, leave: bool) -> None:
         async with turn:  # one after the other, as they came: they may be about the same name
-            if leave:
-                known = self._session.unsubscribe(name)
-                error = None if known else GatewayError(BAD_REQUEST, f"this client is not subscribed to {name!r}")
-                _answer(ack, error)
-                return
             try:
+                if leave:
+                    self._leave(name, ack)
+                    return
                 await self.subscribe([name])
             except GatewayError as refusal:
                 _answer(ack, refusal)
             else:
                 self._session.listen()
                 _answer(ack, None)
+            finally:
+                self._changes -= 1
+
+    def _leave(self, name: str, ack: Ack | None) -> None:
+        known = self._session.unsubscribe(name)
+        _answer(ack, None if known else GatewayError(BAD_REQUEST, f"this client is not subscribed to {name!r}"))
 
     async def _request(self, name: str, payload: bytes, ack: Ack | None) -> None:
         try:

@@ -150,6 +150,17 @@ async def test_errors_are_acks(client: Client, packet: str, code: str) -> None:
     assert client.ended == []
 
 
+async def test_any_number_may_be_left_at_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaving waits for nothing, unless for a subscription that was asked for before it."""
+    names = [f"chat.{number}" for number in range(5)]
+    for name in names:
+        assert await client.ack(f'27["wsgw:subscribe","{name}"]') is True
+    monkeypatch.setattr(module, "MAX_TASKS", 1)
+    for id, name in enumerate(names):
+        client.send(f'2{id}["wsgw:unsubscribe","{name}"]')
+    assert await client.received(5) == [f"43{id}[true]" for id in range(5)]
+
+
 async def test_subscribing_and_leaving_happen_in_the_order_they_came_in(served: Running, client: Client) -> None:
     for id, event in enumerate(("subscribe", "unsubscribe", "subscribe", "unsubscribe")):
         client.send(f'2{id}["wsgw:{event}","chat.9"]')
