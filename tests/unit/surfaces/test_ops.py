@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -11,12 +11,6 @@ from helpers.nats_server import NatsServer
 from helpers.running import Running, running
 from helpers.waiting import eventually
 from wsgw import __version__
-
-
-@pytest.fixture
-async def served(nats: NatsServer) -> AsyncIterator[Running]:
-    async with running(nats.url) as made:
-        yield made
 
 
 async def test_operators(served: Running) -> None:

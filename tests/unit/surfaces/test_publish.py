@@ -19,19 +19,6 @@ from helpers.waiting import arrived, eventually
 from wsgw.transports import http as transport
 
 
-@pytest.fixture
-async def served(nats: NatsServer) -> AsyncIterator[Running]:
-    async with running(nats.url) as made:
-        yield made
-
-
-@pytest.fixture
-async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
-    made = await Peer.connect(nats.url)
-    yield made
-    await made.close()
-
-
 @pytest.mark.parametrize("payload", [b"", b"\xff\0", "é".encode(), b'{"a": 1}', b"x" * 1024 * 1024])
 async def test_publish(served: Running, peer: Peer, payload: bytes) -> None:
     got = await peer.listen("OUT")

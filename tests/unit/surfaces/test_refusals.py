@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
 import httpx
 import pytest
 
-from helpers.nats_server import NatsServer
-from helpers.running import Running, running
-
-
-@pytest.fixture
-async def served(nats: NatsServer) -> AsyncIterator[Running]:
-    async with running(nats.url) as made:
-        yield made
+from helpers.running import Running
 
 
 def code_of(answer: httpx.Response) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.raw_websocket import close, text
-from helpers.running import Running, running
+from helpers.running import Running
 from helpers.waiting import arrived, eventually
 from wsgw.access.principal import Principal
 from wsgw.channels.channel import Channel, Use
@@ -26,12 +24,6 @@ class Without:
 
     def allow(self, principal: Principal, use: Use, channel: Channel, name: str) -> bool:
         return use not in self._denied
-
-
-@pytest.fixture
-async def served(nats: NatsServer) -> AsyncIterator[Running]:
-    async with running(nats.url) as made:
-        yield made
 
 
 @pytest.mark.parametrize(

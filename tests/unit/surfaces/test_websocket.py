@@ -32,13 +32,6 @@ async def direct(nats: NatsServer) -> AsyncIterator[Running]:
         yield made
 
 
-@pytest.fixture
-async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
-    made = await Peer.connect(nats.url)
-    yield made
-    await made.close()
-
-
 async def test_nats_to_client(served: Running, peer: Peer) -> None:
     client = await served.websocket("/ws/IN")
     await eventually(lambda: served.value("wsgw_subscriptions", channel="IN") == 1, "subscribed")

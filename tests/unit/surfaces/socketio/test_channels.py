@@ -21,19 +21,6 @@ from .client import Client
 
 
 @pytest.fixture
-async def served(nats: NatsServer) -> AsyncIterator[Running]:
-    async with running(nats.url) as made:
-        yield made
-
-
-@pytest.fixture
-async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
-    made = await Peer.connect(nats.url)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
 async def client(served: Running) -> AsyncIterator[Client]:
     made = Client(served, {"channels": "IN"})
     assert (await made.opened()).startswith('40{"sid":')
