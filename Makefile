@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CODE := gateway/wsgw tests scripts bench
 
-.PHONY: help run test bench fuzz frozen lint docs format clean up down
+.PHONY: help run test bench fuzz frozen hostile chaos herd mutants lint docs format clean up down
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -23,6 +23,22 @@ fuzz: $(VENV)/.installed ## The long run of the frame splitter against the libra
 
 frozen: $(VENV)/.installed ## The long form of a NATS that stands still under full load. FOR= seconds.
 	WSGW_FROZEN_SECONDS=$(or $(FOR),30) $(BIN)/python -m pytest -s --timeout 600 tests/integration/test_frozen_nats.py
+
+hostile: $(VENV)/.installed ## The long form of the hostile clients. FIGURES=1 prints a table instead: WSGW= another commit's wsgw, ROWS= some.
+ifdef FIGURES
+	@PYTHONPATH=tests WSGW_HOSTILE=long $(BIN)/python -m hostile.figures
+else
+	WSGW_HOSTILE=long $(BIN)/python -m pytest -s $(or $(ARGS),tests/hostile)
+endif
+
+chaos: $(VENV)/.installed ## The long form of faults under traffic, with a ledger of durable channels. RUNS= of each fault, SEED=, ARGS= to pytest.
+	CHAOS_RUNS=$(or $(RUNS),20) CHAOS_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/chaos $(ARGS)
+
+herd: $(VENV)/.installed ## The long form of many clients that come back to a durable channel at once. CLIENTS= how many.
+	WSGW_HERD=$(or $(CLIENTS),10000) $(BIN)/python -m pytest -s --timeout 600 tests/integration/test_herd.py
+
+mutants: $(VENV)/.installed ## Break the core one place at a time: which breaks does no test notice? SEED=, MODULES= patterns, N= a module (0: all), JOBS=, BELOW= percent.
+	@$(BIN)/python scripts/mutants.py
 
 lint: $(VENV)/.installed ## Check style and types.
 	$(BIN)/ruff check $(CODE)

@@ -46,8 +46,8 @@ class Client:
         self.receive: Callable[[bytearray, int], None] = self._greeted
         self._greeting: Greeting = wire.greet(channel, subscribe)
         self._open = False
-        self._carry = self._head = self._tail = b""
-        self._left = 0
+        self._carry = self._head = self._tail = self._data = b""
+        self._left = self._chunk = 0
         self._stream = bytearray()
         self._size = 0
         self._next = 0

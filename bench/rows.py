@@ -44,6 +44,7 @@ class Row:
 
 
 ALL = ("wsgw", "wsgw-sio", "nats", "centrifugo", "fastapi", "node", "pysio")
+RECEIVING = (*ALL[:2], "wsgw-sse", *ALL[2:])
 NATIVE = ("wsgw", "wsgw-sio", "nats", "centrifugo")
 CPU = (Metric("us", "", "µs"),)
 
@@ -86,12 +87,27 @@ def _growth(clients: int) -> Row:
 GROWTH = (10, 100, 1000, 10_000)
 
 ROWS = (
-    Row("fanout-100", "Fan-out to 100 clients, saturated", CPU, ALL, _fan_out(100, SIZE, 400, 100, 2.5), quick=True),
+    Row(
+        "fanout-100",
+        "Fan-out to 100 clients, saturated",
+        CPU,
+        RECEIVING,
+        _fan_out(100, SIZE, 400, 100, 2.5),
+        quick=True,
+    ),
     Row(
         "fanout-1000",
         "Fan-out to 1,000 clients, saturated",
         CPU,
-        ALL,
+        RECEIVING,
+        _fan_out(1000, SIZE, 200, 20, 2.5),
+        connections=1000,
+    ),
+    Row(
+        "durable",
+        "Fan-out of a durable channel to 1,000 clients, saturated, beside a plain one",
+        CPU,
+        ("wsgw", "wsgw-sse", "wsgw-durable", "wsgw-durable-sse"),
         _fan_out(1000, SIZE, 200, 20, 2.5),
         connections=1000,
     ),
@@ -99,7 +115,7 @@ ROWS = (
         "paced",
         "Fan-out to 1,000 clients, 50 messages/s",
         (*CPU, Metric("late", "the last one late by", "s")),
-        ALL,
+        RECEIVING,
         lambda system, scale: paced(system, 1000, SIZE, 50, 4 * scale),
         connections=1000,
     ),
@@ -123,7 +139,7 @@ ROWS = (
         "latency",
         "Latency NATS to client, 1,000 messages/s, 10 clients",
         (Metric("p50", "p50", "µs"), Metric("p99", "p99", "µs")),
-        ALL,
+        RECEIVING,
         lambda system, scale: latency(system, 10, SIZE, 1000, 4 * scale),
         quick=True,
     ),
@@ -144,7 +160,7 @@ ROWS = (
             Metric("pss_kb", "proportional memory", "KB"),
             Metric("connect_us", "CPU to connect", "µs"),
         ),
-        ALL,
+        RECEIVING,
         lambda system, scale: idle(system, 2000),
         connections=2100,
     ),
@@ -167,7 +183,7 @@ ROWS = (
         "tiny",
         "Fan-out to 20 clients, for the bench's own test",
         CPU,
-        ALL,
+        RECEIVING,
         _fan_out(20, SIZE, 50, 10, 0.5),
         default=False,
     ),

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.nats_feed import Publisher, publish_line
 from bench.processes import Server, free_port, output
-from bench.wires import Centrifugo, Nats, SocketIO, Wire
+from bench.wires import FIRST_SEQUENCE, Centrifugo, DurableEvents, Nats, ServerSentEvents, SocketIO, Wire
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
@@ -37,9 +38,11 @@ class Setting:
 class NatsServer(Server):
     """A nats-server: ``nats_port`` is its NATS listener, ``port`` its WebSocket listener."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, jetstream: bool = False) -> None:
         self.nats_port, port = free_port(), free_port()
         text = _NATS_CONFIGURATION + f'websocket {{ host: "127.0.0.1", port: {port}, no_tls: true }}\n'
+        if jetstream:
+            text += f"jetstream {{ store_dir: {folder} }}\n"
         configuration = folder / f"nats-{port}.conf"
         configuration.write_text(text)
         command: list[str | Path] = [NATS_SERVER, "-c", configuration, "-a", "127.0.0.1", "-p", str(self.nats_port)]
@@ -68,6 +71,8 @@ class System:
     batches: bool
     #: the name of the system in whose rows it takes part, where that is not its own
     like: str = ""
+    #: whether NATS has to have JetStream
+    durable: bool = False
 
     @property
     def kind(self) -> str:
@@ -79,9 +84,15 @@ def _start_nats(setting: Setting, nats: NatsServer, folder: Path) -> Server:
     return nats  # the one that is fed is itself the system
 
 
-def _start_wsgw(setting: Setting, nats: NatsServer, folder: Path, program: Path = BIN / "wsgw") -> Server:
+def _start_wsgw(
+    setting: Setting, nats: NatsServer, folder: Path, program: Path = BIN / "wsgw", *, durable: bool = False
+) -> Server:
     port = free_port()
     channels: list[dict[str, Any]] = [{"name": name, "direction": "inbound"} for name in setting.channels]
+    if durable:
+        for channel in channels:
+            _make_stream(nats, channel["name"])
+            channel["durable"] = {"managed": False}
     if setting.outbox is not None:
         for channel in channels:
             channel["outbox"] = {"messages": setting.outbox[0], "bytes": setting.outbox[1]}
@@ -93,6 +104,19 @@ def _start_wsgw(setting: Setting, nats: NatsServer, folder: Path, program: Path 
     server.wait_listening()
     server.wait_until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), "ready")
     return server
+
+
+def _start_durable(setting: Setting, nats: NatsServer, folder: Path) -> Server:
+    return _start_wsgw(setting, nats, folder, durable=True)
+
+
+def _make_stream(nats: NatsServer, name: str) -> None:
+    """Of the subject ``name``; it keeps little, and in memory: what is measured is the gateway."""
+    stream = {"name": name, "subjects": [name], "storage": "memory", "max_bytes": 64 * 1024 * 1024}
+    more = {"discard": "old", "allow_direct": True, "first_seq": FIRST_SEQUENCE}
+    publisher = Publisher(nats.nats_port)
+    publisher.publish(publish_line(f"$JS.API.STREAM.CREATE.{name}", json.dumps(stream | more).encode()))
+    publisher.close()
 
 
 def _answers(url: str) -> bool:
@@ -190,6 +214,18 @@ _wsgw_version = _distributions("wsgw", *_PYTHON, "websockets")
 SYSTEMS = (
     System("wsgw", "wsgw", Wire(), _start_wsgw, _there, _wsgw_version, True),
     System("wsgw-sio", "wsgw, Socket.IO", SocketIO(), _start_wsgw, _there, _wsgw_version, True),
+    System("wsgw-sse", "wsgw, server-sent events", ServerSentEvents(), _start_wsgw, _there, _wsgw_version, True),
+    System("wsgw-durable", "wsgw, durable", Wire(), _start_durable, _there, _wsgw_version, True, durable=True),
+    System(
+        "wsgw-durable-sse",
+        "wsgw, durable, server-sent events",
+        DurableEvents(),
+        _start_durable,
+        _there,
+        _wsgw_version,
+        True,
+        durable=True,
+    ),
     System(
         "nats", "nats-server WebSocket", Nats(), _start_nats, _there, lambda: output([NATS_SERVER, "--version"]), True
     ),

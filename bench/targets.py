@@ -54,6 +54,15 @@ _RATIOS = (
             ("Centrifugo", "centrifugo", 0.3),
         )
     ),
+    _Ratio("durable fan-out, against a plain channel's", "durable", "us", "wsgw-durable", "wsgw", 1.2),
+    _Ratio(
+        "durable fan-out, server-sent events, against a plain channel's",
+        "durable",
+        "us",
+        "wsgw-durable-sse",
+        "wsgw-sse",
+        1.2,
+    ),
     _Ratio("fan-out paced, against nats-server", "paced", "us", "wsgw", "nats", 0.5),
     _Ratio("fan-out paced, against Centrifugo", "paced", "us", "wsgw", "centrifugo", 0.7),
     *(

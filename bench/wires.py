@@ -85,6 +85,35 @@ class SocketIO(Wire):
         return [] if frame == self.heartbeat else [frame]
 
 
+#: Of a durable channel's stream: all that follow have as many digits.
+FIRST_SEQUENCE = 1_000_000_000
+
+
+class ServerSentEvents(Wire):
+    """wsgw's ``/sse/``: no WebSocket but an answer in chunks, each of any number of events; nothing is sent."""
+
+    fixed = False
+    #: The server's heartbeat, a chunk of its own.
+    comment = b":\n\n"
+    #: What each event begins with, and the stream itself, behind what says ``retry``.
+    head = b""
+
+    def path(self, channel: str) -> str:
+        return f"/sse/{channel}"
+
+    def delivery(self, channel: str, payload: bytes) -> bytes:
+        return b"data: %b\n\n" % payload
+
+
+class DurableEvents(ServerSentEvents):
+    """The same of a durable channel: a place first, and an id with each event, here always of one length."""
+
+    head = b"id: "
+
+    def delivery(self, channel: str, payload: bytes) -> bytes:
+        return self.head + b"1.%b-%d\n" % (b"0" * 10, FIRST_SEQUENCE) + super().delivery(channel, payload)
+
+
 class Nats(Wire):
     """The NATS protocol over nats-server's WebSocket listener. A frame holds any part of the stream."""
 

@@ -18,6 +18,7 @@ from typing import Any
 from bench.client import Client, ClientError
 from bench.frames import CLOSE, masked
 from bench.payload import payload
+from bench.streamclient import client_of
 from bench.wires import Wire
 
 BUFFER_BYTES = 1024 * 1024
@@ -129,7 +130,7 @@ class _Worker:
         self, wire: Wire, port: int, clients: list[tuple[int, str]], source: str, subscribe: bool, narrow: int
     ) -> None:
         self._port, self._source, self._narrow = port, source, narrow
-        self._to_open = [Client(wire, channel, index, subscribe) for index, channel in reversed(clients)]
+        self._to_open = [client_of(wire, channel, index, subscribe=subscribe) for index, channel in reversed(clients)]
         self._open_more()
 
     def _open_more(self) -> None:

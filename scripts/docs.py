@@ -10,14 +10,16 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, SecretStr
+from annotated_types import Ge, Le
+from pydantic import BaseModel, BeforeValidator, ByteSize, SecretStr
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from rooms import ROOMS
 from wsgw.config.load import ENVIRONMENT, INBOUND_VARIABLE, OUTBOUND_VARIABLE
-from wsgw.config.settings import Settings
+from wsgw.config.settings import LimitsSettings, Settings, seconds
 from wsgw.errors import HTTP_ONLY, KINDS
 from wsgw.metrics import TABLE
 
@@ -30,29 +32,89 @@ def _table(head: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
-def _fields(model: type[BaseModel], prefix: str) -> Iterable[tuple[str, str, str]]:
+def _fields(model: type[BaseModel], prefix: str) -> Iterable[tuple[str, str, str, str]]:
     for name, field in model.model_fields.items():
         inner: Any = field.annotation
         many = getattr(inner, "__origin__", None) is list
         if many:
             inner = inner.__args__[0]
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        optional = next((one for one in get_args(inner) if one is not type(None)), None)
+        if isinstance(optional, type) and issubclass(optional, BaseModel):
+            yield f"`{prefix}{name}`", _default(field), _range(field), field.description or ""
+            yield from _fields(optional, f"{prefix}{name}.")
+        elif isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from _fields(inner, f"{prefix}{name}{'[]' if many else ''}.")
         else:
-            yield f"`{prefix}{name}`", _default(field.default), field.description or ""
+            yield f"`{prefix}{name}`", _default(field), _range(field), field.description or ""
 
 
-def _default(value: object) -> str:
+def _default(field: FieldInfo) -> str:
+    """As it may stand in a file."""
+    value = field.default
     if value is PydanticUndefined:
         return "required"
     if value is None or isinstance(value, SecretStr):
         return ""
+    if isinstance(value, ByteSize):
+        return f"`{_bytes(value)}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if _is_duration(field):
+        return f"`{value:g}s`"
     return f"`{', '.join(value) if isinstance(value, list) else value}`"
+
+
+def _range(field: FieldInfo) -> str:
+    """Of a number or a size; durations all have the same."""
+    if _is_duration(field):
+        return ""
+    of_bytes = isinstance(field.default, ByteSize)
+    least = next((_number(one.ge, of_bytes) for one in field.metadata if isinstance(one, Ge)), "")
+    most = next((_number(one.le, of_bytes) for one in field.metadata if isinstance(one, Le)), "")
+    return f"{least} to {most}" if most else f"from {least}" if least else ""
+
+
+def _number(value: Any, of_bytes: bool) -> str:
+    return _bytes(ByteSize(value)) if of_bytes else str(value)
+
+
+def _bytes(value: ByteSize) -> str:
+    return value.human_readable(separator=" ").replace(".0", "")
+
+
+def _is_duration(field: FieldInfo) -> bool:
+    return any(isinstance(one, BeforeValidator) and one.func is seconds for one in field.metadata)
 
 
 def settings() -> str:
     """Every key of the configuration file."""
-    return _table(("key", "default", "meaning"), _fields(Settings, ""))
+    return _table(("key", "default", "range", "meaning"), _fields(Settings, ""))
+
+
+#: What happens beyond each of the limits.
+BEYOND = {
+    "head_bytes": "414 (`uri_too_long`) where the request line alone is longer, else 431 (`headers_too_large`); closed",
+    "headers": "431 (`headers_too_large`), closed",
+    "pipelined_requests": "the connection is not read from until one is answered; so it is where 64 KiB of them wait",
+    "head_timeout": "408 where a head had begun; closed. Both count (`request_timeout`)",
+    "body_stall_timeout": "408 (`request_timeout`), closed",
+    "body_timeout": "408 (`request_timeout`), closed",
+    "idle_timeout": "closed",
+    "files_reserve": "503 (`no_files`), closed; health, readiness and metrics are answered: see [Files](#files)",
+    "memory": "new work: 503 (`no_memory`); those for whom most is kept are ended, 4008: see [Memory](#memory)",
+    "unconnected_sessions": "the oldest ones end, 1013 (`too_many_sessions`)",
+    "session_requests": "ack (`overloaded`); a request over HTTP is a client of its own",
+    "session_names": "CONNECT is refused, ack (`too_many_subjects`)",
+}
+
+
+def limits() -> str:
+    """Every setting that bounds what clients can do, and what happens beyond it."""
+    rows = [
+        (f"`limits.{name}`", _default(field), field.description or "", BEYOND[name])
+        for name, field in LimitsSettings.model_fields.items()
+    ]
+    return _table(("setting", "default", "bound", "beyond"), rows)
 
 
 def environment() -> str:
@@ -103,6 +165,7 @@ def _summary(path: Path) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "rooms": rooms,
     "settings": settings,
+    "limits": limits,
     "environment": environment,
     "errors": errors,
     "metrics": metrics,

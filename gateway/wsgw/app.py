@@ -13,12 +13,13 @@ from wsgw import __version__
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
-from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
 from wsgw.surfaces import ops, publish, refusals, websocket
 from wsgw.surfaces.application import gateway_of
 from wsgw.surfaces.socketio.channels import ChannelsNamespace
 from wsgw.surfaces.socketio.engineio import Options
+from wsgw.surfaces.socketio.recovery import open_sender
 from wsgw.surfaces.socketio.server import SocketIOServer
+from wsgw.surfaces.sse.endpoint import EventStreams
 
 SOCKETIO_PATH = "/socket.io"
 WEBSOCKET_PATH = "/ws/"
@@ -29,7 +30,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     Under ``wsgw.process.server`` WebSockets take the fast path; any other ASGI server works too. Mounted in another
     application, enter ``app.router.lifespan_context(app)`` in that one's lifespan. ``app.state.gateway`` is the
-    Gateway, ``app.state.socketio`` the SocketIOServer, while the lifespan lasts.
+    Gateway, ``app.state.socketio`` the SocketIOServer, ``app.state.sse`` the EventStreams, while the lifespan lasts.
     """
 
     @asynccontextmanager
@@ -37,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
         gateway = Gateway(settings, Metrics())
         app.state.gateway = gateway
         app.state.socketio = _socketio(gateway)
+        app.state.sse = EventStreams(gateway)
         await gateway.start()
         try:
             yield
@@ -51,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 class _Application(FastAPI):
-    """FastAPI for HTTP; WebSockets go straight to their endpoint, for routing costs more than accepting does."""
+    """FastAPI for HTTP; what stays open goes straight to its endpoint, for routing costs more than accepting does."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("websocket", "http"):
@@ -60,6 +62,11 @@ class _Application(FastAPI):
                 scope["app"] = self
                 gateway_of(scope)  # says what is wrong when the lifespan has not run
                 await refusals.guarded(self.state.socketio)(scope, receive, send)
+                return
+            if scope["type"] == "http" and EventStreams.serves(path):
+                scope["app"] = self
+                gateway_of(scope)
+                await refusals.guarded(self.state.sse)(scope, receive, send)
                 return
             if scope["type"] == "websocket" and path.startswith(WEBSOCKET_PATH):
                 scope["app"] = self
@@ -75,9 +82,12 @@ class _Application(FastAPI):
 def _socketio(gateway: Gateway) -> SocketIOServer:
     server = SocketIOServer(
         {"/": ChannelsNamespace(gateway)},
-        Options(max_packet_bytes=lambda: 6 * gateway.max_payload_bytes + 1024),
-        open_sender=partial(gateway.sender, SOCKETIO_WIRE),
-        rejected=gateway.rejected,
+        Options(
+            max_packet_bytes=lambda: 6 * gateway.max_payload_bytes + 1024,
+            max_value_bytes=lambda: gateway.max_payload_bytes,
+        ),
+        edge=gateway.edge,
+        open_sender=partial(open_sender, gateway),
     )
     gateway.drain.register(server)
     return server

@@ -20,6 +20,12 @@ class Kind:
     close_code: int
     summary: str
 
+    @property
+    def passes(self) -> bool:
+        """Whether to come again later makes sense."""
+        code = self.close_code
+        return code in (closecodes.GOING_AWAY, closecodes.TRY_AGAIN_LATER) or 4000 <= code < 4500
+
 
 BAD_REQUEST = Kind("bad_request", 400, closecodes.INVALID_DATA, "the message is not of the form this surface takes")
 FORBIDDEN = Kind("forbidden", 403, 4503, "NATS or a rule of this gateway refuses the subject")
@@ -28,12 +34,33 @@ WRONG_DIRECTION = Kind("wrong_direction", 405, 4505, "the channel does not go th
 NOT_FOUND = Kind("not_found", 404, 4504, "nothing is served on that path")
 METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, 4505, "the path does not take that HTTP method")
 TOO_LARGE = Kind("too_large", 413, closecodes.TOO_BIG, "the payload is larger than NATS max_payload")
+REQUEST_TIMEOUT = Kind("request_timeout", 408, closecodes.TRY_AGAIN_LATER, "the request did not come in time")
+URI_TOO_LONG = Kind("uri_too_long", 414, 4504, "the request's line is longer than a head may be")
+HEADERS_TOO_LARGE = Kind("headers_too_large", 431, 4504, "the request has too many headers, or too large ones")
+FLOOD = Kind(
+    "flood", 429, closecodes.POLICY_VIOLATION, "empty or control frames or packets, far more than a client needs"
+)
+TOO_MANY_SESSIONS = Kind(
+    "too_many_sessions", 503, closecodes.TRY_AGAIN_LATER, "too many Socket.IO sessions have not connected yet"
+)
+NO_FILES = Kind("no_files", 503, closecodes.TRY_AGAIN_LATER, "the gateway may open no more files for clients")
+NO_MEMORY = Kind("no_memory", 503, closecodes.TRY_AGAIN_LATER, "the gateway keeps as much for clients as it may")
 TOO_MANY_SUBJECTS = Kind(
     "too_many_subjects", 503, closecodes.TRY_AGAIN_LATER, "the pattern channel has max_subjects subjects in use"
 )
 NATS_UNAVAILABLE = Kind("nats_unavailable", 503, closecodes.TRY_AGAIN_LATER, "the gateway has no connection to NATS")
 UNCONFIRMED = Kind(
     "unconfirmed", 504, closecodes.TRY_AGAIN_LATER, "the connection to NATS was lost: unknown whether accepted"
+)
+MAYBE_STORED = Kind(
+    "maybe_stored", 504, closecodes.TRY_AGAIN_LATER, "no word from the channel's stream in time: unknown whether stored"
+)
+NOT_STORED = Kind(
+    "not_stored", 503, closecodes.TRY_AGAIN_LATER, "the channel's stream is not there, or did not take it"
+)
+STREAM_FULL = Kind("stream_full", 503, closecodes.TRY_AGAIN_LATER, "the channel's stream, or JetStream, has no room")
+STREAM_UNAVAILABLE = Kind(
+    "stream_unavailable", 503, closecodes.TRY_AGAIN_LATER, "the stream of a durable channel cannot be asked now"
 )
 NO_RESPONDERS = Kind("no_responders", 503, closecodes.TRY_AGAIN_LATER, "nobody answers requests on the subject")
 TIMEOUT = Kind("timeout", 504, closecodes.TRY_AGAIN_LATER, "no reply within the channel's timeout")
@@ -49,14 +76,25 @@ KINDS: tuple[Kind, ...] = (
     WRONG_DIRECTION,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
+    REQUEST_TIMEOUT,
     TOO_LARGE,
+    URI_TOO_LONG,
+    FLOOD,
+    HEADERS_TOO_LARGE,
     NATS_UNAVAILABLE,
     UNCONFIRMED,
+    MAYBE_STORED,
+    NOT_STORED,
+    STREAM_FULL,
+    STREAM_UNAVAILABLE,
     NO_RESPONDERS,
     TIMEOUT,
     TOO_MANY_SUBJECTS,
+    TOO_MANY_SESSIONS,
     SLOW_CONSUMER,
     OVERLOADED,
+    NO_FILES,
+    NO_MEMORY,
     DRAINING,
     INTERNAL,
 )
@@ -78,7 +116,9 @@ CLOSE_CODES: frozenset[int] = frozenset(
 
 
 #: Told before a WebSocket is open, so over HTTP only; their close codes are those of the same about a channel.
-HTTP_ONLY: frozenset[Kind] = frozenset({NOT_FOUND, METHOD_NOT_ALLOWED})
+HTTP_ONLY: frozenset[Kind] = frozenset(
+    {NOT_FOUND, METHOD_NOT_ALLOWED, REQUEST_TIMEOUT, URI_TOO_LONG, HEADERS_TOO_LARGE, NO_FILES}
+)
 
 
 class WsgwError(Exception):

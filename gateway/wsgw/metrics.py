@@ -1,7 +1,7 @@
 """The one table of Prometheus metrics, and the objects made from it.
 
 The ``channel`` label is always a configured channel name, never a concrete subject; ``transport`` is one of
-``websocket``, ``socketio``, ``http``.
+``websocket``, ``socketio``, ``sse``, ``http``.
 """
 
 from __future__ import annotations
@@ -74,9 +74,15 @@ TABLE: tuple[Spec, ...] = (
         ("channel", "policy"),
         "Publications dropped from full outboxes.",
     ),
+    Spec(
+        "wsgw_not_json_messages_total",
+        "counter",
+        ("channel",),
+        "Publications that a client wanted as JSON and that are none; it gets them as text, or base64.",
+    ),
     Spec("wsgw_outbox_messages", "gauge", (), "Publications waiting in outboxes, all sessions."),
     Spec("wsgw_outbox_bytes", "gauge", (), "Bytes waiting in outboxes, all sessions."),
-    Spec("wsgw_closes_total", "counter", ("code",), "Connections ended, by close code."),
+    Spec("wsgw_closes_total", "counter", ("code",), "Clients that had connected, by the code they were closed with."),
     Spec("wsgw_publishes_in_flight", "gauge", (), "Messages of clients handed to NATS and not yet confirmed."),
     Spec("wsgw_rejected_total", "counter", ("reason",), "Connections and HTTP requests refused."),
     Spec(
@@ -85,12 +91,33 @@ TABLE: tuple[Spec, ...] = (
         ("channel",),
         "Times the channel may have missed publications while NATS was away.",
     ),
+    Spec(
+        "wsgw_resumes_total",
+        "counter",
+        ("channel", "result"),
+        "Clients that came back to a durable channel: recovered, or with a gap.",
+    ),
+    Spec("wsgw_ring_messages", "gauge", ("channel",), "Newest publications of a durable channel that are kept here."),
+    Spec("wsgw_ring_bytes", "gauge", ("channel",), "Bytes of memory that they take."),
+    Spec(
+        "wsgw_stream_lag_messages", "gauge", ("channel",), "Messages in a durable channel's stream still to come here."
+    ),
+    Spec(
+        "wsgw_stream_reads_total", "counter", ("channel",), "Reads from a durable channel's stream for clients behind."
+    ),
     Spec("wsgw_subjects", "gauge", ("channel",), "Concrete names of a pattern channel that clients are subscribed to."),
     Spec(
         "wsgw_subjects_limit", "gauge", ("channel",), "How many there may be; beyond it clients are told to come later."
     ),
     Spec("wsgw_nats_connected", "gauge", (), "1 while NATS answers the gateway's fences."),
     Spec("wsgw_nats_reconnects_total", "counter", (), "Connections to NATS made again after a loss."),
+    Spec(
+        "wsgw_memory_bytes", "gauge", (), "Kept for clients: outboxes, bodies and messages not complete, and the like."
+    ),
+    Spec("wsgw_memory_limit_bytes", "gauge", (), "How many there may be; beyond it new work is refused."),
+    Spec("wsgw_open_files", "gauge", (), "Open files, connections of clients among them."),
+    Spec("wsgw_open_files_limit", "gauge", (), "How many there may be; of them limits.files_reserve are kept free."),
+    Spec("wsgw_deferred_connections", "gauge", (), "Connections that sent more than a slice, and wait for their turn."),
     Spec("wsgw_event_loop_lag_seconds", "gauge", (), "How late the event loop ran its last periodic timer."),
     Spec("wsgw_build_info", "gauge", ("version",), "Always 1; the version is in the label."),
 )
@@ -115,16 +142,27 @@ class Metrics:
     request_seconds: Histogram
     delivery_latency_seconds: Histogram
     dropped_messages: Counter
+    not_json_messages: Counter
     outbox_messages: Gauge
     outbox_bytes: Gauge
     closes: Counter
     publishes_in_flight: Gauge
     rejected: Counter
     gaps: Counter
+    resumes: Counter
+    ring_messages: Gauge
+    ring_bytes: Gauge
+    stream_lag_messages: Gauge
+    stream_reads: Counter
     subjects: Gauge
     subjects_limit: Gauge
     nats_connected: Gauge
     nats_reconnects: Counter
+    memory_bytes: Gauge
+    memory_limit_bytes: Gauge
+    open_files: Gauge
+    open_files_limit: Gauge
+    deferred_connections: Gauge
     event_loop_lag_seconds: Gauge
     build_info: Gauge
 

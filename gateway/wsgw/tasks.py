@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any, TypeVar
 
 log = logging.getLogger("wsgw")
@@ -39,6 +39,18 @@ async def end(task: asyncio.Task[object]) -> bool:
             return True
     log.error("%s does not end; it is left to itself", task.get_name())
     return False
+
+
+async def end_all(tasks: Collection[asyncio.Task[Any]], seconds: float) -> None:
+    """As ``end``, of all at once, and in ``seconds`` at most."""
+    left = set(tasks)
+    for _round in range(MAX_CANCELLATIONS):
+        for task in left:
+            task.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=seconds / MAX_CANCELLATIONS)
+    for task in left:
+        log.error("%s does not end; it is left to itself", task.get_name())
 
 
 def fault_of(task: asyncio.Task[object]) -> Exception | None:

@@ -8,35 +8,41 @@ from __future__ import annotations
 import argparse
 import asyncio
 import socket
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 
+from wsgw.config.settings import LimitsSettings
+from wsgw.core.edge import Edge
 from wsgw.fanout.frames import Message
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
+from wsgw.metrics import Metrics
+from wsgw.protocols.handshake import Handshake
+from wsgw.protocols.longtext import Content, LongText
 from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Argument, Json
 from wsgw.protocols.socketio.handler import Handler
-from wsgw.protocols.socketio.packets import SOCKETIO_WIRE, encode_event
+from wsgw.protocols.socketio.packets import encode_event
 from wsgw.protocols.socketio.socket import Socket
+from wsgw.protocols.socketio.wire import SOCKETIO_WIRE
 from wsgw.surfaces.socketio.engineio import EngineIOServer, Options
 from wsgw.surfaces.socketio.server import SocketIOServer
 from wsgw.surfaces.socketio.session import EngineSession
-from wsgw.transports.direct import DirectProtocol
+from wsgw.transports.http11 import http_class
 
 
 class Echo:
     """The bare Engine.IO service: every message goes back."""
 
-    accepted = True
-
     def __init__(self, connection: EngineSession) -> None:
         self._connection = connection
+        connection.accepted()
 
-    def message_received(self, data: str | bytes) -> None:
+    def message_received(self, data: Content) -> None:
+        assert not isinstance(data, LongText)
         packet = Message(False, data) if isinstance(data, bytes) else Message(True, b"4" + data.encode())
         self._connection.sender.send(Encoded(packet))
 
@@ -72,24 +78,23 @@ class AnswersNamespace:
         return Answers(socket, auth)
 
 
-def refused(reason: str) -> None:
-    """Nobody counts here."""
-
-
-def application() -> Any:
+def application(edge: Edge) -> Any:
     """The ASGI application with both endpoints."""
     options = Options(
         max_packet_bytes=lambda: 1_000_000,
+        max_value_bytes=lambda: 1_000_000,
         ping_interval_seconds=0.3,
         ping_timeout_seconds=0.2,
         connect_timeout_seconds=1.0,
     )
-    open_sender = partial(Sender, SOCKETIO_WIRE, OutboxTotals())
+    totals = OutboxTotals()
+
+    def open_sender(_: Handshake, overflowed: Callable[[], None]) -> Sender:
+        return Sender(SOCKETIO_WIRE, totals, overflowed)
+
     namespace = AnswersNamespace()
-    engineio = EngineIOServer(Echo, options, open_sender=open_sender, rejected=refused)
-    socketio = SocketIOServer(
-        {"/": namespace, "/custom": namespace}, options, open_sender=open_sender, rejected=refused
-    )
+    engineio = EngineIOServer(Echo, options, edge=edge, open_sender=open_sender)
+    socketio = SocketIOServer({"/": namespace, "/custom": namespace}, options, edge=edge, open_sender=open_sender)
 
     async def route(scope: Any, receive: Any, send: Any) -> None:
         await (engineio if scope["path"].startswith("/engine.io/") else socketio)(scope, receive, send)
@@ -103,8 +108,14 @@ async def serve(port: int) -> None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         print(listener.getsockname()[1], flush=True)
+        edge = Edge(LimitsSettings(), Metrics())
         config = uvicorn.Config(
-            application(), ws=DirectProtocol, ws_per_message_deflate=False, lifespan="off", log_level="warning"
+            application(edge),
+            http=http_class(lambda: edge),
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_level="warning",
         )
         await uvicorn.Server(config).serve([listener])
 

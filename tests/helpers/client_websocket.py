@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from helpers.client import Refused
 from helpers.gateway import GatewayProcess
 from helpers.waiting import DEADLINE_SECONDS
-from wsgw.errors import KINDS
+from wsgw.errors import HTTP_ONLY, KINDS
 
 
 class WebSocketClient:
@@ -102,4 +102,5 @@ class WebSocketTransport:
 def error_of(connection: ClientConnection) -> str:
     """The first error of the gateway's table that has the connection's close code."""
     code = connection.close_code
-    return next((kind.name for kind in KINDS if kind.close_code == code), f"close code {code}")
+    kinds = (kind.name for kind in KINDS if kind.close_code == code and kind not in HTTP_ONLY)
+    return next(kinds, f"close code {code}")

@@ -10,6 +10,7 @@ import pytest
 from wsgw.fanout.frames import Message
 from wsgw.protocols.engineio.engine import Engine, Timing
 from wsgw.protocols.engineio.packets import RequestRefused, decode_payload
+from wsgw.protocols.longtext import Content
 
 TIMING = Timing(ping_interval=25.0, ping_timeout=20.0, probe_timeout=10.0, linger=5.0)
 
@@ -28,9 +29,12 @@ class Recorder:
         self.calls: list[tuple[Any, ...]] = []
         self.on_message: Callable[[], None] = lambda: None
 
-    def message_received(self, data: str | bytes) -> None:
+    def message_received(self, data: Content) -> None:
         self.calls.append(("message", data))
         self.on_message()
+
+    def needless(self) -> None:
+        self.calls.append(("needless",))
 
     def send(self, packet: Message) -> None:
         self.calls.append(("send", packet))

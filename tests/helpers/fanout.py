@@ -22,29 +22,83 @@ class Wire:
         self.transport = transport
         self.encoded: list[tuple[str, bytes]] = []
 
-    def encode(self, name: str, publication: Publication) -> Encoded:
+    def encode(self, channel: Channel, name: str, publication: Publication) -> Encoded:
         self.encoded.append((name, publication.payload))
         return Encoded(Message(True, publication.payload))
 
 
-class Client(Sender):
-    """A sender that writes down the batches; it is paused while ``takes`` is false."""
+class FakeLink:
+    """A link whose transport is full after ``room`` calls; then it pauses ``sender`` from inside, as uvicorn does.
 
-    __slots__ = ("batches", "on_batch", "takes")
+    Paused, it takes only what a closing handshake comes behind. It writes down what it is given.
+    """
+
+    def __init__(self, sender: Sender, room: int = 10**9) -> None:
+        self.sender = sender
+        self.room = room
+        self.buffered = 0
+        self.data: list[bytes] = []
+        self.batches: list[Batch] = []
+        self.calls = 0
+        self.paused = False
+        self.closing = False
+        self.on_batch: Callable[[], None] = lambda: None
+
+    def pause(self) -> None:
+        self.paused = True
+        self.sender.pause()
+
+    def resume(self, room: int = 10**9) -> None:
+        self.paused = False
+        self.room = room
+        self.sender.resume()
+
+    async def run(self) -> None: ...
+
+    def write(self, item: Encoded) -> None:
+        self.data += [message.data for message in item.messages]
+        self._count()
+
+    def write_batch(self, batch: Batch) -> None:
+        self.batches.append(batch)
+        self.data += [message.data for item in batch.items for message in item.messages]
+        self._count()
+        self.on_batch()
+
+    def _count(self) -> None:
+        assert self.closing or not self.paused, "written to while it is paused"
+        self.calls += 1
+        self.room -= 1
+        if self.room == 0:
+            self.pause()
+
+    def buffered_bytes(self) -> int:
+        return self.buffered
+
+    def close(self, code: int, reason: str = "") -> None:
+        raise NotImplementedError
+
+    abort = pause_reading = resume_reading = stop_keepalive = lambda self: None
+
+
+class Client(Sender):
+    """A sender that has its link from the start."""
+
+    __slots__ = ("link",)
 
     def __init__(self, wire: Wire | None = None) -> None:
         super().__init__(wire or Wire(), OutboxTotals(), no_overflow)
-        self.batches: list[Batch] = []
-        self.takes = True
-        self.on_batch: Callable[[], None] = lambda: None
+        self.link = FakeLink(self)
+        self.attach(self.link)
 
-    def offer(self, batch: Batch) -> bool:
-        self.batches.append(batch)
-        self.on_batch()
-        return self.takes
+    @property
+    def batches(self) -> list[Batch]:
+        """What was written at once."""
+        return self.link.batches
 
     @property
     def data(self) -> list[list[bytes]]:
+        """The same, taken apart."""
         return [[item.messages[0].data for item in batch.items] for batch in self.batches]
 
 
@@ -54,9 +108,13 @@ class Loop:
     def __init__(self) -> None:
         self.now = 1.0
         self.callbacks: list[Callable[[], None]] = []
+        self.later: list[tuple[float, Callable[[], None]]] = []
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         self.callbacks.append(callback)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self.later.append((seconds, callback))
 
     def clock(self) -> float:
         return self.now

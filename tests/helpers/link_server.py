@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
 
 from helpers.waiting import eventually
+from wsgw.config.settings import LimitsSettings
+from wsgw.core.edge import Edge
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
 from wsgw.fanout.publication import Encoded
+from wsgw.metrics import Metrics
 from wsgw.process.server import listen
 from wsgw.transports.accept import open_link
 from wsgw.transports.asgi import Event, Receive, Send
-from wsgw.transports.direct import DirectProtocol
+from wsgw.transports.http11 import http_class
 
 
 class Fault(Exception):
@@ -28,6 +31,8 @@ class Recorder:
 
     It raises ``Fault`` when it hears what ``failing`` names.
     """
+
+    messages_at_a_time = 100
 
     def __init__(self) -> None:
         self.events: list[tuple[Any, ...]] = []
@@ -127,14 +132,28 @@ class _Uvicorn(uvicorn.Server):
 
 
 class LinkServer:
-    """uvicorn with ``application`` on a free ``port``: on our protocol class (``direct``) or its own."""
+    """uvicorn with ``application`` on a free ``port``: on our protocol class (``direct``) or its own.
 
-    def __init__(self, application: Any, *, direct: bool, **options: Any) -> None:
+    Needs a running loop. ``edge`` is what connections share on ours, where ``edge_of`` names no other; ``always`` are
+    the paths that are answered in any need.
+    """
+
+    def __init__(
+        self,
+        application: Any,
+        *,
+        direct: bool,
+        edge_of: Callable[[], Edge] | None = None,
+        always: Collection[str] = (),
+        **options: Any,
+    ) -> None:
         self._listener = listen("127.0.0.1", 0)
+        self.direct = direct
         self.port: int = self._listener.getsockname()[1]
         config = uvicorn.Config(
             application,
-            ws=DirectProtocol if direct else "websockets-sansio",
+            http=http_class(edge_of or (lambda: self.edge), always) if direct else "httptools",
+            ws="none" if direct else "websockets-sansio",
             ws_per_message_deflate=False,
             log_config=None,
             access_log=False,
@@ -142,6 +161,8 @@ class LinkServer:
             **{"lifespan": "off", **options},
         )
         self.uvicorn = _Uvicorn(config)
+        self.metrics = Metrics()
+        self.edge = Edge(LimitsSettings(), self.metrics)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

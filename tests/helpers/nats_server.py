@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 BINARY = Path(sys.executable).parent / "nats-server"
@@ -80,3 +81,19 @@ class NatsServer:
 
 #: A fixture that starts servers, with a configuration each, and stops them in the end.
 StartNats = Callable[..., NatsServer]
+
+
+@contextmanager
+def starting(folder: Callable[[], Path]) -> Iterator[StartNats]:
+    """Starts nats-servers with a configuration each, in folders that ``folder`` makes; stops them all at the end."""
+    started: list[NatsServer] = []
+
+    def start(configuration: str = "") -> NatsServer:
+        started.append(NatsServer(folder(), configuration))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for server in started:
+            server.stop()

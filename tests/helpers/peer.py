@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 
 import nats
@@ -47,6 +48,16 @@ class Peer:
         """Publish each payload, in order."""
         for payload in payloads:
             await self.nats.publish(subject, payload.encode() if isinstance(payload, str) else payload)
+
+    async def store(self, subject: str, *payloads: object, headers: dict[str, str] | None = None) -> int:
+        """Have a stream store each, as text, in order; the sequence of the last one."""
+        sequence = 0
+        for payload in payloads:
+            answer = await self.nats.request(subject, str(payload).encode(), timeout=10, headers=headers)
+            told = json.loads(answer.data)
+            assert "error" not in told, told
+            sequence = told["seq"]
+        return sequence
 
     async def answer(self, subject: str, reply: Callable[[bytes], bytes]) -> None:
         """Reply to requests on ``subject`` from now on."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-DIRECT, CLOSING, KEEPALIVE, FRAMES, SERVER, CLIENT, STREAM, CONNECTION, ARGUMENTS = OURS = (
+DIRECT, UPGRADING, CLOSING, KEEPALIVE, FRAMES, SERVER, HANDSHAKE, STREAM, ARGUMENTS = OURS = (
     "wsgw/transports/direct.py",
+    "wsgw/transports/upgrading.py",
     "wsgw/transports/closing.py",
     "wsgw/transports/keepalive.py",
     "wsgw/protocols/websocket/clientframes.py",
     "wsgw/process/server.py",
-    "wsgw/broker/client.py",
+    "wsgw/broker/handshake.py",
     "wsgw/broker/stream.py",
-    "wsgw/broker/connection.py",
     "wsgw/protocols/socketio/arguments.py",
 )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import socket
+from pathlib import Path
+
+#: Those that Linux gives to whoever does not ask for one.
+_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def free_port() -> int:
@@ -11,6 +16,18 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def lasting_port() -> int:
+    """A port for a server that is away now and then: the system gives it to nobody else meanwhile."""
+    try:
+        first = int(_RANGE.read_text().split()[0])
+    except OSError:  # no Linux
+        first = 32768
+    while True:
+        port = random.SystemRandom().randrange(10_000, max(first, 10_100))
+        if is_free(port):
+            return port
 
 
 def is_free(port: int) -> bool:

@@ -28,13 +28,16 @@ class RawWebSocket:
         self._frames: list[Frame] = []
         self.response: Response | None = None
         self.ended = False
+        self.received_bytes = 0  # the library is silent about what comes behind a close
 
-    async def connect(self) -> None:
-        """Open the TCP connection and send the handshake's request."""
+    async def connect(self, behind: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        """Open the TCP connection and send the handshake's request, with more ``headers``, and ``behind`` with it."""
         loop = asyncio.get_running_loop()
         await loop.sock_connect(self._socket, ("127.0.0.1", self._port))
-        self._protocol.send_request(self._protocol.connect())
-        await self.send_bytes(b"".join(self._protocol.data_to_send()))
+        request = self._protocol.connect()
+        request.headers.update(headers or {})
+        self._protocol.send_request(request)
+        await self.send_bytes(b"".join(self._protocol.data_to_send()) + behind)
 
     async def shake_hands(self) -> Response:
         """The server's answer to the handshake."""
@@ -73,6 +76,10 @@ class RawWebSocket:
         while not self.ended:
             await self._read()
 
+    def end_stream(self) -> None:
+        """Say that nothing more is sent; reading goes on."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         self._socket.close()
 
@@ -82,6 +89,7 @@ class RawWebSocket:
                 data = await asyncio.get_running_loop().sock_recv(self._socket, 65536)
             except ConnectionError:
                 data = b""
+        self.received_bytes += len(data)
         if data:
             self._protocol.receive_data(data)
         else:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from helpers.event_stream import EventClient
 from helpers.link_server import LinkServer
 from helpers.metrics import value
 from helpers.raw_websocket import RawWebSocket
@@ -29,14 +30,14 @@ CHANNELS: list[dict[str, Any]] = [
 
 
 class Running:
-    """``gateway`` and its ``app``; ``http`` asks it, ``websocket`` opens clients."""
+    """``gateway`` and its ``app``; ``http`` asks it, ``websocket`` and ``stream`` open clients."""
 
     def __init__(self, app: FastAPI, server: LinkServer, http: httpx.AsyncClient) -> None:
         self.app = app
         self.server = server
         self.http = http
         self.gateway: Gateway = app.state.gateway
-        self._clients: list[RawWebSocket] = []
+        self._clients: list[RawWebSocket | EventClient] = []
 
     def value(self, name: str, **labels: str) -> float:
         return value(self.gateway.metrics, name, **labels)
@@ -48,6 +49,28 @@ class Running:
         await client.connect()
         await client.shake_hands()
         return client
+
+    async def stream(self, path: str, *headers: str, receive_buffer_bytes: int | None = None) -> EventClient:
+        """A client of ``path`` that has the head of its answer."""
+        client = await self.event_client(receive_buffer_bytes)
+        await client.ask(path, *headers)
+        await client.answer()
+        return client
+
+    async def event_client(self, receive_buffer_bytes: int | None = None) -> EventClient:
+        """A client that is connected, and has asked nothing."""
+        client = EventClient(self.server.port, receive_buffer_bytes)
+        self._clients.append(client)
+        await client.connect()
+        return client
+
+    async def idle(self, transport: str) -> None:
+        """Returns when no connection is left, of ``transport`` in the metrics either, and last callbacks have run."""
+        await eventually(lambda: not self.value("wsgw_connections", transport=transport), "it is gone")
+        await eventually(lambda: not self.server.uvicorn.server_state.connections, "so is its connection")
+        await eventually(lambda: not self.server.uvicorn.server_state.tasks, "and what answered")
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     def close(self) -> None:
         for client in self._clients:
@@ -61,7 +84,7 @@ async def running(
     """A gateway with ``CHANNELS`` unless told, ready unless told not to wait for that."""
     file = ConfigFile("test", {"channels": CHANNELS if channels is None else channels, **values})
     app = create_app(load({"nats": {"servers": [nats_url]}, "drain_seconds": 1}, {}, file))
-    server = LinkServer(app, direct=direct, lifespan="on")
+    server = LinkServer(app, direct=direct, edge_of=lambda: app.state.gateway.edge, lifespan="on")
     await server.start()
     async with (
         asyncio.timeout(60),

@@ -11,6 +11,8 @@ from helpers.running import CHANNELS
 from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.access.principal import Principal
 from wsgw.access.rules import Rules
+from wsgw.bridges.place import Place
+from wsgw.broker.puback import PublishResult
 from wsgw.channels.channel import Channel, Use
 from wsgw.config.file import ConfigFile
 from wsgw.config.load import load
@@ -27,6 +29,7 @@ class Client:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.refusals: list[tuple[str, str]] = []
+        self.places: list[tuple[str, Place]] = []
 
     def drain(self) -> None:
         self.calls.append("drain")
@@ -42,6 +45,9 @@ class Client:
 
     def refused(self, name: str, error: GatewayError) -> None:
         self.refusals.append((name, error.kind.name))
+
+    def placed(self, name: str, place: Place) -> None:
+        self.places.append((name, place))
 
 
 class Except:
@@ -65,9 +71,11 @@ def principal(client: str = "ann", transport: str = "websocket") -> Principal:
 
 async def outcome(session: Session, name: str, *payloads: bytes) -> GatewayError | None:
     """What becomes of ``payloads``, published together."""
-    told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
+    told: asyncio.Future[PublishResult] = asyncio.get_running_loop().create_future()
     session.publish(name, payloads or (b"x",), told.set_result)
-    return await asyncio.wait_for(told, DEADLINE_SECONDS)
+    result = await asyncio.wait_for(told, DEADLINE_SECONDS)
+    assert not isinstance(result, list), "the channel is durable"
+    return result
 
 
 def made(

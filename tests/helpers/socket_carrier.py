@@ -11,8 +11,8 @@ from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Argument, Json
 from wsgw.protocols.socketio.handler import Handler
 from wsgw.protocols.socketio.multiplexer import Multiplexer
-from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
 from wsgw.protocols.socketio.socket import Socket
+from wsgw.protocols.socketio.wire import SOCKETIO_WIRE
 
 
 class Recorder:
@@ -47,7 +47,12 @@ class Carrier:
     def __init__(self) -> None:
         self.sender = Sender(SOCKETIO_WIRE, OutboxTotals(), self._overflowed)
         self.sockets = Multiplexer(
-            self, self.sender, Handshake("/socket.io/", b"", (), ""), {"/": Unused(), "/b": Unused()}, lambda: 1000
+            self,
+            self.sender,
+            Handshake("/socket.io/", b"", (), ""),
+            {"/": Unused(), "/b": Unused()},
+            lambda: 1000,
+            lambda: 1000,
         )
         self.connecting: list[tuple[Socket, Json | None]] = []
         self.given_up: list[Socket] = []
@@ -55,6 +60,22 @@ class Carrier:
         self.handlers: dict[str, Recorder] = {}
         self.ended: list[tuple[str, int]] = []
         self.held = False
+        self.was_accepted = 0
+        self.needless_packets = 0
+        self.kept_bytes = 0
+        self.owing: list[bool] = []
+
+    def accepted(self) -> None:
+        self.was_accepted += 1
+
+    def needless(self, count: int = 1) -> None:
+        self.needless_packets += count
+
+    def keep(self, size: int) -> None:
+        self.kept_bytes += size
+
+    def owes(self, owing: bool) -> None:
+        self.owing.append(owing)
 
     def hold(self) -> None:
         self.held = True

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from helpers.fanout import no_overflow
+from helpers.fanout import FakeLink, no_overflow
 from wsgw.bridges.base import Bridge
 from wsgw.broker.broker import Broker
 from wsgw.channels.channel import Channel
 from wsgw.fanout.frames import Message
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.outbox import OutboxTotals
-from wsgw.fanout.publication import Batch, Encoded, Publication
+from wsgw.fanout.publication import Encoded, Publication
 from wsgw.fanout.sender import Sender
 from wsgw.metrics import Metrics
 
@@ -21,7 +21,7 @@ class PlainWire:
 
     transport = "websocket"
 
-    def encode(self, name: str, publication: Publication) -> Encoded:
+    def encode(self, channel: Channel, name: str, publication: Publication) -> Encoded:
         return Encoded(Message(False, publication.payload))
 
 
@@ -30,32 +30,31 @@ PLAIN = PlainWire()
 
 
 class Listener(Sender):
-    """Collects the payloads it is offered."""
+    """Collects the payloads that are written to it."""
 
     __slots__ = ("payloads",)
 
     def __init__(self) -> None:
         super().__init__(PLAIN, OutboxTotals(), no_overflow)
-        self.payloads: list[bytes] = []
-
-    def offer(self, batch: Batch) -> bool:
-        self.payloads += [item.messages[0].data for item in batch.items]
-        return True
+        link = FakeLink(self)
+        self.payloads = link.data
+        self.attach(link)
 
 
 class Stack:
-    """Needs a running loop. ``connect`` it, ``start`` bridges, ``stop`` it."""
+    """Needs a running loop. ``connect`` it first, which makes its broker and hub, ``start`` bridges, ``stop`` it."""
 
     def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
         self.metrics = Metrics()
-        self.broker = Broker([], self.metrics)
-        self.hub = Hub(self.metrics, self.broker.turn, loop.time, self.broker)
         self._bridges: list[Bridge] = []
+
+    broker: Broker
+    hub: Hub
 
     async def connect(self, url: str, *, wait: bool = True) -> None:
         """Connect to ``url``; with ``wait`` it returns when that is done."""
         self.broker = Broker([url], self.metrics)
+        self.hub = Hub(self.metrics, self.broker.turn, asyncio.get_running_loop().time, self.broker)
         await self.broker.start()
         if wait:
             async with asyncio.timeout(30):

@@ -11,10 +11,10 @@ from helpers.client import Transport
 from helpers.client_socketio import SocketIOTransport
 from helpers.client_websocket import WebSocketTransport
 from helpers.gateway import AsgiGatewayProcess, GatewayProcess, StartGateway
-from helpers.nats_server import NatsServer, StartNats
+from helpers.nats_server import NatsServer, StartNats, starting
 from helpers.peer import Peer
 from helpers.raw import OpenRaw, RawClient
-from helpers.transports import TRANSPORTS
+from helpers.transports import RECEIVING, TRANSPORTS
 
 #: The channels of the shared gateways.
 CHANNELS: list[dict[str, Any]] = [
@@ -36,6 +36,15 @@ CHANNELS: list[dict[str, Any]] = [
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     """The NATS server of the session. It stays up."""
     server = NatsServer(tmp_path_factory.mktemp("nats"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def jetstream_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """One with JetStream, a module's own: channels of the same names have streams in several."""
+    folder = tmp_path_factory.mktemp("jetstream")
+    server = NatsServer(folder, f"jetstream {{store_dir: {folder}}}")
     yield server
     server.stop()
 
@@ -66,7 +75,7 @@ def _lasting(process: GatewayProcess) -> Iterator[GatewayProcess]:
 @pytest.fixture(params=list(TRANSPORTS))
 async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
     """Each library and transport in turn."""
-    transport = TRANSPORTS[request.param]()
+    transport = {**TRANSPORTS, **RECEIVING}[request.param]()
     yield transport
     await transport.close()
 
@@ -113,16 +122,8 @@ async def raw() -> AsyncIterator[OpenRaw]:
 @pytest.fixture
 def start_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartNats]:
     """Start nats-servers with a configuration each."""
-    servers: list[NatsServer] = []
-
-    def start(configuration: str = "") -> NatsServer:
-        servers.append(NatsServer(tmp_path_factory.mktemp("nats"), configuration))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.thaw()
-        server.stop()
+    with starting(lambda: tmp_path_factory.mktemp("nats")) as start:
+        yield start
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from helpers.gateway import GatewayProcess
 from helpers.peer import Peer
 from helpers.polling import open_polling
 from helpers.raw import OpenRaw, frame
-from helpers.waiting import arrived, eventually
+from helpers.waiting import arrived
 
 SOCKETIO = "/socket.io/?EIO=4&transport=websocket&channels=IN"
 
@@ -210,14 +210,20 @@ async def test_http_that_is_none(gateway: GatewayProcess) -> None:
         await writer.wait_closed()
 
 
-async def test_a_client_that_sends_no_connect(gateway: GatewayProcess, raw: OpenRaw) -> None:
-    """It gets the open packet and no publication."""
-    client = await raw(gateway, SOCKETIO)
+async def test_a_client_that_sends_no_connect(
+    gateway: GatewayProcess, raw: OpenRaw, peer: Peer, websocket: WebSocketTransport
+) -> None:
+    """It gets the open packet and no publication: what comes next is the answer to its CONNECT."""
+    client = await raw(gateway, SOCKETIO + "2")
     opening = await client.receive()
     assert json.loads(bytes(opening.data)[1:])["pingInterval"] == 25000
-    before = gateway.metric("wsgw_connections", transport="socketio")
-    client.close()
-    await eventually(lambda: gateway.metric("wsgw_connections", transport="socketio") == before, "nothing changes")
+    beside = await websocket.open(gateway, "IN2")
+    await peer.publish("IN2", "for those who are connected")
+    await arrived(beside.received, 1)
+    await client.send_bytes(frame(Opcode.TEXT, b"40"))
+    assert bytes((await client.receive()).data).startswith(b"40{")
+    await peer.publish("IN2", "for both")
+    assert bytes((await client.receive()).data) == b'42["IN2","for both"]'
 
 
 async def test_close_reasons_are_told(gateway: GatewayProcess, raw: OpenRaw) -> None:

@@ -13,15 +13,19 @@ from helpers.client import Transport
 from helpers.gateway import GatewayProcess
 from helpers.mark import MARK, sent, until_mark
 from helpers.peer import Peer
-from helpers.transports import TRANSPORTS
+from helpers.transports import RECEIVING, TRANSPORTS
 from helpers.waiting import arrived, eventually
 
 #: Which server, and how clients come to it. Polling has no link: HTTP takes the same way under every server.
 WAYS = [("direct", name) for name in TRANSPORTS]
 WAYS += [("asgi", name) for name in ("websocket", "sio-websocket", "sio-upgrade", "npm-websocket")]
+#: The same of those that only receive.
+RECEIVING_WAYS = [(server, name) for name in RECEIVING for server in ("direct", "asgi")]
+
+to_clients = pytest.mark.parametrize(("server", "transport"), WAYS + RECEIVING_WAYS, indirect=["transport"])
+from_clients = pytest.mark.parametrize(("server", "transport"), WAYS, indirect=["transport"])
 
 pytestmark = [
-    pytest.mark.parametrize(("server", "transport"), WAYS, indirect=["transport"]),
     # aiohttp, under python-socketio, says so of bodies over 1 MiB
     pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning"),
 ]
@@ -64,12 +68,14 @@ def as_bytes(payload: str | bytes) -> bytes:
     return payload.encode() if isinstance(payload, str) else payload
 
 
+@to_clients
 async def test_payloads_to_clients(transport: Transport, gateway: GatewayProcess, peer: Peer) -> None:
     client = await transport.open(gateway, "IN")
     await peer.publish("IN", *TEXTS, *BINARIES, MARK)
     assert await until_mark(client) == [*TEXTS, *BINARIES]
 
 
+@to_clients
 async def test_largest_payloads_to_clients(transport: Transport, gateway: GatewayProcess, peer: Peer) -> None:
     client = await transport.open(gateway, "IN")
     for number, payload in enumerate(LARGEST, 1):
@@ -81,6 +87,7 @@ async def test_largest_payloads_to_clients(transport: Transport, gateway: Gatewa
     assert all(a == b for a, b in zip(got, LARGEST, strict=True))  # pytest would print them
 
 
+@from_clients
 async def test_payloads_from_clients(transport: Transport, gateway: GatewayProcess, peer: Peer) -> None:
     heard = await peer.listen("OUT")
     client = await transport.open(gateway)
@@ -92,6 +99,7 @@ async def test_payloads_from_clients(transport: Transport, gateway: GatewayProce
     assert heard == [as_bytes(payload) for payload in payloads]
 
 
+@from_clients
 async def test_largest_payloads_from_clients(transport: Transport, gateway: GatewayProcess, peer: Peer) -> None:
     heard = await peer.listen("OUT")
     for number, payload in enumerate(LARGEST, 1):
@@ -102,6 +110,7 @@ async def test_largest_payloads_from_clients(transport: Transport, gateway: Gate
     assert all(a == as_bytes(b) for a, b in zip(heard, LARGEST, strict=True))
 
 
+@to_clients
 async def test_order_to_clients(transport: Transport, gateway: GatewayProcess, peer: Peer) -> None:
     client = await transport.open(gateway, "IN")
     numbers = [str(i) for i in range(MESSAGES)]
@@ -110,6 +119,7 @@ async def test_order_to_clients(transport: Transport, gateway: GatewayProcess, p
     assert sent(client, "IN") == numbers
 
 
+@from_clients
 async def test_order_from_clients(transport: Transport, gateway: GatewayProcess, peer: Peer) -> None:
     heard = await peer.listen("OUT")
     client = await transport.open(gateway)
@@ -120,6 +130,7 @@ async def test_order_from_clients(transport: Transport, gateway: GatewayProcess,
     assert heard == [b"%d" % i for i in range(MESSAGES)]
 
 
+@to_clients
 async def test_joining_while_messages_flow(transport: Transport, gateway: GatewayProcess, peer: Peer) -> None:
     """From the first message on nothing is missing, doubled or out of order, whatever the transport does meanwhile."""
     stop = asyncio.Event()
@@ -147,6 +158,7 @@ async def test_joining_while_messages_flow(transport: Transport, gateway: Gatewa
 
 
 @pytest.mark.parametrize("payload", ["x" * (MAX_PAYLOAD_BYTES + 1), b"\xff" * (MAX_PAYLOAD_BYTES + 1)])
+@from_clients
 async def test_too_large(transport: Transport, gateway: GatewayProcess, peer: Peer, payload: str | bytes) -> None:
     heard = await peer.listen("OUT")
     client = await transport.open(gateway, "IN")
@@ -165,6 +177,7 @@ async def test_too_large(transport: Transport, gateway: GatewayProcess, peer: Pe
     assert heard == [b"before", b"after"][: len(heard)]
 
 
+@from_clients
 async def test_messages_among_clients(transport: Transport, gateway: GatewayProcess, peer: Peer) -> None:
     alice = await transport.open(gateway, "BOTH")
     bob = await transport.open(gateway, "BOTH")
@@ -180,6 +193,7 @@ async def test_messages_among_clients(transport: Transport, gateway: GatewayProc
     assert len(stranger.received) == 1
 
 
+@to_clients
 async def test_many_clients(transport: Transport, gateway: GatewayProcess, peer: Peer) -> None:
     clients = await asyncio.gather(*(transport.open(gateway, "IN") for _ in range(50)))
     numbers = [str(i) for i in range(100)]
@@ -191,6 +205,7 @@ async def test_many_clients(transport: Transport, gateway: GatewayProcess, peer:
         assert await until_mark(client) == numbers
 
 
+@to_clients
 async def test_a_client_gone_in_the_middle(transport: Transport, gateway: GatewayProcess, peer: Peer) -> None:
     stays = await transport.open(gateway, "IN")
     vanishes = await transport.open(gateway, "IN", alone=True)
@@ -208,6 +223,7 @@ async def test_a_client_gone_in_the_middle(transport: Transport, gateway: Gatewa
     assert gone == numbers[: len(gone)]
 
 
+@to_clients
 async def test_headers_and_reply_subjects_do_not_matter(
     transport: Transport, gateway: GatewayProcess, peer: Peer
 ) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from helpers.fanout import Loop, Upstream
-from helpers.nats_server import NatsServer
+from helpers.nats_server import NatsServer, starting
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.turn import Turn
 from wsgw.metrics import Metrics
@@ -25,17 +25,19 @@ def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
 
 
 @pytest.fixture
+def jetstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """A nats-server with JetStream and no streams; a test's own."""
+    folder = tmp_path_factory.mktemp("nats")
+    server = NatsServer(folder, f"jetstream {{store_dir: {folder}}}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], NatsServer]]:
     """Starts nats-servers with a configuration each."""
-    servers: list[NatsServer] = []
-
-    def start(configuration: str = "") -> NatsServer:
-        servers.append(NatsServer(tmp_path_factory.mktemp("nats"), configuration))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
+    with starting(lambda: tmp_path_factory.mktemp("nats")) as start:
+        yield start
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from wsgw.errors import CLOSE_CODES, FORBIDDEN, KINDS, ConfigError, GatewayError
 ALLOWED = {
     closecodes.GOING_AWAY,
     closecodes.INVALID_DATA,
+    closecodes.POLICY_VIOLATION,
     closecodes.TOO_BIG,
     closecodes.INTERNAL_ERROR,
     closecodes.TRY_AGAIN_LATER,
@@ -28,6 +29,27 @@ def test_codes_have_the_classes_that_the_protocols_give_them() -> None:
         assert kind.close_code in CLOSE_CODES
         # RFC 6455 section 7.4: what may stand in a close frame, and the private range
         assert kind.close_code in ALLOWED or 4000 <= kind.close_code <= 4999
+
+
+def test_what_passes() -> None:
+    assert {kind.name for kind in KINDS if kind.passes} == {
+        "request_timeout",
+        "nats_unavailable",
+        "unconfirmed",
+        "maybe_stored",
+        "not_stored",
+        "stream_full",
+        "stream_unavailable",
+        "no_responders",
+        "timeout",
+        "too_many_subjects",
+        "too_many_sessions",
+        "slow_consumer",
+        "overloaded",
+        "no_files",
+        "no_memory",
+        "draining",
+    }
 
 
 def test_as_json() -> None:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TextIO
 
 import pytest
 
 from wsgw import __version__
-from wsgw.log import LEVELS, JsonFormatter, PlainFormatter, level_name, setup, timestamp
+from wsgw.log import LEVELS, JsonFormatter, PlainFormatter, escaped, level_name, say_at_once, setup, timestamp
 
 pytestmark = pytest.mark.usefixtures("restore_logging")
 
@@ -46,7 +52,7 @@ def test_exceptions_are_told() -> None:
         made = record(logging.ERROR, "it failed")
         made.exc_info = (ValueError, error, error.__traceback__)
     plain = PlainFormatter("x").format(made)
-    assert "it failed\nTraceback" in plain
+    assert "it failed\n    Traceback" in plain
     assert plain.endswith("literal for int() with base 10: 'why'")
     assert json.loads(JsonFormatter("x").format(made))["message"].endswith("literal for int() with base 10: 'why'")
 
@@ -94,3 +100,127 @@ def test_libraries_tell_only_what_is_wrong() -> None:
         logging.getLogger(library).error("trouble of %s", library)
     assert "noise" not in out.getvalue()
     assert out.getvalue().count("trouble") == 4
+
+
+#: What must not reach a terminal as it is, and how it is shown.
+HARMFUL = {
+    "a\r\n2026-03-08T09:16:06.373Z [wsgw@1] error: FORGED": r"a\r\n2026-03-08T09:16:06.373Z [wsgw@1] error: FORGED",
+    "\x1b[31mred\x1b]0;title\x07": r"\x1b[31mred\x1b]0;title\x07",
+    "\x00\x08\x7f\x85\x9b31m": r"\x00\x08\x7f\x85\x9b31m",
+    "a\u2028b\u2029c": r"a\u2028b\u2029c",
+    "\u202egnp.exe\u2066\u2069\u200f": r"\u202egnp.exe\u2066\u2069\u200f",
+    "half \ud83d\udc80"[:6]: r"half \ud83d",
+}
+
+
+@pytest.mark.parametrize(("text", "shown"), HARMFUL.items(), ids=ascii)
+@pytest.mark.parametrize("level", LEVELS.values())
+def test_a_message_is_one_harmless_line(text: str, shown: str, level: int) -> None:
+    made = record(level, "no channel %s")
+    made.args = (text,)
+    line = PlainFormatter("x").format(made)
+    assert line.endswith(f": no channel {shown}")
+    line.encode()
+
+
+@pytest.mark.parametrize("text", HARMFUL, ids=ascii)
+def test_json_is_harmless_and_says_what_it_was(text: str) -> None:
+    line = JsonFormatter("x").format(record(logging.INFO, text))
+    assert escaped(line) == line
+    assert json.loads(line)["message"] in (text, "half \\ud83d")  # JSON of a half is none
+
+
+@pytest.mark.parametrize("text", ["plain", "übel 日本語 🙂 👩\u200d👩", "C:\\n", "", "a\xa0b"])
+def test_other_text_is_as_it_is(text: str) -> None:
+    assert escaped(text) == text
+
+
+def test_a_line_break_at_the_end_is_dropped() -> None:
+    assert PlainFormatter("x").format(record(logging.INFO, "Exception in ASGI application\n")).endswith("application")
+
+
+def failed(text: str) -> logging.LogRecord:
+    """A record with the traceback of an exception that says ``text``."""
+    try:
+        int(text)
+    except ValueError:
+        made = record(logging.ERROR, "it failed")
+        error = ValueError(text).with_traceback(sys.exc_info()[2])
+        made.exc_info = (ValueError, error, error.__traceback__)
+    return made
+
+
+@pytest.mark.parametrize("formatter", [PlainFormatter, JsonFormatter])
+def test_no_line_of_a_traceback_can_be_taken_for_one_of_the_log(formatter: type[PlainFormatter]) -> None:
+    made = failed("bad\n2026-03-08T09:16:06.373Z [wsgw@1] error: FORGED\x1b[2J\u2028\r2026")
+    text = formatter("x").format(made)
+    message = json.loads(text)["message"] if text.startswith("{") else text
+    first, *others = message.splitlines()
+    assert first.endswith("it failed")
+    assert len(others) > 3
+    assert all(line.startswith("    ") and escaped(line) == line for line in others)
+
+
+def test_what_is_long_is_cut() -> None:
+    line = PlainFormatter("x").format(record(logging.INFO, "a" * 9000))
+    assert line.endswith("a… (808 characters more)")
+    assert line.count("a") == 8192 + 2
+    made = failed("\n".join(["b" * 100_000] * 100))
+    for text in (PlainFormatter("x").format(made), JsonFormatter("x").format(made)):
+        assert len(text) < 70_000
+        assert "(91808 characters more)" in text
+
+
+@pytest.mark.parametrize("text", [*HARMFUL, "a" * 9000])
+def test_a_log_that_is_what_was_asked_for_is_as_it_is(text: str) -> None:
+    out = io.StringIO()
+    setup("wsgw", "info", "plainText", out, verbatim=True)
+    logging.getLogger("wsgw.x").info("%s", text)
+    assert out.getvalue().endswith(f" info: {text}\n")
+
+
+class TestAtOnce:
+    """What is said by somebody who may wait for nothing."""
+
+    @pytest.fixture
+    def pipe(self) -> Iterator[tuple[int, TextIO]]:
+        reading, writing = os.pipe()
+        with open(writing, "w") as stream:
+            yield reading, stream
+        os.close(reading)
+
+    def test_it_is_a_line_of_the_log(self, pipe: tuple[int, TextIO]) -> None:
+        reading, stream = pipe
+        setup("wsgw", "error", "json", stream)
+        say_at_once("the end\n")
+        line = json.loads(os.read(reading, 65_536))
+        assert (line["level"], line["message"]) == ("error", "the end\n")
+
+    def test_nobody_is_waited_for(self, pipe: tuple[int, TextIO]) -> None:
+        """Not for the log's lock, and not for a reader."""
+        reading, stream = pipe
+        setup("wsgw", "error", "plainText", stream)
+        (handler,) = logging.getLogger().handlers
+        held, over = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            handler.acquire()
+            held.set()
+            over.wait()
+            handler.release()
+
+        threading.Thread(target=hold).start()
+        held.wait()
+        say_at_once("x" * 10_000)
+        over.set()
+        assert len(os.read(reading, 65_536)) == 4096
+        os.set_blocking(stream.fileno(), False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(stream.fileno(), bytes(4096))
+        os.set_blocking(stream.fileno(), True)
+        say_at_once("lost")
+
+    def test_no_file(self) -> None:
+        setup("wsgw", "error", "plainText", io.StringIO())
+        say_at_once("lost")

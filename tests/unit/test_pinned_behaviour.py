@@ -11,6 +11,7 @@ import asyncio
 import importlib.util
 import inspect
 import json
+import re
 from collections.abc import Callable
 from json.scanner import make_scanner
 from typing import Any, cast
@@ -22,7 +23,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.utils import apply_mask
 
-from helpers.pinned import ARGUMENTS, CLIENT, CONNECTION, DIRECT, FRAMES, STREAM
+from helpers.pinned import ARGUMENTS, CLOSING, DIRECT, FRAMES, HANDSHAKE, STREAM
 
 # -- websockets
 
@@ -38,54 +39,61 @@ def sent(*frames: Frame) -> bytes:
 TEXT = Frame(Opcode.TEXT, b"x")
 
 
-def test_the_echo_of_a_close_and_the_end_of_stream_are_the_last_two_writes() -> None:
-    """``data_received`` holds the closing handshake back by leaving them out."""
+def resumed(current_size: int | None = None) -> ServerProtocol:
+    """As the first frame that the library is given finds it: with a new parser, and maybe within a message."""
     conn = opened()
-    conn.receive_data(sent(Frame(Opcode.PING, b"p"), TEXT, Frame(Opcode.CLOSE, Close(1000, "").serialize())))
-    assert [event.opcode for event in conn.events_received()] == [Opcode.PING, Opcode.TEXT, Opcode.CLOSE]  # type: ignore[union-attr]
-    writes = conn.data_to_send()
-    assert writes[:-2] == [Frame(Opcode.PONG, b"p").serialize(mask=False)], DIRECT
-    assert writes[-2:] == [Frame(Opcode.CLOSE, Close(1000, "").serialize()).serialize(mask=False), b""], DIRECT
-    assert conn.close_rcvd_then_sent is True, DIRECT
-    assert conn.state is State.CLOSING, DIRECT
+    del conn.parser
+    conn.current_size = current_size
+    conn.parser = conn.parse()
+    next(conn.parser)
+    return conn
+
+
+def test_a_close_is_received() -> None:
+    conn = resumed()
+    conn.receive_data(sent(Frame(Opcode.CLOSE, Close(1000, "").serialize())) + b"late")
+    assert conn.close_rcvd == Close(1000, ""), DIRECT
+    assert conn.parser_exc is None, DIRECT
+    assert conn.state is State.CLOSING, f"and {CLOSING}: not OPEN says that it was"
+    assert len(conn.reader.buffer) in (0, 4), DIRECT
 
 
 @pytest.mark.parametrize(
-    ("data", "code"),
-    [(sent(Frame(Opcode.CONT, b"")), 1002), (sent(Frame(Opcode.TEXT, bytes(101))), 1009), (b"\x81\x00", 1002)],
+    ("data", "size", "code"),
+    [
+        (sent(Frame(Opcode.CONT, b"")), None, 1002),
+        (sent(TEXT), 0, 1002),
+        (sent(Frame(Opcode.CONT, b"x")), 100, 1009),
+        (sent(Frame(Opcode.CLOSE, b"")), 0, 1002),
+        (sent(Frame(Opcode.TEXT, bytes(101))), None, 1009),
+        (b"\x81\x00", None, 1002),
+    ],
 )
-def test_what_came_before_a_violation_is_still_an_event(data: bytes, code: int) -> None:
-    conn = opened()
-    conn.receive_data(sent(TEXT) + data)
-    assert len(conn.events_received()) == 1, DIRECT
+def test_what_ends_it(data: bytes, size: int | None, code: int) -> None:
+    conn = resumed(size)
+    conn.receive_data(data)
+    assert conn.events_received() == [], DIRECT
     assert conn.parser_exc is not None, DIRECT
     assert conn.close_sent is not None, DIRECT
     assert conn.close_sent.code == code, DIRECT
     assert conn.data_to_send()[-1] == b"", DIRECT
 
 
-def test_text_is_not_validated_by_the_library() -> None:
-    """``_message_received`` does it, for whole messages."""
-    conn = opened()
-    conn.receive_data(sent(Frame(Opcode.TEXT, b"\xff")))
-    assert len(conn.events_received()) == 1, DIRECT
-    assert conn.parser_exc is None, DIRECT
-
-
 def test_the_limit_of_a_message_can_be_changed_while_open() -> None:
-    conn = opened()
+    conn = resumed()
     conn.max_message_size = 2
-    conn.receive_data(sent(Frame(Opcode.BINARY, b"ab", False), Frame(Opcode.CONT, b"c")))
+    conn.receive_data(sent(Frame(Opcode.BINARY, b"abc")))
     assert conn.close_sent is not None, DIRECT
     assert conn.close_sent.code == 1009, DIRECT
 
 
-def test_a_new_parser_of_an_open_connection_begins_with_frames() -> None:
+def test_it_can_be_failed_without_a_parser() -> None:
     conn = opened()
-    conn.parser = conn.parse()
-    next(conn.parser)
-    conn.receive_data(sent(TEXT))
-    assert len(conn.events_received()) == 1, DIRECT
+    del conn.parser
+    conn.fail(1008, "why")
+    assert conn.data_to_send() == [Frame(Opcode.CLOSE, Close(1008, "why").serialize()).serialize(mask=False), b""], (
+        DIRECT
+    )
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"abcdefgh"])
@@ -101,38 +109,19 @@ def test_masks(data: bytes) -> None:
 # -- nats-py
 
 
-def test_the_library_numbers_its_subscriptions_from_the_count_that_listen_takes_from() -> None:
-    source = inspect.getsource(Client.subscribe)
-    taken = source.index("self._sid += 1\n        sid = self._sid")
-    assert "await" not in source[:taken], f"the number is taken after a wait; {CLIENT}"
-
-
-def test_the_flusher_writes_what_is_pending_for_any_kick() -> None:
-    source = inspect.getsource(Client._flusher)
-    assert "await self._flush_queue.get()" in source, CLIENT
-    assert "self._transport.writelines(self._pending[:])" in source, CLIENT
-
-
-def test_the_read_loop_is_started_when_the_greeting_is_over_and_reads_all_that_follows() -> None:
+def test_what_we_leave_out_begins_when_the_greeting_is_over() -> None:
     source = inspect.getsource(Client._process_connect_init)
-    assert "create_task(self._read_loop())" in source, CLIENT
-    assert "readline()" not in source[source.index("_read_loop()") :], CLIENT
-    assert "await self._ps.parse(b)" in inspect.getsource(Client._read_loop), CLIENT
+    over = source.index("create_task(self._read_loop())")
+    assert "await" not in source[over:], f"something is waited for after the greeting; {HANDSHAKE}"
+    assert {"_ping_interval", "_flusher"} <= set(re.findall(r"create_task\(self\.(\w+)\(", source[over:])), HANDSHAKE
 
 
-def test_subscriptions_stand_under_their_numbers() -> None:
-    """``_expects`` looks there."""
-    assert "self._subs[sid] = sub" in inspect.getsource(Client.subscribe), CLIENT
-
-
-def test_nothing_pending_is_nothing_written_at_the_close() -> None:
-    source = inspect.getsource(Client._close)
-    assert "if self._pending_data_size > 0:" in source[: source.index("writelines(")], CLIENT
-
-
-def test_no_limit_of_what_is_pending_is_no_wait() -> None:
-    """``pending_size=-1``."""
-    assert "if self._max_pending_size > 0 and " in inspect.getsource(Client._send_command), CONNECTION
+def test_what_a_server_says_is_looked_at_before_it_is_used() -> None:
+    """Of what stands before, only that it is an object."""
+    source = inspect.getsource(Client._process_connect_init)
+    asked = source.index("await self._process_info(srv_info, initial_connection=True)")
+    assert asked < source.index('self._server_info["max_payload"]'), HANDSHAKE
+    assert asked < source.index("self._connect_command()"), HANDSHAKE
 
 
 # -- asyncio and json

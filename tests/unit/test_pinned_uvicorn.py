@@ -7,69 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import uvicorn
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
 from helpers.link_server import LinkServer
-from helpers.pinned import CLOSING, DIRECT, KEEPALIVE, SERVER
-from wsgw.transports.direct import DirectProtocol
+from helpers.pinned import CLOSING, KEEPALIVE, SERVER, UPGRADING
+from helpers.timers import Timers
+from helpers.upgraded import FakeTransport, configured, upgraded
 
 
-class Transport:
-    """What a protocol object sees of its socket; ``data`` is what it wrote."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.closed = False
-
-    def write(self, data: bytes) -> None:
-        self.data += data
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def get_extra_info(self, name: str) -> None: ...
-
-
-class Timers:
-    """As much of a loop as has to do with time."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.set: list[SimpleNamespace] = []
-
-    def time(self) -> float:
-        return self.now
-
-    def call_later(self, delay: float, callback: Callable[[], None]) -> SimpleNamespace:
-        timer = SimpleNamespace(delay=delay, callback=callback, cancelled=False)
-        timer.cancel = lambda: setattr(timer, "cancelled", True)
-        self.set.append(timer)
-        return timer
-
-
-def made(kind: type[WebSocketsSansIOProtocol] = WebSocketsSansIOProtocol) -> tuple[Any, Transport]:
-    """A protocol object of ``kind`` with its transport, before the handshake."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None: ...
-
-    config = uvicorn.Config(app, ws=kind, log_config=None, ws_ping_interval=20.0, ws_ping_timeout=7.0)
-    config.load()
-    state = ServerState()
-    state.default_headers = [(b"date", b"now"), (b"server", b"x"), (b"server", b"y")]
-    protocol, transport = kind(config, state, {}), Transport()
+def made(kind: type[WebSocketsSansIOProtocol] = WebSocketsSansIOProtocol) -> tuple[Any, FakeTransport]:
+    """A protocol object of the base class, or of ``kind``, with its transport, before the handshake."""
+    protocol, transport = kind(*configured(), {}), FakeTransport()
     protocol.connection_made(cast("asyncio.Transport", transport))
     return protocol, transport
 
@@ -89,53 +44,55 @@ class Waiting(WebSocketsSansIOProtocol):
         self.asgi_runs += 1
 
 
-class WaitingDirect(DirectProtocol):
-    async def run_asgi(self) -> None: ...
-
-
-async def test_the_handshake_makes_the_scope_and_calls_run_asgi() -> None:
-    protocol, transport = made(Waiting)
-    protocol.data_received(REQUEST)
-    assert protocol.handshake_initiated is True, DIRECT
-    assert isinstance(protocol.scope["extensions"], dict), DIRECT
-    assert protocol.queue.get_nowait() == {"type": "websocket.connect"}, DIRECT
-    assert hasattr(protocol, "request"), DIRECT
-    assert protocol.response.status_code == 101, DIRECT
-    assert transport.data == b"", DIRECT
+async def test_the_handshake_is_what_ours_repeats() -> None:
+    """``upgraded`` stands for ``handle_connect``; a new step there is one for it too."""
+    base, transport = made(Waiting)
+    base.data_received(REQUEST)
+    ours, _, _ = upgraded()
+    assert base.handshake_initiated is ours.handshake_initiated is True, UPGRADING
+    assert set(vars(base)) - set(vars(ours)) == {"request"}, UPGRADING
+    for protocol in (base, ours):
+        assert protocol.queue.get_nowait() == {"type": "websocket.connect"}, UPGRADING
+        assert protocol.response.status_code == 101, UPGRADING
+        assert len(protocol.tasks) == 1, UPGRADING
+    assert transport.data == b"", UPGRADING
     await asyncio.sleep(0)
-    assert protocol.asgi_runs == 1, f"run_asgi is not called any more; {DIRECT}"
+    assert base.asgi_runs == 1, f"run_asgi is not called any more; {UPGRADING}"
+    await asyncio.sleep(0)
+    assert not ours.tasks, UPGRADING
 
 
 @pytest.mark.parametrize("subprotocol", [None, "v1"])
 async def test_accept_does_what_send_does(subprotocol: str | None) -> None:
     base, theirs = made(Waiting)
-    direct, ours = made(WaitingDirect)
+    direct, ours, _ = upgraded()
+    direct.default_headers = base.default_headers
+    base.data_received(REQUEST)
     for protocol in (base, direct):
-        protocol.data_received(REQUEST)
         protocol.loop = Timers()
     await base.send({"type": "websocket.accept", "subprotocol": subprotocol})
     direct.accept(subprotocol)
 
-    def headers(transport: Transport) -> list[bytes]:
+    def headers(transport: FakeTransport) -> list[bytes]:
         return sorted(line.lower() for line in transport.data.split(b"\r\n"))
 
-    assert headers(ours) == headers(theirs), DIRECT
+    assert headers(ours) == headers(theirs), UPGRADING
     for protocol in (base, direct):
-        assert protocol.handshake_complete is True, DIRECT
-        assert protocol.conn.state is State.OPEN, DIRECT
-        assert [timer.delay for timer in protocol.loop.set] == [20.0], DIRECT
+        assert protocol.handshake_complete is True, UPGRADING
+        assert protocol.conn.state is State.OPEN, UPGRADING
+        assert [timer.delay for timer in protocol.loop.set] == [20.0], UPGRADING
 
 
 async def test_a_500_is_sent_before_the_accept_only() -> None:
     protocol, transport = made(Waiting)
     protocol.data_received(REQUEST)
     protocol.send_500_response()
-    assert transport.data.startswith(b"HTTP/1.1 500 "), DIRECT
+    assert transport.data.startswith(b"HTTP/1.1 500 "), UPGRADING
     protocol, transport = made(Waiting)
     protocol.data_received(REQUEST)
     protocol.handshake_complete = True
     protocol.send_500_response()
-    assert transport.data == b"", DIRECT
+    assert transport.data == b"", UPGRADING
 
 
 async def test_one_ping_is_out_and_its_pong_brings_the_next() -> None:
@@ -191,7 +148,7 @@ async def test_the_loss_of_a_connection_is_what_ours_repeats() -> None:
 
 
 def test_a_client_that_is_gone_is_an_oserror() -> None:
-    assert issubclass(ClientDisconnected, OSError), DIRECT
+    assert issubclass(ClientDisconnected, OSError), UPGRADING
 
 
 async def test_the_server_tells_its_listeners_and_reads_its_limit_when_it_stops() -> None:

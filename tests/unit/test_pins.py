@@ -25,10 +25,12 @@ from nats.protocol.parser import Parser
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Close, Frame
+from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
+from websockets.streams import StreamReader
 
-from helpers.pinned import CLIENT, CLOSING, CONNECTION, DIRECT, KEEPALIVE, OURS, SERVER, STREAM
+from helpers.pinned import CLOSING, DIRECT, HANDSHAKE, KEEPALIVE, OURS, SERVER, STREAM, UPGRADING
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,22 @@ class Method:
 
 METHODS = (
     Method(WebSocketsSansIOProtocol, "__init__", ("config", "server_state", "app_state", "_loop"), DIRECT),
-    Method(WebSocketsSansIOProtocol, "handle_connect", ("event",), DIRECT),
+    Method(WebSocketsSansIOProtocol, "connection_made", ("transport",), UPGRADING),
     Method(WebSocketsSansIOProtocol, "data_received", ("data",), DIRECT),
+    Method(WebSocketsSansIOProtocol, "eof_received", (), UPGRADING),
+    Method(WebSocketsSansIOProtocol, "on_task_complete", ("task",), UPGRADING),
     Method(WebSocketsSansIOProtocol, "pause_writing", (), DIRECT),
     Method(WebSocketsSansIOProtocol, "resume_writing", (), DIRECT),
     Method(WebSocketsSansIOProtocol, "connection_lost", ("exc",), CLOSING),
-    Method(WebSocketsSansIOProtocol, "start_keepalive", (), DIRECT),
+    Method(WebSocketsSansIOProtocol, "start_keepalive", (), UPGRADING),
     Method(WebSocketsSansIOProtocol, "keepalive_timeout", (), KEEPALIVE),
     Method(WebSocketsSansIOProtocol, "stop_keepalive", (), CLOSING),
     Method(WebSocketsSansIOProtocol, "handle_pong", ("event",), DIRECT),
     Method(WebSocketsSansIOProtocol, "shutdown", (), CLOSING),
-    Method(WebSocketsSansIOProtocol, "send", ("message",), DIRECT, is_async=True),
-    Method(WebSocketsSansIOProtocol, "receive", (), DIRECT, is_async=True),
-    Method(WebSocketsSansIOProtocol, "run_asgi", (), DIRECT, is_async=True),
-    Method(WebSocketsSansIOProtocol, "send_500_response", (), DIRECT),
+    Method(WebSocketsSansIOProtocol, "send", ("message",), UPGRADING, is_async=True),
+    Method(WebSocketsSansIOProtocol, "receive", (), UPGRADING, is_async=True),
+    Method(WebSocketsSansIOProtocol, "run_asgi", (), UPGRADING, is_async=True),
+    Method(WebSocketsSansIOProtocol, "send_500_response", (), UPGRADING),
     Method(uvicorn.Server, "capture_signals", (), SERVER),
     Method(uvicorn.Server, "startup", ("sockets",), SERVER, is_async=True),
     Method(uvicorn.Server, "shutdown", ("sockets",), SERVER, is_async=True),
@@ -68,16 +72,21 @@ METHODS = (
     Method(ServerProtocol, "receive_data", ("data",), DIRECT),
     Method(ServerProtocol, "events_received", (), DIRECT),
     Method(ServerProtocol, "data_to_send", (), DIRECT),
-    Method(ServerProtocol, "send_response", ("response",), DIRECT),
+    Method(ServerProtocol, "accept", ("request",), UPGRADING),
+    Method(ServerProtocol, "reject", ("status", "text"), UPGRADING),
+    Method(ServerProtocol, "send_response", ("response",), UPGRADING),
+    Method(ServerProtocol, "fail", ("code", "reason"), DIRECT),
     Method(ServerProtocol, "parse", (), DIRECT),
     Method(ServerProtocol, "send_close", ("code", "reason"), CLOSING),
+    Method(StreamReader, "discard", (), DIRECT),
+    Method(Response, "serialize", (), UPGRADING),
     Method(Close, "serialize", (), CLOSING),
     Method(Frame, "serialize", ("mask", "extensions"), CLOSING),
-    Method(Client, "_read_loop", (), CLIENT, is_async=True),
-    Method(Client, "_process_op_err", ("e",), CLIENT, is_async=True),
-    Method(Parser, "parse", ("data",), CLIENT, is_async=True),
-    Method(Client, "_close", ("status", "do_cbs"), CLIENT, is_async=True),
-    Method(Client, "_connect_command", (), CLIENT),
+    Method(Client, "_process_info", ("info", "initial_connection"), HANDSHAKE, is_async=True),
+    Method(Client, "_connect_command", (), HANDSHAKE),
+    Method(Client, "_read_loop", (), HANDSHAKE, is_async=True),
+    Method(Client, "_ping_interval", (), HANDSHAKE, is_async=True),
+    Method(Client, "_flusher", (), HANDSHAKE, is_async=True),
 )
 
 #: Attributes of an instance: owner, names and types, our file.
@@ -86,9 +95,17 @@ PROTOCOL_ATTRIBUTES: dict[str, Any] = {
     "app": Callable,
     "logger": logging.Logger,
     "default_headers": list,
+    "tasks": set,
+    "root_path": str,
+    "asgi_version": str,
+    "app_state": dict,
+    "scheme": type(None),
+    "server": type(None),
+    "client": type(None),
     "ping_timeout": float,
     "pong_timer": type(None),
     "ping_sent_at": float,
+    "pending_ping_payload": type(None),
     "conn": ServerProtocol,
     "queue": asyncio.Queue,
     "loop": asyncio.AbstractEventLoop,
@@ -96,11 +113,8 @@ PROTOCOL_ATTRIBUTES: dict[str, Any] = {
     "handshake_complete": bool,
     "close_sent": bool,
     "disconnected": bool,
-    "read_paused": bool,
     "close_timer": type(None),
     "writable": asyncio.Event,
-    "frames": list,
-    "curr_msg_data_type": str,
     "connections": set,
 }
 SANS_IO_ATTRIBUTES: dict[str, Any] = {
@@ -110,18 +124,18 @@ SANS_IO_ATTRIBUTES: dict[str, Any] = {
     "parser_exc": type(None),
     "close_rcvd": type(None),
     "close_sent": type(None),
-    "close_rcvd_then_sent": type(None),
+    "current_size": type(None),
+    "reader": StreamReader,
+    "handshake_exc": type(None),
 }
 CLIENT_ATTRIBUTES: dict[str, Any] = {
-    "_sid": int,
-    "_subs": dict,
-    "_pending": list,
-    "_pending_data_size": int,
-    "_flush_queue": (asyncio.Queue, type(None)),
     "_transport": type(None),
     "_current_server": type(None),
     "_server_info": dict,
-    "discovered_servers": list,
+    "_error_cb": Callable,
+    "_reading_task": type(None),
+    "_ping_interval_task": type(None),
+    "_flusher_task": type(None),
     "_ps": Parser,
 }
 TCP_ATTRIBUTES: dict[str, Any] = {"_io_reader": type(None), "_io_writer": type(None)}
@@ -151,14 +165,13 @@ def test_methods(method: Method) -> None:
 async def test_attributes() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None: ...
 
-    config = uvicorn.Config(app, ws=WebSocketsSansIOProtocol, log_config=None)
+    config = uvicorn.Config(app, log_config=None)
     config.load()
-    assert config.ws_protocol_class is WebSocketsSansIOProtocol, f"Config(ws=CLASS) changed; {SERVER} rests on it"
     protocol = WebSocketsSansIOProtocol(config, ServerState(), {})
-    check(protocol, PROTOCOL_ATTRIBUTES, f"{DIRECT}, {CLOSING} or {KEEPALIVE}")
-    check(protocol.conn, SANS_IO_ATTRIBUTES, DIRECT)
-    check(Client(), CLIENT_ATTRIBUTES, f"{CLIENT} or {CONNECTION}")
-    check(TcpTransport(), TCP_ATTRIBUTES, f"{STREAM} or {CLIENT}")  # type: ignore[no-untyped-call]
+    check(protocol, PROTOCOL_ATTRIBUTES, f"{DIRECT}, {UPGRADING}, {CLOSING} or {KEEPALIVE}")
+    check(protocol.conn, SANS_IO_ATTRIBUTES, f"{DIRECT}, {UPGRADING} or {CLOSING}")
+    check(Client(), CLIENT_ATTRIBUTES, HANDSHAKE)
+    check(TcpTransport(), TCP_ATTRIBUTES, f"{STREAM} or {HANDSHAKE}")  # type: ignore[no-untyped-call]
     check(uvicorn.Server(config), {"should_exit": bool, "started": bool, "server_state": ServerState}, SERVER)
     check(config, {"timeout_graceful_shutdown": type(None)}, SERVER)
-    check(Srv(urlparse("tls://a")).uri, {"scheme": str}, CLIENT)
+    check(Srv(urlparse("tls://a")).uri, {"scheme": str}, HANDSHAKE)

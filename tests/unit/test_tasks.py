@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from wsgw import tasks
-from wsgw.tasks import MAX_CANCELLATIONS, end, fault_of, within
+from wsgw.tasks import MAX_CANCELLATIONS, end, end_all, fault_of, within
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -187,3 +187,14 @@ async def test_work_that_is_cancelled_from_inside_is_no_cancellation_of_ours() -
 
     with pytest.raises(RuntimeError, match="the work was cancelled from inside"):
         await tasks.within(5, work(), "the work")
+
+
+async def test_all_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    deaf = Deaf(MAX_CANCELLATIONS)
+    tasks = [await started(work) for work in (Deaf(0), Deaf(1), deaf)]
+    await end_all(tasks, 0.3)
+    assert [task.cancelled() for task in tasks] == [True, True, False]
+    assert caplog.text.count("the work does not end; it is left to itself") == 1
+    deaf.enough.set()
+    await tasks[2]
+    await end_all([], 0.3)

@@ -9,8 +9,10 @@ class Principal:
     """A client, anonymous for now: known by its ``transport`` and what its ``handshake`` said (path, query, headers).
 
     The handshake is there while the session is being opened and what it may do is found out; then it is let go of
-    (``settle``): cookies and tokens are not kept for as long as a connection lives, nor their bytes. (A Socket.IO
-    connection keeps its own: its client may connect to a namespace, and so open a session, at any time.)
+    (``settle``): cookies and tokens are not kept for as long as a connection lives, nor their bytes.
+
+    A Socket.IO connection has one: a client that connects again on it, after it left, is who it was, and is not
+    admitted anew.
     """
 
     __slots__ = ("client", "grant", "handshake", "transport")

@@ -12,7 +12,7 @@ class Rules(Protocol):
     """Answers at once; what has to be waited for is found out before a session is opened."""
 
     def admit(self, principal: Principal) -> None:
-        """A session is being opened. Raises GatewayError where that may not be.
+        """A session is being opened, the first one of ``principal``. Raises GatewayError where that may not be.
 
         The handshake is there now, and not when ``allow`` is asked later: what that needs to know of it is to be kept
         in ``principal.grant``.

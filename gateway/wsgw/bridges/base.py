@@ -17,6 +17,8 @@ from wsgw.tasks import end
 log = logging.getLogger("wsgw.bridge")
 
 BACKOFF_SECONDS = (0.1, 10.0)
+#: What NATS took and refuses within this time is no success: the back-off goes on.
+STEADY_SECONDS = 5.0
 
 #: Told when NATS refuses the subject that a session is subscribed to.
 OnRefused = Callable[[GatewayError], None]
@@ -120,3 +122,36 @@ class Keeper:
     def _report(self) -> None:
         received, self.received = self.received, 0
         self._messages.inc(received)
+
+
+class KeptBridge:
+    """What bridges have in common that a keeper runs: their state, and who joins waits for nothing."""
+
+    def __init__(self, channel: Channel, metrics: Metrics) -> None:
+        self.channel = channel
+        self._keeper = Keeper(channel, metrics, self._serve)
+        self._gaps = metrics.gaps.labels(channel.name)
+
+    @property
+    def state(self) -> BridgeState:
+        return self._keeper.state
+
+    @property
+    def reason(self) -> str:
+        return self._keeper.reason
+
+    def start(self) -> None:
+        self._keeper.start()
+
+    async def stop(self) -> None:
+        await self._keeper.stop()
+
+    def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
+        return None
+
+    def leave(self, name: str, refused: OnRefused) -> None:
+        """Nothing to do."""
+
+    async def _serve(self) -> Exception:
+        """See ``Keeper``."""
+        raise NotImplementedError

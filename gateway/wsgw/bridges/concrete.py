@@ -85,7 +85,7 @@ class ConcreteSubscriptions:
                 raise error
             self._refuse(name, interest, error)
         elif self._interests.attach(name, interest, subscription):  # else it made room while NATS was asked
-            subscription.ended.add_done_callback(partial(self._ended, name, interest, subscription))
+            subscription.ended.add_done_callback(partial(self._ended, name, interest))  # without a circle
             interest.settle()
 
     def _refuse(self, name: str, interest: Interest, error: GatewayError) -> None:
@@ -98,10 +98,9 @@ class ConcreteSubscriptions:
                 log.exception("telling a session that NATS refuses %r failed", name)
         interest.settle()
 
-    def _ended(
-        self, name: str, interest: Interest, subscription: NatsSubscription, ended: asyncio.Future[GatewayError]
-    ) -> None:
+    def _ended(self, name: str, interest: Interest, ended: asyncio.Future[GatewayError]) -> None:
         error = ended.result()
-        if error.kind is not NATS_UNAVAILABLE and interest.subscription is subscription:
+        subscription = interest.subscription
+        if error.kind is not NATS_UNAVAILABLE and subscription is not None and subscription.ended is ended:
             self._refuse(name, interest, error)
         self._tell_ended()

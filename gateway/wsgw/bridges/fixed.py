@@ -4,44 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
-from wsgw.bridges.base import BridgeState, Keeper, OnRefused
+from wsgw.bridges.base import STEADY_SECONDS, KeptBridge
 from wsgw.broker.broker import Broker
 from wsgw.channels.channel import Channel
+from wsgw.errors import NATS_UNAVAILABLE
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.publication import Publication
 
 
-class FixedBridge:
+class FixedBridge(KeptBridge):
     """Implements ``Bridge``."""
 
     def __init__(self, channel: Channel, broker: Broker, hub: Hub) -> None:
-        self.channel = channel
+        super().__init__(channel, hub.metrics)
         self._broker = broker
         self._hub = hub
-        self._gaps = hub.metrics.gaps.labels(channel.name)
         self._was_subscribed = False
-        self._keeper = Keeper(channel, hub.metrics, self._serve)
-
-    @property
-    def state(self) -> BridgeState:
-        return self._keeper.state
-
-    @property
-    def reason(self) -> str:
-        return self._keeper.reason
-
-    def start(self) -> None:
-        self._keeper.start()
-
-    async def stop(self) -> None:
-        await self._keeper.stop()
-
-    def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
-        """Nothing to wait for."""
-        return None
-
-    def leave(self, name: str, refused: OnRefused) -> None:
-        """Nothing to do."""
 
     # -- inside
 
@@ -52,9 +30,13 @@ class FixedBridge:
         if self._was_subscribed:
             self._gaps.inc()
         self._was_subscribed = True
-        self._keeper.backoff.reset()
         self._keeper.subscribed()
+        await asyncio.wait({subscription.ended}, timeout=STEADY_SECONDS)
+        if not subscription.ended.done():
+            self._keeper.backoff.reset()
         error = await asyncio.shield(subscription.ended)
+        if error.kind is NATS_UNAVAILABLE:  # the broker's back-off is enough
+            self._keeper.backoff.reset()
         self._broker.unsubscribe(subscription)
         return error
 

@@ -130,6 +130,7 @@ class Interests:
         del interest.sessions[refused]
         if interest.sessions:
             return False
+        interest.sessions = {}  # the old one keeps its size while the name lingers
         self._idle[name] = now
         self._warned = self._warned and self.in_use >= CALM_SHARE * self._max_subjects
         return True

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from wsgw.backoff import Backoff
-from wsgw.bridges.base import BridgeState, Keeper, OnRefused
+from wsgw.bridges.base import BridgeState, KeptBridge, OnRefused
 from wsgw.bridges.concrete import ConcreteSubscriptions
 from wsgw.bridges.interests import Interests
 from wsgw.bridges.overlap import Overlap, Via
@@ -35,15 +35,13 @@ PACE_SECONDS = 0.1
 RETRY_SECONDS = (1.0, 30.0)
 
 
-class PatternBridge:
+class PatternBridge(KeptBridge):
     """See the module; implements ``Bridge``. ``max_subjects`` bounds the concrete subjects in use at a time."""
 
     def __init__(self, channel: Channel, broker: Broker, hub: Hub, max_subjects: int) -> None:
-        self.channel = channel
+        super().__init__(channel, hub.metrics)
         self._broker = broker
         self._hub = hub
-        self._gaps = hub.metrics.gaps.labels(channel.name)
-        self._keeper = Keeper(channel, hub.metrics, self._serve)
         interests = self._interests = Interests(channel, max_subjects)
         hub.metrics.subjects.labels(channel.name).set_function(lambda: interests.in_use)
         hub.metrics.subjects_limit.labels(channel.name).set(max_subjects)
@@ -57,19 +55,8 @@ class PatternBridge:
         self._changed = asyncio.Event()
         self._concrete = ConcreteSubscriptions(channel, broker, interests, self._deliver_concrete, self._changed.set)
 
-    @property
-    def state(self) -> BridgeState:
-        return self._keeper.state
-
-    @property
-    def reason(self) -> str:
-        return self._keeper.reason
-
-    def start(self) -> None:
-        self._keeper.start()
-
     async def stop(self) -> None:
-        await self._keeper.stop()
+        await super().stop()
         pace = self._pace
         self._end_overlap()
         if pace is not None:
@@ -159,6 +146,7 @@ class PatternBridge:
             interest.settle()
         if concrete:
             await asyncio.sleep(GRACE_SECONDS)
+            await self._forget_alone()
             self._interests.detach_all()
             await self._concrete.drop_orphans()
             await asyncio.sleep(WINDOW_SECONDS)  # second copies of what came just before
@@ -173,6 +161,7 @@ class PatternBridge:
         self._begin_overlap(Via.CONCRETE, self._interests.names())
         await self._concrete.subscribe_missing()
         await self._serve_joins(GRACE_SECONDS)
+        await self._forget_alone()
         pattern, self._pattern = self._pattern, None
         if pattern is not None:
             self._broker.unsubscribe(pattern)
@@ -197,10 +186,24 @@ class PatternBridge:
         """Keep sending fences, each of which proves that the twins of what was read before it have been read, too."""
         with suppress(GatewayError):  # the connection is lost, and with it the overlap
             while True:
-                mark = overlap.mark()
-                await self._broker.barrier()
-                overlap.forget(mark)
+                await self._forget_older(overlap)
                 await asyncio.sleep(PACE_SECONDS)
+
+    async def _forget_alone(self) -> None:
+        """To be called when both subscriptions are in effect, before the old one goes.
+
+        What came by the old one alone must be forgotten before the new one's copies come alone, or equal payloads were
+        taken for their twins. ``_forget_unpaired`` may be late: after a standstill its fence and those copies can be
+        in one read.
+        """
+        if self._overlap is not None:
+            with suppress(GatewayError):
+                await self._forget_older(self._overlap)
+
+    async def _forget_older(self, overlap: Overlap) -> None:
+        mark = overlap.mark()
+        await self._broker.barrier()
+        overlap.forget(mark)
 
     async def _read_all(self) -> None:
         """Returns when what NATS sent so far has been read (the hub may hold that up), or the connection is lost."""

@@ -13,18 +13,23 @@ from wsgw.backoff import Backoff
 from wsgw.broker.connection import NatsConnection, unavailable
 from wsgw.broker.fences import Outcome
 from wsgw.broker.headers import Sendable
+from wsgw.broker.info import DEFAULT_MAX_PAYLOAD_BYTES
+from wsgw.broker.requests import INBOX_PREFIX, new_inbox
 from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.errors import OVERLOADED, GatewayError, WsgwError
 from wsgw.fanout.publication import Publication
 from wsgw.fanout.turn import Turn
 from wsgw.metrics import Metrics
+from wsgw.shares.repeats import Repeats
 from wsgw.tasks import end
 
 log = logging.getLogger("wsgw.nats")
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 BACKOFF_SECONDS = (0.05, 2.0)
-DEFAULT_MAX_PAYLOAD_BYTES = 1024 * 1024
+#: A connection that lasted as long was a good one; after a shorter one the back-off goes on, and another server's is
+#: the next turn.
+STEADY_SECONDS = 5.0
 #: Publishes not confirmed yet, of all sessions: above the high mark clients are not read from, until under half of it.
 #: Requests waiting for replies hold at most as many bytes again.
 MAX_IN_FLIGHT_MESSAGES = 65_536
@@ -50,19 +55,30 @@ class Broker:
     """``servers`` are nats:// or tls:// URLs, tried in turn for ever with back-off."""
 
     def __init__(
-        self, servers: Sequence[str], metrics: Metrics, credentials: Credentials | None = None, name: str = "wsgw"
+        self,
+        servers: Sequence[str],
+        metrics: Metrics,
+        credentials: Credentials | None = None,
+        name: str = "wsgw",
+        inbox_prefix: str = INBOX_PREFIX,
     ) -> None:
         self._servers = list(servers)
         self._discovered: list[str] = []  # what the last connection told of
         self._credentials = credentials or Credentials()
         self._name = name
+        self._inbox_prefix = inbox_prefix
         self._metrics = metrics
+        self._repeats = Repeats(log)
         self._connection: NatsConnection | None = None
         self._connected = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._reconnecting = False
+        self._url = ""  # connected to now or last
+        self._told_connected = False  # the log
         self._requests = 0
         self._request_bytes = 0
+        self._kept_messages = 0
+        self._kept_bytes = 0
         self._publishing: dict[Publishing, None] = {}
         self._congested = False  # them, since more was in flight than the limits; until it is under half of them
         self._max_payload_bytes = DEFAULT_MAX_PAYLOAD_BYTES
@@ -77,8 +93,8 @@ class Broker:
 
     @property
     def max_payload_bytes(self) -> int:
-        """``max_payload`` of the server connected to now or last."""
-        return self._max_payload_bytes
+        """``max_payload`` of the server connected to now, as it says it now, or last."""
+        return self._max_payload_bytes if self._connection is None else self._connection.max_payload_bytes
 
     def add(self, publishing: Publishing) -> None:
         """Tell ``publishing`` when too many publishes wait for NATS, those of all together."""
@@ -102,7 +118,7 @@ class Broker:
     async def stop(self, timeout_seconds: float) -> None:
         """Wait for what is in flight to be confirmed, for at most ``timeout_seconds``, and disconnect.
 
-        That takes about a second more where NATS does not answer, and up to ten more where nats-py would not end.
+        That takes up to ten seconds more where nats-py would not end.
         """
         connection = self._connection
         if connection is not None:
@@ -122,35 +138,81 @@ class Broker:
         """Returns as soon as there is a connection."""
         await self._connected.wait()
 
+    @property
+    def inbox_prefix(self) -> str:
+        """What the subjects begin with on which NATS answers."""
+        return self._inbox_prefix
+
     def lost(self) -> asyncio.Future[str] | None:
         """Done when the connection there is now is lost; None when there is none. Not to be cancelled."""
         return None if self._connection is None else self._connection.lost
 
     def publish(
-        self, subject: str, payloads: Sequence[bytes], outcome: Outcome, headers: Sendable | None = None
+        self,
+        subject: str,
+        payloads: Sequence[bytes],
+        outcome: Outcome,
+        headers: Sendable | None = None,
+        reply_to: str = "",
+        *,
+        heldable: bool = True,
     ) -> None:
         """Publish in order of calls; ``outcome`` is told once, with None when NATS has processed all ``payloads``.
 
         Without a connection it is told so at once (nats_unavailable); when the connection is lost before the proof,
-        ``unconfirmed``; when NATS refuses the subject, ``forbidden``; above twice the limits, ``overloaded``.
-        Each payload goes with ``headers``; see ``NatsConnection.publish`` for what is refused at once.
+        ``unconfirmed``; when NATS refuses the subject, ``forbidden``; above twice the limits, ``overloaded``, and above
+        that of bytes for who is not ``heldable`` by ``congested``: nothing else keeps these from going on.
+        Each payload goes with ``headers`` and ``reply_to``; see ``NatsConnection.publish`` for what is refused at once.
         """
         connection = self._connection
         if connection is None:
             outcome(unavailable())
             return
         if self._congested:  # else it is under the limits
-            messages, size = connection.in_flight
-            if messages > 2 * MAX_IN_FLIGHT_MESSAGES or size > 2 * MAX_IN_FLIGHT_BYTES:
-                outcome(GatewayError(OVERLOADED, f"{messages} messages are waiting for NATS"))
+            full = self.why_full(heldable=heldable)
+            if full is not None:
+                outcome(full)
                 return
-        connection.publish(subject, payloads, outcome, headers)
+        connection.publish(subject, payloads, outcome, headers, reply_to)
         if not self._congested:
             messages, size = connection.in_flight
-            if messages > MAX_IN_FLIGHT_MESSAGES or size > MAX_IN_FLIGHT_BYTES:
-                self._congested = True
-                for publishing in list(self._publishing):
-                    publishing.congested()
+            messages += self._kept_messages
+            if messages > MAX_IN_FLIGHT_MESSAGES or size + self._kept_bytes > MAX_IN_FLIGHT_BYTES:
+                self._congest()
+
+    def publish_each(self, subject: str, messages: Sequence[tuple[str, bytes, bytes]], outcome: Outcome) -> None:
+        """As ``publish``, of messages that wait for replies: see ``NatsConnection.publish_each``, and ``keep``."""
+        if self._connection is None:
+            outcome(unavailable())
+            return
+        self._connection.publish_each(subject, messages, outcome)
+
+    def keep(self, messages: int, size_bytes: int) -> None:
+        """So many messages more, or fewer, wait for NATS beside those that a connection is to confirm."""
+        self._kept_messages += messages
+        self._kept_bytes += size_bytes
+        if messages < 0:
+            self._settled()
+        elif not self._congested:
+            in_flight, size = self._in_flight()
+            if in_flight > MAX_IN_FLIGHT_MESSAGES or size > MAX_IN_FLIGHT_BYTES:
+                self._congest()
+
+    def why_full(self, *, heldable: bool = True) -> GatewayError | None:
+        """Overloaded, where twice as much as the limits waits for NATS; see ``publish`` for ``heldable``."""
+        messages, size = self._in_flight()
+        most_bytes = 2 * MAX_IN_FLIGHT_BYTES if heldable else MAX_IN_FLIGHT_BYTES
+        if messages > 2 * MAX_IN_FLIGHT_MESSAGES or size > most_bytes:
+            return GatewayError(OVERLOADED, f"{messages} messages are waiting for NATS")
+        return None
+
+    def listen(self, subject: str, deliver: Callable[[Publication], None]) -> NatsSubscription:
+        """As ``subscribe`` without waiting: it is in effect for what is published from now on; raises GatewayError."""
+        if self._connection is None or self._connection.lost.done():
+            raise unavailable()
+        subscription = NatsSubscription(subject, deliver)
+        self._connection.listen(subscription)
+        return subscription
 
     async def subscribe(self, subject: str, deliver: Callable[[Publication], None]) -> NatsSubscription:
         """Interest in ``subject``, in effect on return, until its ``ended``. ``deliver`` must not block.
@@ -203,6 +265,9 @@ class Broker:
             raise unavailable()
         if self._requests >= MAX_REQUESTS or self._request_bytes + len(payload) > MAX_IN_FLIGHT_BYTES:
             raise GatewayError(OVERLOADED, f"{self._requests} requests are waiting for replies")
+        full = self.why_full()  # also of requests that wait no more, on their way to NATS
+        if full is not None:
+            raise full
         self._requests += 1
         self._request_bytes += len(payload)
         try:
@@ -211,63 +276,92 @@ class Broker:
             self._requests -= 1
             self._request_bytes -= len(payload)
 
+    async def ask(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
+        """As ``request``, on the gateway's own behalf: what clients ask does not count against it."""
+        if self._connection is None:
+            raise unavailable()
+        return await self._connection.request(subject, payload, timeout_seconds)
+
+    def new_inbox(self) -> str:
+        """A subject that nobody can guess, on which NATS may answer the gateway; further tokens can follow it."""
+        return new_inbox(self._inbox_prefix)
+
     # -- inside
 
     async def _run(self) -> None:
         backoff = Backoff(*BACKOFF_SECONDS)
-        told = ""
         while True:
             if self._connection is None:
                 try:
                     await self._connect_any()
                 except Exception as error:
-                    if str(error) != told:  # one line a reason, not one a try
-                        told = str(error)
-                        unexpected = None if isinstance(error, OSError) else error
-                        log.warning("nats: waiting for NATS: %s", told, exc_info=unexpected)
+                    unexpected = None if isinstance(error, OSError) else error
+                    self._repeats.say(logging.WARNING, f"nats: waiting for NATS: {error}", error=unexpected)
                     await asyncio.sleep(backoff.next())
                     continue
             connection = self._connection
             assert connection is not None
-            told = ""
-            backoff.reset()
+            await asyncio.wait({connection.lost}, timeout=STEADY_SECONDS)
+            steady = not connection.lost.done()
+            if steady:
+                backoff.reset()
+                if not self._told_connected:
+                    log.info("nats: Connected to %s for %g s now", masked(self._url), STEADY_SECONDS)
             reason = await asyncio.shield(connection.lost)
             self._forget_connection()
-            log.warning("nats: connection lost: %s", reason)
+            self._repeats.say(logging.WARNING, f"nats: connection lost: {reason}")
             known = {_address(url) for url in self._servers}
             self._discovered = [url for url in connection.discovered() if _address(url) not in known]
             await connection.close()
+            if not steady:
+                self._put_last(self._url)
+                await asyncio.sleep(backoff.next())
 
     async def _connect_any(self) -> None:
         reasons = []
-        configured = len(self._servers)
-        for number, url in enumerate([*self._servers, *self._discovered]):
-            connection = NatsConnection(self._settled, self.turn)
+        for url in [*self._servers, *self._discovered]:
+            connection = NatsConnection(self._settled, self.turn, self._repeats, self._inbox_prefix)
             try:
                 await connection.open(url, self._credentials, self._name, CONNECT_TIMEOUT_SECONDS)
             except OSError as error:
                 reasons.append(f"{masked(url)}: {error}")
-                tried = self._servers if number < configured else self._discovered
-                tried.append(tried.pop(0))  # the next one first, next time
+                self._put_last(url)
                 continue
             if self._reconnecting:
                 self._metrics.nats_reconnects.inc()
             self._reconnecting = True
             self._connection = connection
-            self._max_payload_bytes = connection.max_payload_bytes
+            self._url = url
             self._connected.set()
             self._metrics.nats_connected.set(1)
-            log.info("nats: Connected to %s", masked(url))
+            self._told_connected = self._repeats.say(logging.INFO, f"nats: Connected to {masked(url)}")
             return
         raise OSError("; ".join(reasons))
 
+    def _put_last(self, url: str) -> None:
+        """The next server first, next time; the configured ones go before those that a server told of."""
+        for urls in (self._servers, self._discovered):
+            if url in urls:
+                urls.remove(url)
+                urls.append(url)
+                return
+
     def _forget_connection(self) -> None:
+        self._max_payload_bytes = self.max_payload_bytes
         self._connection = None
         self._connected.clear()
         self._metrics.nats_connected.set(0)
 
     def _in_flight(self) -> tuple[int, int]:
-        return (0, 0) if self._connection is None else self._connection.in_flight
+        if self._connection is None:
+            return self._kept_messages, self._kept_bytes
+        messages, size = self._connection.in_flight
+        return self._kept_messages + messages, self._kept_bytes + size
+
+    def _congest(self) -> None:
+        self._congested = True
+        for publishing in list(self._publishing):
+            publishing.congested()
 
     def _settled(self) -> None:
         if self._congested:

@@ -1,94 +1,96 @@
-"""nats-py's client with short cuts: messages are handed over as they are read, lines are written as one piece.
+"""A client of one NATS server: messages are handed over as they are read, lines are written as one piece.
 
-The library puts each message into a queue and runs a task per subscription. Without them a message, or an interest in
-a subject, costs a fraction, one connection's messages come in the order NATS sent them whatever their subscriptions,
-and they wait in no queue that could overflow: a gateway that is too slow is held by TCP. The private parts used here
-are guarded by tests/unit/test_pins.py.
+nats-py connects (``handshake``). Its client then puts each message into a queue and runs a task per subscription;
+without them a message, or an interest in a subject, costs a fraction, one connection's messages come in the order NATS
+sent them whatever their subscriptions, and they wait in no queue that could overflow: a gateway that is too slow is
+held by TCP. Nor does it close a connection that the server keeps, as nats-py does at most of the server's errors.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 
-from nats.aio.client import Client
-from nats.aio.transport import TcpTransport
-from nats.errors import BadSubjectError, ConnectionClosedError, Error
+from nats.errors import BadSubjectError, ConnectionClosedError
 
-from wsgw.broker.parser import Deliver
+from wsgw.broker.handshake import Handshake
+from wsgw.broker.info import ServerInfo
+from wsgw.broker.parser import Deliver, DirectParser, ProtocolError
 from wsgw.broker.stream import Stream
 from wsgw.broker.subscription import Credentials
 from wsgw.broker.violation import PermissionViolation
 from wsgw.fanout.turn import Turn
-from wsgw.tasks import within
+from wsgw.shares.repeats import Repeats
 
 log = logging.getLogger("wsgw.nats")
 
 Write = Callable[[bytes], None]
 
-#: What connecting may take beyond its timeout, which nats-py applies to each of its steps.
-CONNECT_GRACE_SECONDS = 1.0
-#: How long closing may wait for a server to take what it is sent.
-CLOSE_SECONDS = 1.0
-#: For nats-py, which cannot be told to send no pings.
-NEVER_SECONDS = 24 * 3600
+#: Lines that are neither messages nor refusals of subjects: servers send one in minutes.
+MAX_LINES_PER_SECOND = 10_000
+#: From this size on ``write_all`` copies nothing.
+LARGE_BYTES = 64 * 1024
+#: What is kept of an error's words.
+MAX_ERROR_LENGTH = 200
 
 
-class DirectClient(Client):
+class Events:
+    """What a client tells of its connection; nothing here. The methods must not raise."""
+
+    def ended(self, reason: str) -> None:
+        """The connection is over; not told of a ``shut``."""
+
+    def refused(self, violation: PermissionViolation) -> bool:
+        """NATS refuses a subject; whether there was as much to refuse. Else the connection ends."""
+        return True
+
+    def error(self, said: str) -> None:
+        """Another error of the server, in its words, or what was met while connecting."""
+
+    def informed(self, info: ServerInfo) -> None:
+        """What the server says of itself now."""
+
+
+class DirectClient:
     """See the module. Messages are delivered within runs of ``turn``; the callbacks must not raise."""
 
-    def __init__(
-        self,
-        turn: Turn,
-        on_close: Callable[[], None] = lambda: None,
-        on_refusal: Callable[[PermissionViolation], None] = lambda refusal: None,
-        on_error: Callable[[Exception], None] = lambda error: None,
-    ) -> None:
-        super().__init__()
+    def __init__(self, turn: Turn, events: Events | None = None, repeats: Repeats | None = None) -> None:
         self._turn = turn
-        self._on_close = on_close
-        self._on_refusal = on_refusal
-        self._on_error = on_error
+        self._events = events or Events()
+        self._repeats = repeats or Repeats(log)
         self._direct: dict[bytes, Deliver] = {}
         self._stream: Stream | None = None
+        self._parser: DirectParser | None = None
+        self._lines_since = 0.0
+        self._lines = 0  # since then
+        self._pings = 0  # not answered yet
+        #: of the newest subscription
+        self.last_number = 0
+        self.info = ServerInfo()
 
     async def open(self, server: str, credentials: Credentials, name: str, timeout_seconds: float) -> None:
-        """Connect to the URL ``server``, once; raises OSError, nats.errors.Error and whatever a strange answer leads
-        to, after about ``timeout_seconds`` at most TimeoutError.
-        """
-        connecting = self.connect(
-            servers=[server],
-            name=name,
-            user=credentials.user,
-            password=credentials.password,
-            token=credentials.token,
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0,
-            connect_timeout=timeout_seconds,  # type: ignore[arg-type]  # nats-py takes any number
-            ping_interval=NEVER_SECONDS,  # fences tell more
-            error_cb=self._error,
-            pending_size=-1,  # no limit of its own: it would wait where ``close`` cannot end it
-        )
-        await within(timeout_seconds + CONNECT_GRACE_SECONDS, connecting, "nats: connecting")
+        """See ``Handshake.run``, which says what is raised."""
+        handshake = Handshake(lambda error: self._events.error(str(error) or type(error).__name__))
+        tcp = await handshake.run(server, credentials, name, timeout_seconds)
+        parser = self._parser = DirectParser(self._direct, self._line_received, self._repeats)
+        self._learned(handshake.info)
+        self._stream = Stream(tcp, parser.feed, self._turn, self._ended)
+        self._stream.start()
 
-    async def shut(self) -> None:
-        """Close, within about CLOSE_SECONDS whatever the server does."""
-        try:
-            await within(CLOSE_SECONDS, self.close(), "nats: closing")
-        except TimeoutError:  # a stopped server takes no bytes: the socket is dropped with what it holds
-            writer = getattr(self._transport, "_io_writer", None)
-            if writer is not None:
-                writer.transport.abort()
-        except Exception as error:  # whatever nats-py meets while closing, the connection is over
-            log.debug("nats: closing: %r", error)
+    def shut(self) -> None:
+        """Drop the connection, with what is still to be written. Nothing is told any more."""
+        self._events = Events()
+        self._direct.clear()
+        stream, self._stream = self._stream, None
+        self._parser = None
+        if stream is not None:
+            stream.close()
 
     def listen(self, subject: str, deliver: Deliver) -> int:
         """Subscribe; what comes goes to ``deliver`` as it is read. End it by ``unlisten`` of what is returned.
 
-        Raises nats.errors.Error. The library knows nothing of it, but its own subscriptions get other numbers.
+        Raises nats.errors.Error.
         """
         return self.listen_all([(subject, deliver)])[0]
 
@@ -96,37 +98,40 @@ class DirectClient(Client):
         """As ``listen`` for each of ``wanted``, all or none, in one write: by ``write`` where it is given, which sends
         it later.
         """
-        if self.is_closed:
+        if self._stream is None:
             raise ConnectionClosedError
         for subject, _ in wanted:
             if len(subject.split()) != 1:  # it would be another protocol line
                 raise BadSubjectError
         numbers, lines = [], []
         for subject, deliver in wanted:
-            self._sid += 1
-            number = b"%d" % self._sid
+            self.last_number += 1
+            number = b"%d" % self.last_number
             self._direct[number] = deliver
-            numbers.append(self._sid)
+            numbers.append(self.last_number)
             lines.append(b"SUB %b %b\r\n" % (subject.encode(), number))
         (write or self.write)(b"".join(lines))
         return numbers
 
     def unlisten(self, number: int, write: Write | None = None) -> None:
         """Undo ``listen``; nothing is delivered any more. Harmless when it is undone, or the connection is closed."""
-        if self._direct.pop(b"%d" % number, None) is not None and not self.is_closed:
+        if self._direct.pop(b"%d" % number, None) is not None:
             (write or self.write)(b"UNSUB %d\r\n" % number)
 
     def write(self, lines: bytes) -> None:
-        """Send protocol lines behind everything sent before. Never waits: the caller bounds what it has out."""
-        if not self._pending and self._stream is not None:
+        """Send protocol lines behind everything sent before. Never waits: the caller bounds what it has out.
+
+        Does nothing when the connection is lost.
+        """
+        if self._stream is not None:
             self._stream.write(lines)
-            return
-        self._pending.append(lines)
-        self._pending_data_size += len(lines)
-        kicks = self._flush_queue
-        assert kicks is not None, "not connected yet"
-        if kicks.empty():
-            kicks.put_nowait(asyncio.get_running_loop().create_future())
+
+    def write_all(self, lines: Sequence[bytes]) -> None:
+        """As ``write`` of them joined, but those of LARGE_BYTES go as they are: what joins them would be a copy, kept
+        until NATS has taken it.
+        """
+        if self._stream is not None:
+            self._stream.write_all(list(_pieces(lines)))
 
     def hold(self) -> None:
         """Read nothing from NATS until ``release``."""
@@ -138,51 +143,72 @@ class DirectClient(Client):
         if self._stream is not None:
             self._stream.release()
 
-    @property
-    def takes_headers(self) -> bool:
-        """Whether the server understands messages with headers."""
-        return bool(self._server_info.get("headers"))
-
     def silent_seconds(self) -> float:
         """How long NATS has said nothing although it could have been heard."""
         stream = self._stream
-        return 0.0 if stream is None or stream.held else time.monotonic() - stream.heard_at
+        return 0.0 if stream is None or stream.held else monotonic() - stream.heard_at
 
-    # -- the library's
+    # -- inside
 
-    async def _error(self, error: Exception) -> None:
-        """Its error callback; if it raised, the read loop would end."""
-        self._on_error(error)
+    def _ended(self, error: Exception) -> None:
+        self._events.ended(str(error) or type(error).__name__)
 
-    async def _read_loop(self) -> None:
-        """As the library's, but the stream reads, and only what it leaves is the library's to parse."""
-        assert isinstance(self._transport, TcpTransport)
+    def _line_received(self, line: bytes) -> None:
+        verb = line[:4]
+        if verb == b"-ERR":
+            violation = PermissionViolation.parse(line)
+            if violation is not None:  # as many as clients publish to subjects that are not permitted
+                if not self._events.refused(violation):
+                    raise ProtocolError("nats: more refusals than there was to refuse")
+                return
+        self._count_line()
+        match verb:
+            case b"PING":
+                if not self._pings:
+                    self._turn.call_soon(self._answer_pings)
+                self._pings += 1
+            case b"PONG" | b"+OK\r" | b"+OK ":
+                pass
+            case b"-ERR":
+                self._events.error(line[4:].decode(errors="replace").strip().strip("'")[:MAX_ERROR_LENGTH])
+            case b"INFO":
+                self._informed(line[4:])
+            case _:
+                raise ProtocolError("nats: unknown protocol")
+
+    def _answer_pings(self) -> None:
+        pings, self._pings = self._pings, 0
+        self.write(b"PONG\r\n" * pings)
+
+    def _count_line(self) -> None:
+        self._lines += 1
+        if self._lines > MAX_LINES_PER_SECOND:
+            now = monotonic()
+            if now - self._lines_since < 1.0:
+                raise ProtocolError("nats: too many protocol lines")
+            self._lines_since, self._lines = now, 1
+
+    def _informed(self, text: bytes) -> None:
         try:
-            stream = self._stream = Stream(self._transport, self._direct, self._on_refusal, self._expects, self._turn)
-            stream.start()
-            while not self.is_closed:
-                await self._ps.parse(await stream.next_line())
-        except Exception as error:
-            if not isinstance(error, OSError | Error):
-                log.exception("nats: reading failed")
-            await self._process_op_err(error)
+            self._learned(ServerInfo.parse(text, self.info))
+        except ValueError as error:
+            self._repeats.say(logging.WARNING, f"nats: the server sends {error}; it is ignored")
 
-    def _expects(self, number: bytes) -> bool:
-        """Whether the library has that subscription; messages of ended ones, maybe many, would wait for its task."""
-        return number.isdigit() and int(number) in self._subs
+    def _learned(self, info: ServerInfo) -> None:
+        self.info = info
+        if self._parser is not None:
+            self._parser.allow(info.max_payload_bytes)
+        self._events.informed(info)
 
-    async def _close(self, status: int, do_cbs: bool = True) -> None:
-        self._on_close()  # now: the rest may wait for a server that does not read, and fail
-        # all of it has been reported as unconfirmed; the library would write it to a socket that may be dead
-        self._pending = []
-        self._pending_data_size = 0
-        self._stream = None
-        await super()._close(status, do_cbs)
 
-    def _connect_command(self) -> bytes:
-        # the library speaks plain TCP to a server that does not ask for TLS, whatever the URL says; this is the last
-        # moment before the credentials are sent
-        assert self._current_server is not None, "not connected"
-        if self._current_server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
-            raise Error("the URL asks for TLS but the server does not offer it")
-        return super()._connect_command()
+def _pieces(lines: Sequence[bytes]) -> Iterator[bytes]:
+    """``lines``, those between large ones joined."""
+    small: list[bytes] = []
+    for line in lines:
+        if len(line) < LARGE_BYTES:
+            small.append(line)
+        else:
+            yield b"".join(small)
+            small.clear()
+            yield line
+    yield b"".join(small)

@@ -1,29 +1,35 @@
 """One connection to one NATS server, from CONNECT until it is lost; it is never reconnected, only replaced.
 
-nats-py's own reconnecting is off: it would send publishes that were already reported as unconfirmed, and some of the
-server's errors end it for good. ``Broker`` makes a new ``NatsConnection`` instead.
+What was reported as unconfirmed must not be sent again, so nothing of a lost connection is kept: ``Broker`` makes a new
+``NatsConnection``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 import nats.errors
 
-from wsgw.broker.client import DirectClient
+from wsgw.broker.client import LARGE_BYTES, DirectClient, Events
 from wsgw.broker.delivery import receiver
 from wsgw.broker.fences import Fences, Outcome
 from wsgw.broker.headers import Sendable, encode
+from wsgw.broker.info import ServerInfo
+from wsgw.broker.lines import publishes, publishes_each
 from wsgw.broker.parser import Deliver
-from wsgw.broker.requests import Requests
+from wsgw.broker.requests import INBOX_PREFIX, Requests, new_inbox
 from wsgw.broker.subscription import Credentials, NatsSubscription, Subscriptions
 from wsgw.broker.violation import PermissionViolation
 from wsgw.channels.table import too_large
-from wsgw.errors import BAD_REQUEST, FORBIDDEN, NATS_UNAVAILABLE, UNCONFIRMED, GatewayError
+from wsgw.errors import BAD_REQUEST, FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, UNCONFIRMED, GatewayError
 from wsgw.fanout.turn import Turn
+from wsgw.shares.repeats import Repeats
 from wsgw.tasks import end
+
+log = logging.getLogger("wsgw.nats")
 
 #: Idle connections are proven alive by a fence this often, and given up when one is out for FENCE_TIMEOUT and nothing
 #: else has come meanwhile either (a fence comes behind all that waits to be read), or for FENCE_LIMIT whatever comes.
@@ -31,24 +37,45 @@ FENCE_INTERVAL_SECONDS = 2.0
 FENCE_TIMEOUT_SECONDS = 5.0
 FENCE_LIMIT_SECONDS = 30.0
 
+#: Refusals of NATS beyond those of what it was asked for.
+SPARE_REFUSALS = 1000
 
-class NatsConnection:
+#: What NATS says to one subscription more than it allows; the connection goes on (``max_subscriptions``, limits of
+#: accounts).
+NO_ROOM = "maximum subscriptions exceeded"
+
+
+class NatsConnection(Events):
     """See the module. ``lost`` gets a sentence when the connection is over; all that was pending has failed by then."""
 
-    def __init__(self, on_settled: Callable[[], None], turn: Turn) -> None:
+    def __init__(
+        self,
+        on_settled: Callable[[], None],
+        turn: Turn,
+        repeats: Repeats | None = None,
+        inbox_prefix: str = INBOX_PREFIX,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._client = DirectClient(turn, self._closed, self._refused, self._failed)
+        self._repeats = repeats or Repeats(log)
+        self._client = DirectClient(turn, self, self._repeats)
         self._on_settled = on_settled
         self._lines: list[bytes] = []  # this tick's publishes and interest, as NATS' protocol has them
+        self._ends: list[bytes] = []  # and its ends of interest, which go first: they make room
+        self._large = False  # some of them are
+        self._late_ends: list[bytes] = []  # the next tick's: of this tick's interest
+        self._newer_than = 0  # subscriptions of higher numbers are this tick's
         self._scheduled = False
         self._fences = Fences()
-        self._inbox = ""
+        self._inbox_prefix = inbox_prefix
+        self._inbox = new_inbox(inbox_prefix)
+        self._max_payload = 0
+        self._scheme = ""
         self._userinfo = ""
         self._subscriptions = Subscriptions()
         self._watching: asyncio.Task[None] | None = None
         self._last_error = ""
         self.lost: asyncio.Future[str] = self._loop.create_future()
-        self._requests = Requests(self._client, self.lost)
+        self._requests = Requests(self.listen, self.unsubscribe, self._send, inbox_prefix)
 
     async def open(self, url: str, credentials: Credentials, name: str, timeout_seconds: float) -> None:
         """Connect and prove it by a fence; raises OSError with the reason. What ``url`` holds (percent-encoded) is used
@@ -59,8 +86,8 @@ class NatsConnection:
             self._userinfo, at, host = parts.netloc.rpartition("@")
             if at:
                 credentials = Credentials.of_url(self._userinfo)
+            self._scheme = parts.scheme
             await self._client.open(urlunsplit(parts._replace(netloc=host)), credentials, name, timeout_seconds)
-            self._inbox = self._client.new_inbox()
             self._client.listen(f"{self._inbox}.*", self._fence_returned)
             self._watching = self._loop.create_task(self._watch(), name="nats: watching")
             async with asyncio.timeout(timeout_seconds):  # wait_for can swallow a cancellation (3.11)
@@ -78,48 +105,67 @@ class NatsConnection:
 
     @property
     def max_payload_bytes(self) -> int:
-        """The server's ``max_payload``."""
-        return self._client.max_payload
+        """The server's ``max_payload`` as it says it now."""
+        return self._max_payload
 
     @property
     def in_flight(self) -> tuple[int, int]:
-        """Publishes not confirmed yet: messages, bytes."""
+        """Publishes not confirmed yet, and requests that NATS is not known to have taken: messages, bytes."""
         return self._fences.messages, self._fences.bytes
 
     def discovered(self) -> list[str]:
         """URLs of servers that the cluster told of, with the credentials of this one's URL."""
         userinfo = f"{self._userinfo}@" if self._userinfo else ""
-        return [f"{server.scheme}://{userinfo}{server.netloc}" for server in self._client.discovered_servers]
+        return [f"{self._scheme}://{userinfo}{address}" for address in self._client.info.urls]
 
     def publish(
-        self, subject: str, payloads: Sequence[bytes], outcome: Outcome, headers: Sendable | None = None
+        self,
+        subject: str,
+        payloads: Sequence[bytes],
+        outcome: Outcome,
+        headers: Sendable | None = None,
+        reply_to: str = "",
     ) -> None:
         """Publish at the end of this tick, in order of calls; ``outcome`` is told once for all ``payloads``.
 
-        Each goes with ``headers``. It is told at once, and nothing is sent, of a payload that is too_large with its
-        headers, of headers that are none (bad_request), and of a server that takes no headers (forbidden).
+        Each goes with ``headers``, and asks for replies to the subject ``reply_to`` where there is one. It is told at
+        once, and nothing is sent, of a payload that is too_large with its headers, of headers that are none
+        (bad_request), and of a server that takes no headers (forbidden).
         """
         if self.lost.done():
             outcome(unavailable())
             return
+        block = b""
         if headers:
             try:
-                head, sizes = self._with_headers(subject, headers, payloads)
+                block = self._block(headers)
             except GatewayError as error:
                 outcome(error)
                 return
-        else:
-            head = b"PUB %b %%d\r\n" % subject.encode().replace(b"%", b"%%")
-            sizes = [len(payload) for payload in payloads]
-        if max(sizes) > self._client.max_payload:
-            outcome(too_large(max(sizes), self._client.max_payload))
+        sizes = [len(block) + len(payload) for payload in payloads]
+        largest = max(sizes)
+        if largest > self._max_payload:
+            outcome(too_large(largest, self._max_payload))
             return
-        last, line = -1, b""
-        for size, payload in zip(sizes, payloads, strict=True):
-            if size != last:
-                last, line = size, head % size
-            self._lines += (line, payload, b"\r\n")
+        if largest >= LARGE_BYTES:
+            self._large = True
+        self._lines += publishes(subject, reply_to, block, payloads, sizes)
         self._fences.add(subject, len(sizes), sum(sizes), outcome)
+        self._schedule()
+
+    def publish_each(self, subject: str, messages: Sequence[tuple[str, bytes, bytes]], outcome: Outcome) -> None:
+        """As ``publish``, of messages that have a subject for replies, a header block and a payload each.
+
+        They count as nothing in flight, and the caller sees that none is too large: it waits for the replies.
+        """
+        if self.lost.done():
+            outcome(unavailable())
+            return
+        if not self._client.info.headers:
+            outcome(_no_headers())
+            return
+        self._lines += publishes_each(subject, messages)
+        self._fences.add(subject, 0, 0, outcome)
         self._schedule()
 
     def barrier(self) -> asyncio.Future[None]:
@@ -149,16 +195,12 @@ class NatsConnection:
 
     async def subscribe_all(self, subscriptions: Sequence[NatsSubscription]) -> None:
         """Returns when all that have not ``ended`` are in effect, proven by one fence."""
-        wanted = [(subscription.subject, self._receiver(subscription)) for subscription in subscriptions]
         try:
-            numbers = self._client.listen_all(wanted, self._add)
+            self._ask_for(subscriptions)
         except nats.errors.Error as error:
             for subscription in subscriptions:
                 subscription.end(GatewayError(NATS_UNAVAILABLE, f"NATS: {error}"))
             return
-        for subscription, number in zip(subscriptions, numbers, strict=True):
-            subscription.number = number
-            self._subscriptions.add(subscription)
         left: Sequence[NatsSubscription] = subscriptions
         try:
             await self.barrier()
@@ -171,13 +213,27 @@ class NatsConnection:
             for subscription in left:
                 self.unsubscribe(subscription)
 
+    def listen(self, subscription: NatsSubscription) -> None:
+        """Subscribe before what is published from now on; ``ended`` tells where NATS refuses it."""
+        self._ask_for([subscription])
+
     def unsubscribe(self, subscription: NatsSubscription) -> None:
-        """End the interest at the end of this tick; nothing is delivered any more. Harmless when it is no more."""
+        """End the interest at the end of this tick; nothing is delivered any more. Harmless when it is no more.
+
+        Interest of this tick ends in the next one: nothing makes room in the midst of a batch (``Fences.overflowed``).
+        """
         if self._subscriptions.discard(subscription):
-            self._client.unlisten(subscription.number, self._add)
+            early = subscription.number <= self._newer_than
+            self._client.unlisten(subscription.number, self._end_before if early else self._end_later)
 
     async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
-        """The reply of a responder; raises GatewayError (no_responders, timeout, forbidden, unconfirmed)."""
+        """The reply of a responder; raises GatewayError (no_responders, timeout, forbidden, too_large, unconfirmed, and
+        nats_unavailable or overloaded where there can be no reply).
+        """
+        if self.lost.done():
+            raise unavailable()
+        if len(payload) > self._max_payload:
+            raise too_large(len(payload), self._max_payload)
         return await self._requests.ask(subject, payload, timeout_seconds)
 
     def hold(self) -> None:
@@ -189,29 +245,51 @@ class NatsConnection:
         self._client.release()
 
     async def close(self, reason: str = "closed") -> None:
-        """End the connection, within about a second whatever the server does."""
+        """End the connection; what is still to be written is dropped."""
         self._lose(reason)
         if self._watching is not None:
             await end(self._watching)
-        await self._client.shut()
+            self._watching = None  # it has this connection in the frame in which it was cancelled
+        self._client.shut()
 
     # -- inside
 
-    def _with_headers(self, subject: str, headers: Sendable, payloads: Sequence[bytes]) -> tuple[bytes, list[int]]:
-        """What stands before each payload, with a place for the size, and the sizes; raises GatewayError."""
-        if not self._client.takes_headers:
-            raise GatewayError(FORBIDDEN, "the NATS server takes no messages with headers")
+    def _block(self, headers: Sendable) -> bytes:
+        """``headers`` as NATS has them; raises GatewayError."""
+        if not self._client.info.headers:
+            raise _no_headers()
         try:
-            block = encode(headers)
+            return encode(headers)
         except ValueError as error:
             raise GatewayError(BAD_REQUEST, str(error)) from None
-        head = b"HPUB %b %d %%d\r\n%b" % (_escaped(subject.encode()), len(block), _escaped(block))
-        return head, [len(block) + len(payload) for payload in payloads]
 
     def _receiver(self, subscription: NatsSubscription) -> Deliver:
         # a pattern that covers _INBOX would bring the gateway's own fences to clients
         hidden = f"{self._inbox}.".encode() if subscription.subject.startswith(("*", ">")) else None
         return receiver(subscription.deliver, hidden)
+
+    def _ask_for(self, subscriptions: Sequence[NatsSubscription]) -> None:
+        """Have them subscribed to at the end of this tick; raises nats.errors.Error."""
+        wanted = [(subscription.subject, self._receiver(subscription)) for subscription in subscriptions]
+        for subscription, number in zip(subscriptions, self._client.listen_all(wanted, self._add), strict=True):
+            subscription.number = number
+            self._subscriptions.add(subscription)
+        self._fences.subscribed(subscriptions)
+
+    def _send(self, subject: str, reply_to: str, payload: bytes, outcome: Outcome) -> None:
+        """Publish a request at the end of this tick."""
+        self._lines += (b"PUB %b %b %d\r\n" % (subject.encode(), reply_to.encode(), len(payload)), payload, b"\r\n")
+        if len(payload) >= LARGE_BYTES:
+            self._large = True
+        self._fences.add(subject, 1, len(payload), outcome)
+        self._schedule()
+
+    def _end_before(self, lines: bytes) -> None:
+        self._ends.append(lines)
+        self._schedule()
+
+    def _end_later(self, lines: bytes) -> None:
+        self._late_ends.append(lines)  # that interest has this tick scheduled
 
     def _add(self, lines: bytes) -> None:
         self._lines.append(lines)
@@ -226,9 +304,19 @@ class NatsConnection:
         """Write the tick's lines, and one fence behind them."""
         self._scheduled = False
         lines, self._lines = self._lines, []
+        if self._ends:
+            lines[:0] = self._ends
+        self._ends, self._late_ends = self._late_ends, []
+        self._newer_than = self._client.last_number
         if not self.lost.done():
             lines.append(b"PUB %b.%d 0\r\n\r\n" % (self._inbox.encode(), self._fences.seal(self._loop.time())))
-            self._client.write(b"".join(lines))
+            if self._large:
+                self._large = False
+                self._client.write_all(lines)
+            else:
+                self._client.write(b"".join(lines))
+            if self._ends:
+                self._schedule()
 
     async def _watch(self) -> None:
         """Keeps a fence going at least every FENCE_INTERVAL_SECONDS, and gives a dead connection up."""
@@ -244,40 +332,63 @@ class NatsConnection:
                 return
 
     def _fence_returned(self, subject: bytes, payload: bytes, reply: bytes | None = None, block: bytes = b"") -> None:
-        self._fences.returned(int(subject.rpartition(b".")[2]))
-        self._on_settled()
+        number = subject.rpartition(b".")[2]
+        if number.isdigit() and len(number) < 20:  # who sees the inbox may write anything to it
+            self._last_error = ""  # the server said it, and goes on
+            self._fences.returned(int(number))
+            self._on_settled()
 
-    def _failed(self, error: Exception) -> None:
-        self._last_error = str(error) or type(error).__name__
+    # -- Events, of the client
 
-    def _refused(self, refusal: PermissionViolation) -> None:
-        subject, said = refusal.subject, refusal.said
+    def ended(self, reason: str) -> None:
+        self._lose(self._last_error or reason)
+
+    def informed(self, info: ServerInfo) -> None:
+        self._max_payload = info.max_payload_bytes
+
+    def error(self, said: str) -> None:
+        self._last_error = said
+        if self.lost.done() or self._watching is None:  # it is told as the reason of the end
+            return
+        self._repeats.say(logging.WARNING, f"nats: the server says: {said}")
+        if said.lower().startswith(NO_ROOM):
+            subscription = self._fences.overflowed()
+            if subscription is not None:
+                subscription.end(GatewayError(OVERLOADED, f"NATS has no room for a subscription to it: {said}"))
+
+    def refused(self, violation: PermissionViolation) -> bool:
+        # NATS refuses a publish before the fence behind it, and a subscription once, be it when its permissions change
+        self._fences.refusals += 1
+        if self._fences.refusals > self._fences.messages + self._client.last_number + SPARE_REFUSALS:
+            return False
+        subject, said = violation.subject, violation.said
         if subject.startswith(f"{self._inbox}."):
-            verb = "publish" if refusal.of_publish else "subscribe"
-            self._last_error = f"NATS does not permit the gateway to {verb} to its inbox (_INBOX.>)"
+            verb = "publish" if violation.of_publish else "subscribe"
+            self._last_error = f"NATS does not permit the gateway to {verb} to its inbox ({self._inbox_prefix}.>)"
             self._lose(self._last_error)
-        elif refusal.of_publish:
-            self._fences.denied(subject, said, explained=self._requests.denied(subject, said))
+        elif violation.of_publish:
+            self._fences.denied(subject, said)
         else:
             for subscription in self._subscriptions.of(subject):
                 subscription.end(GatewayError(FORBIDDEN, f"NATS refuses {subject!r}: {said}"))
-
-    def _closed(self) -> None:
-        self._lose(self._last_error or str(self._client.last_error or "") or "the connection was closed")
+        return True
 
     def _lose(self, reason: str) -> None:
         if self.lost.done():
             return
         self.lost.set_result(reason)
         self._lines.clear()
+        self._ends.clear()
+        self._late_ends.clear()
+        self._requests.close(GatewayError(UNCONFIRMED, "the connection to NATS was lost before the reply came"))
         self._fences.fail(GatewayError(UNCONFIRMED, "the connection to NATS was lost: unknown whether accepted"))
         for subscription in self._subscriptions:
             subscription.end(GatewayError(NATS_UNAVAILABLE, reason))
         self._on_settled()
 
 
-def _escaped(piece: bytes) -> bytes:
-    return piece.replace(b"%", b"%%")
+def _no_headers() -> GatewayError:
+    return GatewayError(FORBIDDEN, "the NATS server takes no messages with headers")
 
 
 def unavailable() -> GatewayError:

@@ -1,4 +1,4 @@
-"""Which publishes are proven by which fence. Sans-I/O.
+"""Which publishes and subscriptions are proven by which fence. Sans-I/O.
 
 A fence is an empty message that the gateway publishes to its own inbox behind a batch of publishes. NATS handles
 one connection's protocol lines in order, so the fence's return proves that the batch was processed, and an error
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from wsgw.broker.subscription import NatsSubscription
 from wsgw.errors import FORBIDDEN, UNCONFIRMED, GatewayError
 
 log = logging.getLogger("wsgw.nats")
@@ -22,28 +23,30 @@ Outcome = Callable[[GatewayError | None], None]
 class _Sealed:
     """What one fence proves: its publishes, their size in bytes, and what NATS refused while it was the oldest out.
 
-    ``unexplained`` are the refused subjects that somebody in the batch must have published to.
+    ``subscriptions`` are those that NATS was asked for, without those it had no room for.
     """
 
-    __slots__ = ("denied", "id", "publishes", "sent_at", "size", "unexplained")
+    __slots__ = ("denied", "id", "publishes", "sent_at", "size", "subscriptions")
 
     def __init__(self, id: int) -> None:
         self.id = id
         self.publishes: list[tuple[str, int, Outcome]] = []
+        self.subscriptions: list[NatsSubscription] = []
         self.denied: dict[str, str] = {}
-        self.unexplained: set[str] = set()
         self.size = 0
         self.sent_at = 0.0
 
 
 class Fences:
-    """The publishes of one connection that NATS has not confirmed yet: ``messages`` and ``bytes`` of them."""
+    """What one connection asked of NATS that is not confirmed yet: ``messages`` and ``bytes`` of publishes."""
 
     def __init__(self) -> None:
         self._open = _Sealed(1)
         self._sealed: deque[_Sealed] = deque()
         self.messages = 0
         self.bytes = 0
+        #: what NATS refused since a fence came back last; to be counted by the caller
+        self.refusals = 0
 
     def add(self, subject: str, count: int, size: int, outcome: Outcome) -> None:
         """``count`` publishes of ``size`` bytes together were handed to the connection; the next fence covers them."""
@@ -51,6 +54,10 @@ class Fences:
         self._open.size += size
         self.messages += count
         self.bytes += size
+
+    def subscribed(self, subscriptions: Sequence[NatsSubscription]) -> None:
+        """NATS was asked for ``subscriptions``, in this order."""
+        self._open.subscriptions += subscriptions
 
     def seal(self, now: float) -> int:
         """Close the batch: the caller publishes the fence of the returned number next."""
@@ -65,7 +72,8 @@ class Fences:
         while self._sealed and self._sealed[0].id <= number:
             batch = self._sealed.popleft()
             self._forget(batch)
-            doubtful = batch.unexplained.difference([subject for subject, _, _ in batch.publishes])
+            self.refusals = 0
+            doubtful = batch.denied and batch.denied.keys() - {subject for subject, _, _ in batch.publishes}
             for subject, count, outcome in batch.publishes:
                 error = None
                 if subject in batch.denied:
@@ -74,16 +82,25 @@ class Fences:
                     error = GatewayError(UNCONFIRMED, f"NATS refused something else: {batch.denied[min(doubtful)]}")
                 _tell(outcome, error)
 
-    def denied(self, subject: str, said: str, *, explained: bool = False) -> None:
+    def denied(self, subject: str, said: str) -> None:
         """NATS refused publishes to ``subject``, in the words ``said``.
 
         They are in the oldest batch that is out: the fence before it would not have returned yet, its own would have.
-        If none of it is to ``subject``, all of it is in doubt (unconfirmed), unless ``explained``: it was no publish.
+        If none of it is to ``subject``, all of it is in doubt (unconfirmed).
         """
         batch = self._sealed[0] if self._sealed else self._open
-        batch.denied[subject] = said
-        if not explained:
-            batch.unexplained.add(subject)
+        if len(batch.denied) <= len(batch.publishes):  # else there is doubt already: a server that makes subjects up
+            batch.denied[subject] = said
+
+    def overflowed(self) -> NatsSubscription | None:
+        """NATS had no room for one more subscription: which it was, None where it was none of these.
+
+        Of the oldest batch that is out, as above. NATS says it once for each, and what is asked for ends nothing that
+        is there, nor does anything end in the midst of a batch, so where one had no room the later ones had none
+        either: the last ones, whatever order they are named in.
+        """
+        batch = self._sealed[0] if self._sealed else self._open
+        return batch.subscriptions.pop() if batch.subscriptions else None
 
     def fail(self, error: GatewayError) -> None:
         """The connection is lost: every publish not confirmed gets ``error``."""

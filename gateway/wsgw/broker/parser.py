@@ -1,29 +1,35 @@
-"""What NATS sends, cut into protocol lines (docs.nats.io, client protocol), with a short way for messages.
-
-Messages of subscriptions that are in ``direct`` are handed over from the bytes that were read, and so are refusals of
-subjects, which the library would tell in lower case; everything else goes to the library, whole.
-"""
+"""What NATS sends, cut into protocol lines (docs.nats.io, client protocol): messages, and all others. Sans-I/O."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Protocol
 
-from nats.errors import ProtocolError
-
-from wsgw.broker.violation import PermissionViolation
+from wsgw.errors import WsgwError
+from wsgw.shares.repeats import Repeats
 
 log = logging.getLogger("wsgw.nats")
 
-#: Verbs of the protocol: what begins a message, without and with headers, and an error.
+#: What begins a message, without and with headers.
 MESSAGES = (b"MSG ", b"HMSG ")
-ERROR = b"-ERR"
 LINE_END = b"\r\n"
-#: What a block of headers begins with: more of it, or a status.
-HEADER_BLOCKS = (b"NATS/1.0\r\n", b"NATS/1.0 ")
-#: No line of NATS is longer: INFO lines, which name all servers of a cluster, are the longest.
-MAX_LINE_BYTES = 1024 * 1024
+#: No line of NATS is longer: INFO lines, which name all servers of a cluster, are the longest, and nats-py does not
+#: even connect to a server that greets with more than 32 KiB.
+MAX_LINE_BYTES = 128 * 1024
+#: No payload may be longer than the server says that it takes, or than this where it says less: others of its cluster
+#: may take more, and nats-server advises none to take more than this.
+LEAST_PAYLOAD_BYTES = 8 * 1024 * 1024
+#: What a server may add to a message in headers.
+HEADERS_BYTES = 1024 * 1024
+#: What is taken apart between two looks at the clock.
+WINDOW_BYTES = 32 * 1024
+
+
+class ProtocolError(WsgwError):
+    """What no NATS server sends. (That of nats-py does not say what was wrong.)"""
 
 
 class Deliver(Protocol):
@@ -39,99 +45,90 @@ class Deliver(Protocol):
 class DirectParser:
     """``direct`` maps a subscription's number, as the bytes NATS writes, to who gets its messages; it may change.
 
-    ``on_refusal``, and ``on_other``, which gets lines (with the payload, where there is one), must neither block nor
-    raise. Messages of other subscriptions are dropped unless ``expects(number)``.
+    Those of others are dropped. ``on_line`` gets every other line, must not block, and may raise ProtocolError.
     """
 
     def __init__(
-        self,
-        direct: Mapping[bytes, Deliver],
-        on_refusal: Callable[[PermissionViolation], None],
-        on_other: Callable[[bytes], None],
-        expects: Callable[[bytes], bool],
+        self, direct: Mapping[bytes, Deliver], on_line: Callable[[bytes], None], repeats: Repeats | None = None
     ) -> None:
         self._direct = direct
-        self._expects = expects
-        self._on_refusal = on_refusal
-        self._on_other = on_other
+        self._on_line = on_line
+        self._repeats = repeats or Repeats(log)
         self._kept = bytearray()  # the beginning of a line, or of a message
         self._needed = 0
+        #: no message may be longer, with its headers
+        self.max_message_bytes = LEAST_PAYLOAD_BYTES + HEADERS_BYTES
 
-    def feed(self, data: bytes) -> None:
-        """Take ``data`` apart; raises nats.errors.ProtocolError."""
+    def allow(self, payload_bytes: int) -> None:
+        """Take payloads of as many bytes from now on. What was allowed stays so: it may be on its way."""
+        self.max_message_bytes = max(self.max_message_bytes, payload_bytes + HEADERS_BYTES)
+
+    def feed(self, data: bytes, until: float = math.inf) -> bool:
+        """Take ``data`` apart, at least a little, until the clock (``time.monotonic``) says so; raises ProtocolError.
+
+        Whether something is left, with which the next call begins; it may bring nothing new.
+        """
         if self._kept:
             self._kept += data
             if len(self._kept) < self._needed:
-                return
+                return False
             data = bytes(self._kept)
             self._kept.clear()
         direct = self._direct
         at, end = 0, len(data)
-        needed = 0
+        window = end if end < WINDOW_BYTES else WINDOW_BYTES
+        needed = -1  # of what begins at ``at``, where not all of it is there
         # the last message's first line and what it says: the next one's is often the same
         header, subject, number, simple, start, stop = b"", b"", b"", b"", 0, 0
         reply: bytes | None = None
-        while at < end:
-            if not header or not data.startswith(header, at):
-                line = data.find(LINE_END, at)
-                if line < 0:
-                    if end - at > MAX_LINE_BYTES:
-                        raise ProtocolError("nats: a protocol line is too long")
+        while True:
+            while at < window:
+                if not header or not data.startswith(header, at):
+                    line = data.find(LINE_END, at)
+                    if (end if line < 0 else line) - at > MAX_LINE_BYTES:
+                        raise ProtocolError(f"nats: a protocol line of more than {MAX_LINE_BYTES} bytes")
+                    if line < 0:
+                        needed = 0
+                        break
+                    if not data.startswith(MESSAGES, at):
+                        self._on_line(data[at : line + 2])
+                        at = line + 2
+                        continue
+                    header = data[at : line + 2]
+                    subject, number, reply, start, stop = _message(header, self.max_message_bytes)
+                    # most are a subject and a payload; what the others cost must not slow these: nobody has their
+                    # number
+                    simple = number if reply is None else b""
+                if at + stop > end:
+                    needed = stop
                     break
-                if not data.startswith(MESSAGES, at):
-                    self._other_line(data[at : line + 2])
-                    at = line + 2
-                    continue
-                header = data[at : line + 2]
-                subject, number, reply, start, stop = _message(header)
-                # most are a subject and a payload; what the others cost must not slow these: nobody has their number
-                simple = number if reply is None else b""
-            if at + stop > end:
-                needed = stop
-                break
-            deliver = direct.get(simple)
-            try:
-                if deliver is not None:
-                    deliver(subject, data[at + start : at + stop - 2])
-                elif (deliver := direct.get(number)) is not None:
-                    block = data[at + len(header) : at + start]
-                    deliver(subject, data[at + start : at + stop - 2], reply, block)
-                elif self._expects(number):
-                    self._on_other(_readable(data[at : at + stop], len(header), start))
-            except Exception:  # the next message may do better
-                log.exception("nats: handling a message on %r failed", subject)
-            at += stop
-        if at < end:
-            self._kept += data[at:] if at else data
-            self._needed = needed
-
-    def _other_line(self, line: bytes) -> None:
-        refusal = PermissionViolation.parse(line) if line.startswith(ERROR) else None
-        if refusal is None:
-            self._on_other(line)
-        else:
-            self._on_refusal(refusal)
+                deliver = direct.get(simple)
+                try:
+                    if deliver is not None:
+                        deliver(subject, data[at + start : at + stop - 2])
+                    elif (deliver := direct.get(number)) is not None:
+                        block = data[at + len(header) : at + start]
+                        deliver(subject, data[at + start : at + stop - 2], reply, block)
+                except Exception as error:  # the next message may do better
+                    fault = f"nats: handling a message failed: {type(error).__name__}"
+                    self._repeats.say(logging.ERROR, fault, f", on {subject[:200]!r}", error=error)
+                at += stop
+            if at >= end:
+                return False
+            left = needed < 0 and monotonic() >= until
+            if left or needed >= 0:
+                self._kept += data[at:] if at else data
+                self._needed = max(needed, 0)
+                return left
+            window = at + WINDOW_BYTES
 
 
-def _readable(message: bytes, header_end: int, payload_start: int) -> bytes:
-    """``message`` for the library, whose read loop ends at a block of headers that is none: then without the block.
-
-    Anybody who answers a request may write one.
-    """
-    block = message[header_end:payload_start]
-    if not block or (block.startswith(HEADER_BLOCKS) and block.endswith(LINE_END + LINE_END)):
-        return message
-    words = message[:header_end].split()
-    payload = message[payload_start:]
-    line = b" ".join([b"MSG", *words[1:-2], b"%d" % (len(payload) - len(LINE_END))])
-    return line + LINE_END + payload
-
-
-def _message(header: bytes) -> tuple[bytes, bytes, bytes | None, int, int]:
+def _message(header: bytes, most_bytes: int) -> tuple[bytes, bytes, bytes | None, int, int]:
     """What a message's first line says: subject, the subscription's number, the reply subject, and where the payload
     begins and the message ends, from the line's start.
 
-    The reply is empty without one, and None without one and without headers. Raises ProtocolError.
+    The reply is empty without one, and None without one and without headers. Raises ProtocolError, also for a message
+    of more than ``most_bytes``.
     """
     reply: bytes | None
     before = b""  # only lines with headers pay for what they alone have
@@ -153,5 +150,10 @@ def _message(header: bytes) -> tuple[bytes, bytes, bytes | None, int, int]:
         raise ProtocolError("nats: malformed MSG") from None
     if not 0 <= skipped <= length:
         raise ProtocolError("nats: malformed MSG")
+    if length > most_bytes:
+        raise ProtocolError(
+            f"nats: a message of more than {most_bytes} bytes, which are what the server says it takes at most "
+            f"(max_payload), or {LEAST_PAYLOAD_BYTES}, and {HEADERS_BYTES} for headers"
+        )
     start = len(header)
     return subject, number, reply, start + skipped, start + length + 2

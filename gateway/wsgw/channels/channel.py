@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from wsgw.channels.durable import Durable, durable_problem
 from wsgw.channels.subjects import is_pattern, refill, subject_problem, wildcards
 
 #: Event names that Socket.IO keeps for itself, and the prefix of the gateway's own events.
@@ -44,11 +45,25 @@ class SlowConsumer(StrEnum):
     """What happens to a client that does not take what the channel brings (the policy of a slow consumer)."""
 
     DROP_OLDEST = "drop_oldest"
+    DISCONNECT = "disconnect"
+
+
+class Payload(StrEnum):
+    """What payloads are."""
+
+    #: any bytes; clients get them as they are
+    BYTES = "bytes"
+    #: JSON; clients of protocols that have values get the value
+    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One configured channel. A name with wildcards needs a ``subject`` with the same ones in the same order."""
+    """One configured channel. A name with wildcards needs a ``subject`` with the same ones in the same order.
+
+    ``durable`` says which stream holds it, where one does; ``on_join_last`` is how many of the newest publications a
+    client gets then that does not say where it stands. ``headers`` are those that clients may see.
+    """
 
     name: str
     direction: Direction
@@ -57,6 +72,10 @@ class Channel:
     outbox_messages: int = 16_384
     outbox_bytes: int = 8 * 1024 * 1024
     timeout_seconds: float = 2.0
+    durable: Durable | None = None
+    payload: Payload = Payload.BYTES
+    headers: tuple[str, ...] = ()
+    on_join_last: int = 0
 
     def __post_init__(self) -> None:
         if not self.subject:
@@ -120,8 +139,24 @@ def channel_problem(channel: Channel) -> tuple[str, str] | None:
     if channel.name.startswith(RESERVED_PREFIX):
         reason = f"begins with {RESERVED_PREFIX!r}, which is kept for the gateway's own events"
         return "name", f"name {channel.name!r} {reason}"
+    if channel.on_join_last and channel.durable is None:
+        return "on_join", "nothing is kept of a channel that is not durable"
     problem = _subject_refusal(channel)
-    return None if problem is None else ("subject", f"subject {channel.subject!r} {problem}")
+    if problem is not None:
+        return "subject", f"subject {channel.subject!r} {problem}"
+    return None if channel.durable is None else _durable_refusal(channel, channel.durable)
+
+
+def _durable_refusal(channel: Channel, durable: Durable) -> tuple[str, str] | None:
+    if channel.answers:
+        return "durable", "a request channel keeps nothing that a stream could hold"
+    if channel.slow_consumer is not SlowConsumer.DISCONNECT:
+        reason = (
+            f"slow_consumer {channel.slow_consumer} would drop what a durable channel promises; disconnect is needed"
+        )
+        return "slow_consumer", reason
+    problem = durable_problem(durable)
+    return None if problem is None else (f"durable.{problem[0]}", problem[1])
 
 
 def _subject_refusal(channel: Channel) -> str | None:

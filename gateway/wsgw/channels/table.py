@@ -9,8 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from wsgw.channels.channel import USES, Channel, Direction, Use
-from wsgw.channels.subjects import matches, overlap, specificity, subject_problem
+from wsgw.channels.subjects import MAX_SUBJECT_BYTES, matches, overlap, specificity, subject_problem
 from wsgw.errors import TOO_LARGE, UNKNOWN_CHANNEL, WRONG_DIRECTION, GatewayError
+
+#: Of a name in a message.
+MAX_SHOWN_CHARS = 256
+
+#: The directions that are for a use, in words.
+_NEEDED = {use: " or ".join(direction for direction in Direction if use in USES[direction]) for use in Use}
 
 
 class ChannelTable:
@@ -54,7 +60,7 @@ class ChannelTable:
                 return channel
             other = other or channel
         if other is None:
-            raise GatewayError(UNKNOWN_CHANNEL, f"there is no channel {name!r}")
+            raise GatewayError(UNKNOWN_CHANNEL, f"there is no channel {shown(name)}{_too_long(name)}")
         raise wrong_direction(name, other, use)
 
     def find_to_send(self, name: str, use: Use = Use.PUBLISH) -> tuple[Channel, str]:
@@ -79,15 +85,25 @@ class ChannelTable:
                     yield channel, other, both_deliver, both_take
 
 
+def shown(name: str) -> str:
+    """A ``name`` that clients said, for an answer to them: as it is, but not for ever."""
+    return repr(name) if len(name) <= MAX_SHOWN_CHARS else repr(name[:MAX_SHOWN_CHARS] + "...")
+
+
 def wrong_direction(name: str, channel: Channel, use: Use) -> GatewayError:
     """The error of a ``name`` that belongs to ``channel``, which is not for ``use``."""
-    needed = " or ".join(direction for direction in Direction if use in USES[direction])
-    return GatewayError(WRONG_DIRECTION, f"channel {name!r} is {channel.direction}; {needed} is needed here")
+    return GatewayError(WRONG_DIRECTION, f"channel {shown(name)} is {channel.direction}; {_NEEDED[use]} is needed here")
 
 
 def too_large(size_bytes: int, max_payload_bytes: int) -> GatewayError:
     """The error of a payload over NATS' ``max_payload``."""
     return GatewayError(TOO_LARGE, f"the payload has {size_bytes} bytes, NATS takes at most {max_payload_bytes}")
+
+
+def _too_long(name: str) -> str:
+    """Why there is none, where that is so: a pattern that it matches would seem to be missing."""
+    size = len(name.encode("utf-8", "surrogatepass"))
+    return f": the name has {size} bytes, at most {MAX_SUBJECT_BYTES} are possible" if size > MAX_SUBJECT_BYTES else ""
 
 
 def _before(one: Channel, other: Channel) -> bool:

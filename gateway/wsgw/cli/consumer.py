@@ -109,5 +109,5 @@ def consumer(uri: Address, topic: str, timeout: float, log_level: str, log_forma
         channels = channels_of(topic)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'-t' / '--topic'") from None
-    logs.setup("wsgw", log_level, log_format)
+    logs.setup("wsgw", log_level, log_format, verbatim=True)
     sys.exit(run(Consumer(uri, topic, channels, timeout).run, uri))

@@ -130,7 +130,7 @@ def producer(
         channel = scenario.check_channel(topic)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'-t' / '--topic'") from None
-    logs.setup("wsgw", log_level, log_format)
+    logs.setup("wsgw", log_level, log_format, verbatim=True)
     try:
         messages = [message_from(text, channel, raw) for text in texts]
         messages += [ScenarioMessage(channel, scenario.read_payload(path, raw)) for path in files]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import uvloop
 import yaml
 
 from wsgw import log as logs
@@ -112,8 +110,7 @@ def _run(program: str, options: Mapping[str, Any], unknown: list[str]) -> None:
         )
     reload = (lambda: _reload(program, options, settings)) if file is not None else None
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(process.serve(settings, exit_if_no_nats=options["exit_if_no_nats"], reload=reload))
+        process.run(settings, exit_if_no_nats=options["exit_if_no_nats"], reload=reload)
     except WsgwError as error:
         log.error("%s", error)
         raise SystemExit(1) from None
@@ -160,7 +157,8 @@ def _reload(program: str, options: Mapping[str, Any], running: Settings) -> None
         file = configfile.read(options["file"])
         fresh = load(_command_line(program, options, file), file=file)
     except ConfigError as error:
-        log.error("configuration not reloaded: %s", error)
+        for line in str(error).splitlines():
+            log.error("configuration not reloaded: %s", line)
         return
     logs.setup(program, fresh.log.level, fresh.log.format)
     others = running.model_dump(exclude={"log"}) != fresh.model_dump(exclude={"log"})

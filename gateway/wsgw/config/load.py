@@ -12,10 +12,20 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
 from wsgw.channels.channel import channel_problem
+from wsgw.channels.subjects import overlap
 from wsgw.channels.table import ChannelTable
 from wsgw.config import file as configfile
 from wsgw.config.file import ConfigFile
-from wsgw.config.settings import ChannelSettings, LogSettings, NatsSettings, OutboxSettings, Settings
+from wsgw.config.settings import (
+    ChannelSettings,
+    DurableSettings,
+    LimitsSettings,
+    LogSettings,
+    NatsSettings,
+    OnJoinSettings,
+    OutboxSettings,
+    Settings,
+)
 from wsgw.errors import ConfigError
 
 
@@ -39,6 +49,8 @@ ENVIRONMENT: tuple[Variable, ...] = (
     Variable(("WSGW_SERVER_PORT", "WEBSERVER_PORT"), ("port",), str),
     Variable(("PDMS_TIMEOUT",), ("request_timeout",), lambda text: f"{text.strip()}ms"),
 )
+#: Of a value in a message.
+MAX_SHOWN_CHARS = 64
 INBOUND_VARIABLE = "WSGW_INBOUND_TOPICS"
 OUTBOUND_VARIABLE = "WSGW_OUTBOUND_TOPICS"
 
@@ -71,13 +83,19 @@ def load(
                 return name
         return file.where(key) if file is not None else "defaults"
 
-    settings, problems = None, []
+    settings: Settings | None = None
+    problems: list[str] = []
     try:
         settings = Sourced()
     except ValidationError as error:
-        problems = [_problem(where, item["loc"], item["type"], item["msg"]) for item in error.errors()]
+        for item in error.errors():
+            known = _WORDS.get(item["type"])
+            words = item["msg"] if known is None else known.format(given=_shown(item["input"]), **item.get("ctx", {}))
+            problems.append(_problem(where, item["loc"], item["type"], words))
     channels = next((source["channels"] for source in sources if "channels" in source), None)
     problems += [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in _channel_problems(channels)]
+    if settings is not None and not problems:
+        problems = [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in _exposed(settings)]
     if settings is None or problems:
         raise ConfigError("\n".join(problems))
     return settings
@@ -100,19 +118,44 @@ def hints(settings: Settings, file: ConfigFile | None = None) -> list[str]:
 def _channel_problems(channels: object) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with those of ``channels``, as a source has them, that are good by themselves."""
     seen: set[str] = set()
+    streams: dict[tuple[str, str], str] = {}  # and whose they are
     for i, values in enumerate(channels if isinstance(channels, list) else []):
         try:
             settings = ChannelSettings.model_validate(values)
         except ValidationError:
             continue  # told already
-        problem = channel_problem(settings.channel(1.0))
+        channel = settings.channel(1.0)
+        problem = channel_problem(channel)
         if problem is not None:
             key, reason = problem
-            yield ("channels", i, "name" if settings.subject is None else key), reason
+            place = ("name",) if key == "subject" and settings.subject is None else tuple(key.split("."))
+            yield ("channels", i, *place), reason
         elif settings.name in seen:
             reason = f"channel {settings.name!r} is there twice; for both ways use direction: both"
             yield ("channels", i, "name"), reason
+        durable = channel.durable
+        if durable is not None and durable.managed:
+            other = streams.setdefault((durable.api, durable.stream), settings.name)
+            if other != settings.name:
+                reason = (
+                    f"channels {other!r} and {settings.name!r} both have the stream {durable.stream!r}; name another"
+                )
+                yield ("channels", i, "durable"), reason
         seen.add(settings.name)
+
+
+def _exposed(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Channels by which clients could publish to where NATS answers the gateway, or to JetStream, under other names."""
+    channels = settings.channel_table()
+    kept = {settings.nats.inbox_prefix: "nats.inbox_prefix"}
+    for channel in channels:
+        if channel.durable is not None and channel.durable.api_prefix is not None:
+            kept[channel.durable.api_prefix] = "an api_prefix"
+    for i, (channel, given) in enumerate(zip(channels, settings.channels, strict=True)):
+        for prefix, key in kept.items() if channel.takes else ():
+            if overlap(channel.subject, f"{prefix}.>"):
+                place = "name" if given.subject is None else "subject"
+                yield ("channels", i, place), f"subject {channel.subject!r} is below {prefix!r}, which is {key}"
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -147,9 +190,12 @@ def _dotted(key: tuple[str | int, ...]) -> str:
 def _problem(where: Callable[[tuple[str | int, ...]], str], loc: tuple[str | int, ...], kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         message = "unknown key" + _suggestion(loc)
-    elif kind == "missing":
-        message = "is missing"
     return f"{where(loc)}: {_dotted(loc)}: {message.removeprefix('Value error, ')}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}..."
 
 
 def _suggestion(loc: tuple[str | int, ...]) -> str:
@@ -159,9 +205,31 @@ def _suggestion(loc: tuple[str | int, ...]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
 
 
+_NO_SIZE = "{given} is not a size such as 64 KiB"
+_NO_WHOLE_NUMBER = "{given} is not a whole number"
+#: For pydantic's, by its name of the error: those are for who knows Python. What may be a secret is not ``given``.
+_WORDS = {
+    "missing": "is missing",
+    "model_type": "keys are expected here",
+    "list_type": "a list is expected here",
+    "string_type": "a text is expected here; quotes make one of a number",
+    "enum": "{given} is not one of {expected}",
+    "byte_size": _NO_SIZE,
+    "byte_size_unit": _NO_SIZE,
+    "int_type": _NO_WHOLE_NUMBER,
+    "int_parsing": _NO_WHOLE_NUMBER,
+    "int_from_float": _NO_WHOLE_NUMBER,
+    "greater_than": "{given} is too little; more than {gt:.0f} is needed",
+    "greater_than_equal": "{given} is too little; at least {ge:.0f} is needed",
+    "less_than_equal": "{given} is too much; at most {le:.0f} can be had",
+}
+
 _SECTIONS: dict[str, type[BaseModel]] = {
     "nats": NatsSettings,
     "log": LogSettings,
+    "limits": LimitsSettings,
     "channels": ChannelSettings,
     "outbox": OutboxSettings,
+    "durable": DurableSettings,
+    "on_join": OnJoinSettings,
 }

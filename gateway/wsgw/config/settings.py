@@ -11,12 +11,15 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from wsgw.channels.channel import Channel, Direction, SlowConsumer
+from wsgw.channels.channel import Channel, Direction, Payload, SlowConsumer
+from wsgw.channels.durable import Durable, Storage, stream_name
+from wsgw.channels.subjects import subject_problem
 from wsgw.config import file as configfile
 from wsgw.log import FORMATS, LEVELS
 
 DEFAULT_FILE = "wsgw.yml"
 MOST_SUBJECTS = 1_000_000
+MOST_REPLAYED = 10_000
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -60,6 +63,13 @@ def _nats_url(url: str) -> str:
     return url
 
 
+def _inbox_prefix(value: str) -> str:
+    problem = subject_problem(value, wildcards=False)
+    if problem is not None:
+        raise ValueError(f"{value!r} {problem}")
+    return value
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,6 +84,10 @@ class NatsSettings(_Model):
     user: str | None = Field(default=None, description="User name.")
     password: SecretStr | None = Field(default=None, description="Password of `user`.")
     token: SecretStr | None = Field(default=None, description="Token, instead of user and password.")
+    inbox_prefix: Annotated[str, AfterValidator(_inbox_prefix)] = Field(
+        default="_INBOX",
+        description="What subjects begin with that NATS answers the gateway on, where an account permits another.",
+    )
 
 
 class OutboxSettings(_Model):
@@ -88,6 +102,52 @@ class OutboxSettings(_Model):
     )
 
 
+class DurableSettings(_Model):
+    """The JetStream stream of a durable channel."""
+
+    stream: str | None = Field(
+        default=None,
+        description="Its name; the channel's where not given, with `_` for what is no letter, digit, `-` or `_`.",
+    )
+    max_age: Seconds = Field(default=86400.0, description="How long it keeps a message (`24h`).")
+    max_bytes: ByteSize = Field(default=ByteSize(1024**3), ge=1024, description="How many bytes it keeps at most.")
+    replicas: int = Field(default=1, ge=1, le=5, description="How many servers of a cluster have it.")
+    storage: Storage = Field(default=Storage.FILE, description="Where it is: `file` or `memory`.")
+    managed: bool = Field(
+        default=True,
+        description="The gateway makes the stream where there is none, and holds it to these values; `false`: it is "
+        "there already, and taken as it is.",
+    )
+    domain: str | None = Field(default=None, description="JetStream's domain, that of a leaf node.")
+    api_prefix: str | None = Field(default=None, description="What stands for `$JS.API`, where an account imports it.")
+
+    def durable(self, channel: str) -> Durable:
+        """As the gateway uses it, for the channel of that name."""
+        return Durable(
+            stream=stream_name(channel) if self.stream is None else self.stream,
+            max_age_seconds=self.max_age,
+            max_bytes=int(self.max_bytes),
+            replicas=self.replicas,
+            storage=self.storage,
+            managed=self.managed,
+            domain=self.domain,
+            api_prefix=self.api_prefix,
+        )
+
+
+class OnJoinSettings(_Model):
+    """What a client gets of the past that does not say where it stands."""
+
+    last: int = Field(default=0, ge=0, le=MOST_REPLAYED, description="How many of the newest publications.")
+
+
+def _durable(value: object) -> object:
+    """``true`` is all defaults, ``false`` is not durable."""
+    if isinstance(value, bool):
+        return {} if value else None
+    return value
+
+
 class ChannelSettings(_Model):
     """One channel."""
 
@@ -98,24 +158,42 @@ class ChannelSettings(_Model):
         description="`inbound` (NATS to client), `outbound` (client to NATS), `both`, `request`."
     )
     subject: str | None = Field(default=None, description="The NATS subject; the name where not given.")
-    slow_consumer: SlowConsumer = Field(
-        default=SlowConsumer.DROP_OLDEST, description="What happens when a client's outbox is full."
+    slow_consumer: SlowConsumer | None = Field(
+        default=None,
+        description="What happens when a client's outbox is full: `drop_oldest` (the default), or `disconnect` (4008; "
+        "that of durable channels, which take no other).",
     )
     outbox: OutboxSettings = Field(default=OutboxSettings(), description="Limits of what waits for one slow client.")
     timeout: Seconds | None = Field(
         default=None, description="How long a request waits for its reply; `request_timeout` where not given."
     )
+    durable: Annotated[DurableSettings | None, BeforeValidator(_durable)] = Field(
+        default=None, description="Publications are held in a JetStream stream; `true` for one with all defaults."
+    )
+    on_join: OnJoinSettings = Field(
+        default=OnJoinSettings(), description="What clients of a durable channel get that come without a position."
+    )
+    payload: Payload = Field(
+        default=Payload.BYTES,
+        description="`bytes`, or `json`: then it is a value in envelopes, and Socket.IO's argument is the value.",
+    )
+    headers: list[str] = Field(default=[], description="Names of NATS headers that envelopes show to clients.")
 
     def channel(self, request_timeout: float) -> Channel:
         """The channel, as the gateway uses it; ``request_timeout`` in seconds where it has no ``timeout``."""
+        usual = SlowConsumer.DROP_OLDEST if self.durable is None else SlowConsumer.DISCONNECT
         return Channel(
             name=self.name,
             direction=self.direction,
             subject=self.name if self.subject is None else self.subject,
-            slow_consumer=self.slow_consumer,
+            slow_consumer=usual if self.slow_consumer is None else self.slow_consumer,
             outbox_messages=self.outbox.messages,
             outbox_bytes=int(self.outbox.bytes),
             timeout_seconds=request_timeout if self.timeout is None else self.timeout,
+            durable=None if self.durable is None else self.durable.durable(self.name),
+            payload=self.payload,
+            headers=tuple(self.headers),
+            on_join_last=self.on_join.last,
         )
 
 
@@ -135,6 +213,53 @@ class LogSettings(_Model):
         default="info", description=f"One of {', '.join(LEVELS)}. Payloads are logged at no level."
     )
     format: Annotated[str, _one_of(FORMATS)] = Field(default="plainText", description=f"One of {', '.join(FORMATS)}.")
+
+
+class LimitsSettings(_Model):
+    """What one client, and all together, can make the gateway do. What happens beyond is in docs/security.md."""
+
+    head_bytes: ByteSize = Field(
+        default=ByteSize(64 * 1024),
+        ge=1024,
+        le=16 * 1024**2,
+        description="Most bytes of a request's head: request line, headers, and trailers of a chunked body.",
+    )
+    headers: int = Field(default=100, ge=10, le=10_000, description="Most headers of a request, trailers included.")
+    pipelined_requests: int = Field(
+        default=32, ge=1, le=1000, description="Requests of one connection that are read while another one is answered."
+    )
+    head_timeout: Seconds = Field(
+        default=10.0, description="How long a head may take: the first one from the connection's start on."
+    )
+    body_stall_timeout: Seconds = Field(default=20.0, description="How long a body may stand still.")
+    body_timeout: Seconds = Field(default=120.0, description="How long a body may take in all.")
+    idle_timeout: Seconds = Field(
+        default=75.0, description="How long a connection may wait between two requests; balancers wait 60 s or less."
+    )
+    files_reserve: int = Field(
+        default=64,
+        ge=8,
+        le=10_000,
+        description="Open files that connections of clients leave free: for NATS, health checks and metrics.",
+    )
+    memory: ByteSize = Field(
+        default=ByteSize(128 * 1024 * 1024),
+        ge=1024**2,
+        description="Most bytes kept for clients in all: what waits for slow ones, what is not complete yet, and their "
+        "subscriptions to names of patterns.",
+    )
+    unconnected_sessions: int = Field(
+        default=2000,
+        ge=1,
+        le=1_000_000,
+        description="Socket.IO sessions that have not connected yet; beyond it the oldest of them end.",
+    )
+    session_requests: int = Field(
+        default=256, ge=1, le=10_000, description="Requests of one client that wait for replies."
+    )
+    session_names: int = Field(
+        default=1000, ge=1, le=MOST_SUBJECTS, description="Names of pattern channels that one client is subscribed to."
+    )
 
 
 class Settings(BaseSettings):
@@ -158,11 +283,13 @@ class Settings(BaseSettings):
         ge=1,
         le=MOST_SUBJECTS,
         description="Names of one pattern channel that clients are subscribed to at a time; where not given, as many "
-        "as the process may have open files (connections), at least 10000.",
+        "as the process may have open files (the hard limit), at least 10000.",
     )
     drain_seconds: Seconds = Field(
-        default=2.0, description="How long a stop may take at most; where NATS does not answer, up to a second more."
+        default=2.0,
+        description="What clients, requests and NATS share in a stop, which ends within that and 4 s whatever they do.",
     )
+    limits: LimitsSettings = Field(default=LimitsSettings(), description="What clients can make the gateway do.")
     log: LogSettings = Field(default=LogSettings(), description="Log level and format.")
 
     @property

@@ -53,8 +53,9 @@ class BackPressure:
                 self._hold()
 
     def close(self) -> None:
-        """The client is gone."""
+        """The client is gone, and is told nothing more."""
         self._broker.discard(self)
+        self._hold = self._release = _nobody
 
     # -- Publishing
 
@@ -67,3 +68,7 @@ class BackPressure:
         self._congested = False
         if not self._full:
             self._release()
+
+
+def _nobody() -> None:
+    """Is not to be held any more."""

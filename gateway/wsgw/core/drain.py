@@ -17,6 +17,9 @@ T = TypeVar("T")
 #: that in which clients go. The rest is for HTTP requests, and NATS' to confirm what was published.
 FLUSH_SHARE, CLIENTS_SHARE = 0.25, 0.5
 
+#: Longest that clients are closed in one tick.
+SLICE_SECONDS = 0.01
+
 
 class Drainable(Protocol):
     """A connected client, as a stop sees it."""
@@ -93,8 +96,7 @@ class Drain:
         asyncio.get_running_loop().call_later(self.seconds_left(CLIENTS_SHARE), self.give_up)
         for surface in self._surfaces:
             surface.close_all()
-        for client in list(self._clients):
-            client.drain()
+        await self._each(lambda client: client.drain())
         if self._clients:
             self._clients_gone.clear()
             try:
@@ -102,10 +104,19 @@ class Drain:
                     await self._clients_gone.wait()
             except TimeoutError:
                 log.warning("%d clients did not finish the closing handshake in time", len(self._clients))
-                for client in list(self._clients):
-                    client.abort()
+                await self._each(lambda client: client.abort())
         for surface in self._surfaces:
             await surface.wait_gone(self.seconds_left(CLIENTS_SHARE))
+
+    async def _each(self, tell: Callable[[Drainable], None]) -> None:
+        """``tell`` all clients, some in each tick: NATS and health checks have theirs in between."""
+        until = self._clock() + SLICE_SECONDS
+        for client in list(self._clients):
+            if client in self._clients:  # it may be gone meanwhile
+                tell(client)
+            if self._clock() >= until:
+                await asyncio.sleep(0)
+                until = self._clock() + SLICE_SECONDS
 
     def give_up(self) -> None:
         """End what ``unless_over`` waits for."""
@@ -125,7 +136,10 @@ class Drain:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._waiting.discard(over)
-        if answer.done():
-            return answer.result()
-        answer.cancel()
-        raise GatewayError(UNCONFIRMED, "the gateway is stopping: unknown whether accepted")
+        try:
+            if answer.done():
+                return answer.result()
+            answer.cancel()
+            raise GatewayError(UNCONFIRMED, "the gateway is stopping: unknown whether accepted")
+        finally:  # an error has the frames that it went through, and these would have what has the error
+            del answer, either

@@ -13,23 +13,31 @@ from typing import TypeVar
 from wsgw.access.principal import Principal
 from wsgw.access.rules import AllowAll, Rules
 from wsgw.bridges.base import Bridge, BridgeState
+from wsgw.bridges.durable import DurableBridge
 from wsgw.bridges.fixed import FixedBridge
 from wsgw.bridges.pattern import PatternBridge
 from wsgw.broker.broker import Broker
+from wsgw.broker.stored import Storing
 from wsgw.broker.subscription import Credentials
 from wsgw.channels.channel import Channel
 from wsgw.channels.table import ChannelTable
 from wsgw.config.settings import Settings
 from wsgw.core import series
 from wsgw.core.drain import Drain
+from wsgw.core.edge import Edge
 from wsgw.core.outbound import Outlets
-from wsgw.core.session import Session, SessionClient
-from wsgw.errors import GatewayError
+from wsgw.core.scrapes import Scrapes
+from wsgw.core.session import Session
+from wsgw.core.sessionclient import SessionClient
+from wsgw.errors import NO_MEMORY, GatewayError
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Wire
 from wsgw.fanout.sender import Sender
+from wsgw.fanout.stamp import StampingSender, StampingWire
 from wsgw.metrics import Metrics
+from wsgw.shares.heap import Heap
+from wsgw.shares.slices import Slices
 from wsgw.tasks import end
 
 log = logging.getLogger("wsgw.gateway")
@@ -57,15 +65,20 @@ class Gateway:
     def __init__(self, settings: Settings, metrics: Metrics, rules: Rules | None = None) -> None:
         self.settings = settings
         self.metrics = metrics
+        self.scrapes = Scrapes(metrics.exposition)
+        self.edge = Edge(settings.limits, metrics)
         self.rules: Rules = rules or AllowAll()
         self.channels = ChannelTable(settings.channel_table())
         self.broker = make_broker(settings, metrics)
         self.hub = Hub(metrics, self.broker.turn, time.monotonic, self.broker)
-        self.outlets = Outlets(self.channels, self.broker, metrics)
+        self._storing = Storing(self.broker)
+        self.outlets = Outlets(self.channels, self.broker, self._storing, metrics)
         self.drain = Drain(settings.drain_seconds, self.hub.flush, time.monotonic)
-        self.totals = OutboxTotals()
-        self._bridges = {channel.name: self._bridge(channel) for channel in self.channels.inbound()}
-        self._lag_task: asyncio.Task[None] | None = None
+        self.totals = OutboxTotals(self.edge.memory)
+        self._catching_up = Slices(asyncio.get_running_loop())
+        bridged = [channel for channel in self.channels if channel.delivers or channel.durable is not None]
+        self._bridges = {channel.name: self._bridge(channel) for channel in bridged}
+        self._looking_task: asyncio.Task[None] | None = None
         self.connected = dict.fromkeys(series.CONNECTED, 0)
         for transport in series.CONNECTED:
             metrics.connections.labels(transport).set_function(partial(self.connected.__getitem__, transport))
@@ -80,7 +93,7 @@ class Gateway:
         await self.broker.start()
         for bridge in self._bridges.values():
             bridge.start()
-        self._lag_task = asyncio.get_running_loop().create_task(self._measure_lag(), name="measuring the loop's lag")
+        self._looking_task = asyncio.get_running_loop().create_task(self._look_after(), name="looking after lag, heap")
 
     async def stop(self, timeout_seconds: float) -> None:
         """End bridges and the connection to NATS, after what clients published is confirmed.
@@ -90,12 +103,13 @@ class Gateway:
         """
         log.info("nats: Shutting down")
         self.drain.begin()
-        if self._lag_task is not None:
-            await end(self._lag_task)
+        if self._looking_task is not None:
+            await end(self._looking_task)
         for bridge in self._bridges.values():
             await bridge.stop()
-        left = min(timeout_seconds, self.drain.seconds_left())
-        await self.broker.stop(max(left - BROKER_CLOSE_SECONDS, left / 2))
+        until = time.monotonic() + min(timeout_seconds, self.drain.seconds_left())
+        await self._storing.stop(_without_close(until - time.monotonic()))
+        await self.broker.stop(_without_close(max(0.0, until - time.monotonic())))
 
     def readiness(self) -> Readiness:
         """What ``/readyz`` tells."""
@@ -113,15 +127,17 @@ class Gateway:
     def open_session(
         self, principal: Principal, client: SessionClient | None = None, sender: Sender | None = None
     ) -> Session:
-        """A session for a client that comes now; raises GatewayError (draining, or the rules'), counted as rejected.
+        """A session for a client that comes now; raises GatewayError, which is counted as rejected.
 
-        See ``Session`` for ``client`` and ``sender``.
+        draining, no_memory, or what the rules say. See ``Session`` for ``client`` and ``sender``.
         """
         try:
             self.drain.check()
-            self.rules.admit(principal)
+            self._check_memory()
+            if principal.handshake is not None:  # else it was admitted before
+                self.rules.admit(principal)
         except GatewayError as error:
-            self.rejected(error.kind.name)
+            self.edge.refused(error.kind.name, "%s" if error.kind is NO_MEMORY else "", error.message)
             raise
         return Session(self, principal, client, sender)
 
@@ -129,13 +145,13 @@ class Gateway:
         """The sending half of a connection; see ``Sender``."""
         return Sender(wire, self.totals, overflowed)
 
+    def stamping_sender(self, wire: StampingWire, overflowed: Callable[[], None]) -> StampingSender:
+        """The same to a client that is told with each publication where it stands in all its streams."""
+        return StampingSender(wire, self.totals, overflowed)
+
     def rejected(self, reason: str) -> None:
         """Count a connection or request that was refused before there was a session."""
-        self.metrics.rejected.labels(reason).inc()
-
-    async def unless_stopped(self, answer: asyncio.Future[T]) -> T:
-        """The result of ``answer``; raises GatewayError (unconfirmed) when the gateway stops before."""
-        return await self.drain.unless_over(answer)
+        self.edge.refused(reason)
 
     @property
     def max_payload_bytes(self) -> int:
@@ -148,17 +164,31 @@ class Gateway:
 
     # -- inside
 
+    def _check_memory(self) -> None:
+        memory = self.edge.memory
+        if memory.full:
+            raise GatewayError(NO_MEMORY, f"more than {memory.limit_bytes} bytes are kept for clients; come later")
+
     def _bridge(self, channel: Channel) -> Bridge:
+        if channel.durable is not None:
+            return DurableBridge(channel, self.broker, self.hub, self.edge.memory, self._catching_up)
         if channel.is_pattern:
             return PatternBridge(channel, self.broker, self.hub, self.settings.subjects_limit)
         return FixedBridge(channel, self.broker, self.hub)
 
-    async def _measure_lag(self) -> None:
+    async def _look_after(self) -> None:
         loop = asyncio.get_running_loop()
+        heap = Heap()
         while True:
             due = loop.time() + LAG_INTERVAL_SECONDS
             await asyncio.sleep(LAG_INTERVAL_SECONDS)
             self.metrics.event_loop_lag_seconds.set(max(0.0, loop.time() - due))
+            heap.look(self.edge.memory.used_bytes)
+
+
+def _without_close(left_seconds: float) -> float:
+    """What of ``left_seconds`` can be waited for confirmations."""
+    return max(left_seconds - BROKER_CLOSE_SECONDS, left_seconds / 2)
 
 
 def make_broker(settings: Settings, metrics: Metrics) -> Broker:
@@ -166,4 +196,5 @@ def make_broker(settings: Settings, metrics: Metrics) -> Broker:
     nats = settings.nats
     password = nats.password.get_secret_value() if nats.password else None
     token = nats.token.get_secret_value() if nats.token else None
-    return Broker(nats.servers, metrics, Credentials(nats.user, password, token))
+    credentials = Credentials(nats.user, password, token)
+    return Broker(nats.servers, metrics, credentials, inbox_prefix=nats.inbox_prefix)

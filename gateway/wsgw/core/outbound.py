@@ -1,75 +1,157 @@
 """Where a name that clients send to leads: found once for all clients of a transport, so that a message costs little.
 
-Nothing here says who may use it: that is asked by each session.
+So does a refusal: why a name leads nowhere is kept, errors are returned (to raise one costs as much as a message), and
+counted in a plain number. Nothing here says who may use a name: that is asked by each session.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 from wsgw.broker.broker import Broker
-from wsgw.broker.fences import Outcome
+from wsgw.broker.puback import PublishOutcome, Receipt
+from wsgw.broker.stored import Storing
 from wsgw.channels.channel import Channel, Use
+from wsgw.channels.durable import Durable
 from wsgw.channels.table import ChannelTable, too_large, wrong_direction
-from wsgw.errors import GatewayError
+from wsgw.errors import GatewayError, Kind
 from wsgw.metrics import Metrics
 
-#: Resolved names that are kept; more (of pattern channels) are resolved anew.
+#: Resolved names that are kept; more (of pattern channels) are resolved anew. And names that lead nowhere, if short.
 MAX_OUTLETS = 4096
+MAX_REFUSALS, MAX_REFUSED_NAME = 1024, 128
 #: Seconds; the loop's own clock has steps of a millisecond.
 clock = time.monotonic
+
+
+class Failures:
+    """Messages that failed, by channel and reason, since the metrics were last read."""
+
+    __slots__ = ("_counts", "_total")
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._total = metrics.publish_errors
+        self._counts: dict[tuple[str, str], int] = {}
+        metrics.on_read.append(self._report)
+
+    def add(self, channel: str, kind: Kind, count: int) -> None:
+        """``count`` more of ``kind``; ``channel`` is a configured name, or empty where there is none."""
+        key = channel, kind.name
+        self._counts[key] = self._counts.get(key, 0) + count
+
+    def _report(self) -> None:
+        counts, self._counts = self._counts, {}
+        for labels, count in counts.items():
+            self._total.labels(*labels).inc(count)
 
 
 class Outlet:
     """One name: the channel it belongs to, its NATS subject, and what is counted of it."""
 
-    __slots__ = ("_accepted", "_broker", "_errors", "_request_seconds", "_seconds", "channel", "name", "subject")
+    __slots__ = (
+        "_accepted",
+        "_broker",
+        "_durable",
+        "_failures",
+        "_request_seconds",
+        "_seconds",
+        "_storing",
+        "channel",
+        "name",
+        "subject",
+        "use",
+    )
 
     def __init__(
-        self, name: str, channel: Channel, subject: str, transport: str, broker: Broker, metrics: Metrics
+        self,
+        name: str,
+        channel: Channel,
+        subject: str,
+        transport: str,
+        broker: Broker,
+        storing: Storing,
+        metrics: Metrics,
+        failures: Failures,
     ) -> None:
         self.name = name
         self.channel = channel
         self.subject = subject
+        #: what clients do who send here: PUBLISH or REQUEST
+        self.use = Use.PUBLISH if channel.accepts else Use.REQUEST
         self._broker = broker
-        self._errors = metrics.publish_errors
+        self._durable = channel.durable
+        self._storing = storing
+        self._failures = failures
         self._accepted = metrics.published_messages.labels(channel.name, transport) if channel.accepts else None
         self._seconds = metrics.publish_seconds.labels(channel.name) if channel.accepts else None
         self._request_seconds = metrics.request_seconds.labels(channel.name) if channel.answers else None
 
-    @property
-    def use(self) -> Use:
-        """What clients do who send here: PUBLISH or REQUEST."""
-        return Use.PUBLISH if self._seconds is not None else Use.REQUEST
+    def not_for(self, use: Use, count: int = 1) -> GatewayError | None:
+        """Wrong_direction, counted ``count`` times, where ``use`` is not what this is for."""
+        return None if self.use is use else self.failed(wrong_direction(self.name, self.channel, use), count)
 
-    def require(self, use: Use, count: int = 1) -> None:
-        """Raises GatewayError (wrong_direction), and counts ``count`` of it, where ``use`` is not what this is for."""
-        if self.use is not use:
-            raise self.failed(wrong_direction(self.name, self.channel, use), count)
+    def check(self, payload: Sized) -> None:
+        """Raises GatewayError (too_large), and counts it, when NATS would not take ``payload``, or as many bytes."""
+        if len(payload) > self._broker.max_payload_bytes:
+            raise self.too_large(len(payload))
 
-    def check(self, payload: bytes) -> None:
-        """Raises GatewayError (too_large), and counts it, when NATS would not take ``payload``."""
-        most = self._broker.max_payload_bytes
-        if len(payload) > most:
-            raise self.failed(too_large(len(payload), most))
+    def too_large(self, size_bytes: int) -> GatewayError:
+        """The error of a payload of so many bytes, counted."""
+        return self.failed(too_large(size_bytes, self._broker.max_payload_bytes))
 
-    def publish(self, payloads: Sequence[bytes], outcome: Outcome) -> None:
-        """Publish ``payloads`` in order; ``outcome`` is told once for all of them (see ``Broker.publish``)."""
-        started = clock()
+    def publish(
+        self,
+        payloads: Sequence[bytes],
+        outcome: PublishOutcome,
+        ids: Sequence[str | None] = (),
+        *,
+        heldable: bool = True,
+    ) -> None:
+        """Publish ``payloads`` in order; ``outcome`` is told once for all of them (see ``Broker.publish``).
+
+        On a durable channel with a receipt for each (see ``Storing.publish``), by whose ``ids`` the stream knows them
+        again. Where no stream is, nobody would: there ``ids`` go unsaid.
+        """
+        if self._durable is not None:
+            self._store(self._durable, payloads, outcome, ids)
+            return
+        started, count = clock(), len(payloads)
         accepted, seconds = self._accepted, self._seconds
         assert accepted is not None
         assert seconds is not None
 
         def settled(error: GatewayError | None) -> None:
             if error is None:
-                accepted.inc(len(payloads))
+                accepted.inc(count)  # not of the payloads: they would be kept
                 seconds.observe(clock() - started)
             else:
-                self.failed(error, len(payloads))
+                self.failed(error, count)
             outcome(error)
 
-        self._broker.publish(self.subject, payloads, settled)
+        self._broker.publish(self.subject, payloads, settled, heldable=heldable)
+
+    def _store(
+        self, durable: Durable, payloads: Sequence[bytes], outcome: PublishOutcome, ids: Sequence[str | None]
+    ) -> None:
+        started = clock()
+        accepted, seconds = self._accepted, self._seconds
+        assert accepted is not None
+        assert seconds is not None
+
+        def settled(result: list[Receipt] | GatewayError) -> None:
+            if isinstance(result, GatewayError):
+                self.failed(result, len(payloads))
+            else:
+                errors = [receipt for receipt in result if isinstance(receipt, GatewayError)]
+                for error in errors:
+                    self.failed(error)
+                if len(errors) < len(result):
+                    accepted.inc(len(result) - len(errors))
+                    seconds.observe(clock() - started)
+            outcome(result)
+
+        self._storing.publish(durable, self.subject, payloads, settled, ids)
 
     async def request(self, payload: bytes) -> bytes:
         """The reply to a request; raises GatewayError, and counts it (see ``Broker.request``)."""
@@ -86,35 +168,57 @@ class Outlet:
 
     def failed(self, error: GatewayError, count: int = 1) -> GatewayError:
         """Count ``error`` for ``count`` messages, and return it."""
-        self._errors.labels(self.channel.name, error.kind.name).inc(count)
+        self._failures.add(self.channel.name, error.kind, count)
         return error
 
 
 class Outlets:
     """The outlets by name and transport."""
 
-    def __init__(self, channels: ChannelTable, broker: Broker, metrics: Metrics) -> None:
+    def __init__(self, channels: ChannelTable, broker: Broker, storing: Storing, metrics: Metrics) -> None:
         self._channels = channels
         self._broker = broker
+        self._storing = storing
         self._metrics = metrics
+        self._failures = Failures(metrics)
         self._found: dict[tuple[str, str], Outlet] = {}
+        self._refused: dict[tuple[str, Use], tuple[str, Kind, str]] = {}  # the label, and what makes the error
 
-    def find(self, name: str, transport: str, use: Use = Use.PUBLISH, count: int = 1) -> Outlet:
-        """Where ``name`` leads to for who wants to ``use`` it; raises GatewayError, and counts ``count`` of it.
+    def find(self, name: str, transport: str, use: Use = Use.PUBLISH, count: int = 1) -> Outlet | GatewayError:
+        """Where ``name`` leads to for who wants to ``use`` it, or an error, which is counted ``count`` times.
 
         unknown_channel, or wrong_direction where nothing can be sent to it; it may be for the other of PUBLISH and
         REQUEST.
         """
         outlet = self._found.get((name, transport))
-        if outlet is None:
+        if outlet is not None:
+            return outlet
+        refused = self._refused.get((name, use))
+        if refused is None:
             try:
                 channel, subject = self._channels.find_to_send(name, use)
             except GatewayError as error:
-                label = next((channel.name for channel in self._channels.meant_by(name)), "")
-                self._metrics.publish_errors.labels(label, error.kind.name).inc(count)
-                raise
-            if len(self._found) >= MAX_OUTLETS:
-                self._found.clear()
-            outlet = Outlet(name, channel, subject, transport, self._broker, self._metrics)
-            self._found[name, transport] = outlet
-        return outlet
+                refused = self._refuse(name, use, error)
+            else:
+                if len(self._found) >= MAX_OUTLETS:
+                    self._found.clear()
+                outlet = Outlet(
+                    name, channel, subject, transport, self._broker, self._storing, self._metrics, self._failures
+                )
+                self._found[name, transport] = outlet
+                return outlet
+        label, kind, message = refused
+        self._failures.add(label, kind, count)
+        return GatewayError(kind, message)
+
+    # -- inside
+
+    def _refuse(self, name: str, use: Use, error: GatewayError) -> tuple[str, Kind, str]:
+        """What is kept of ``error``: itself it would collect the frames of all who raise it."""
+        label = next((channel.name for channel in self._channels.meant_by(name)), "")
+        refused = label, error.kind, error.message
+        if len(name) <= MAX_REFUSED_NAME:
+            if len(self._refused) >= MAX_REFUSALS:
+                self._refused.clear()
+            self._refused[name, use] = refused
+        return refused

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from wsgw.channels.channel import Channel, Direction, Use
+from wsgw.bridges.place import Coming
+from wsgw.channels.channel import Channel, Direction, Payload, Use
 from wsgw.channels.table import ChannelTable
 from wsgw.errors import (
+    BAD_REQUEST,
     CLOSE_CODES,
     FORBIDDEN,
     KINDS,
+    MAYBE_STORED,
     NATS_UNAVAILABLE,
     NO_RESPONDERS,
+    NOT_STORED,
     OVERLOADED,
+    STREAM_FULL,
     TIMEOUT,
     TOO_LARGE,
     UNCONFIRMED,
@@ -21,9 +26,12 @@ from wsgw.errors import (
 from wsgw.metrics import Metrics
 from wsgw.protocols.engineio.packets import REQUEST_ERRORS
 
-#: The values of the label ``transport``: of those who stay connected, and of all.
-CONNECTED = ("websocket", "socketio")
-TRANSPORTS = (*CONNECTED, "http")
+#: The values of the label ``transport``: of those who stay connected, and of those who send.
+CONNECTED = ("websocket", "socketio", "sse")
+SENDING = ("websocket", "socketio", "http")
+
+#: How clients come back to a durable channel.
+RESULTS = tuple(coming.name.lower() for coming in (Coming.RECOVERED, Coming.GAP))
 
 _SENDING = (WRONG_DIRECTION, FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, TOO_LARGE, UNCONFIRMED)
 #: Why what clients send to a channel can fail.
@@ -33,6 +41,8 @@ _PUBLISH_ERRORS: dict[Direction, tuple[Kind, ...]] = {
     Direction.BOTH: _SENDING,
     Direction.REQUEST: (*_SENDING, NO_RESPONDERS, TIMEOUT),
 }
+#: And where a stream is to hold it.
+_STORE_ERRORS = (BAD_REQUEST, MAYBE_STORED, NOT_STORED, STREAM_FULL)
 
 
 def make(metrics: Metrics, channels: ChannelTable) -> None:
@@ -63,13 +73,21 @@ def _make_of(metrics: Metrics, channel: Channel) -> None:
         metrics.dropped_messages.labels(channel.name, channel.slow_consumer)
         for transport in CONNECTED:
             metrics.deliveries.labels(channel.name, transport)
+    if Use.SUBSCRIBE in channel.uses and channel.payload is Payload.JSON:
+        metrics.not_json_messages.labels(channel.name)
+    if Use.SUBSCRIBE in channel.uses and channel.durable is not None:
+        for result in RESULTS:
+            metrics.resumes.labels(channel.name, result)
     if Use.PUBLISH in channel.uses:
         metrics.publish_seconds.labels(channel.name)
-        for transport in TRANSPORTS:
+        for transport in SENDING:
             metrics.published_messages.labels(channel.name, transport)
     if Use.REQUEST in channel.uses:
         metrics.request_seconds.labels(channel.name)
     for kind in _PUBLISH_ERRORS[channel.direction]:
         metrics.publish_errors.labels(channel.name, kind.name)
+    if channel.durable is not None and channel.accepts:
+        for kind in _STORE_ERRORS:
+            metrics.publish_errors.labels(channel.name, kind.name)
     if channel.is_pattern and channel.direction is not Direction.INBOUND:  # sending to the pattern itself
         metrics.publish_errors.labels(channel.name, UNKNOWN_CHANNEL.name)

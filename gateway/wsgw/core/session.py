@@ -6,165 +6,41 @@ Every protocol comes through here: what a client may do, how much of it waits, a
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
 
 from wsgw.access.principal import Principal
-from wsgw.access.rules import Rules
-from wsgw.bridges.base import Bridge
-from wsgw.broker.broker import Broker
-from wsgw.broker.fences import Outcome
-from wsgw.channels.channel import Channel, Use
-from wsgw.channels.table import ChannelTable, wrong_direction
+from wsgw.broker.puback import PublishOutcome, PublishResult
+from wsgw.channels.channel import Use
+from wsgw.channels.table import wrong_direction
 from wsgw.core.backpressure import BackPressure
-from wsgw.core.drain import Drain
-from wsgw.core.outbound import Outlet, Outlets
-from wsgw.errors import CLOSE_CODES, FORBIDDEN, GatewayError
-from wsgw.fanout.hub import Hub
-from wsgw.fanout.publication import Batch
+from wsgw.core.house import House
+from wsgw.core.outbound import Outlet
+from wsgw.core.receiving import Receiving, forbidden
+from wsgw.core.sessionclient import SessionClient
+from wsgw.errors import CLOSE_CODES, OVERLOADED, GatewayError
 from wsgw.fanout.sender import Sender
-from wsgw.metrics import Metrics
-
-log = logging.getLogger("wsgw.session")
 
 T = TypeVar("T")
 
-
-class SessionClient(Protocol):
-    """The surface's side of a session. No call may raise or block."""
-
-    def drain(self) -> None:
-        """The gateway stops: send what waits and close with 1001, without waiting for the client."""
-
-    def abort(self) -> None:
-        """Drop the connection."""
-
-    def hold(self) -> None:
-        """Take nothing more from the client until ``release``: too much of what was published waits for NATS."""
-
-    def release(self) -> None:
-        """Undo ``hold``."""
-
-    def refused(self, name: str, error: GatewayError) -> None:
-        """NATS refuses ``name``, which is being joined or was; the subscription has ended."""
+#: Of a session that has never asked anything: most do not.
+_NO_REQUESTS: set[asyncio.Task[bytes]] = set()
 
 
-class House(Protocol):
-    """What a session needs of the gateway."""
-
-    channels: ChannelTable
-    rules: Rules
-    broker: Broker
-    hub: Hub
-    outlets: Outlets
-    drain: Drain
-    metrics: Metrics
-    #: how many are connected, by transport
-    connected: dict[str, int]
-
-    def bridge_of(self, channel: Channel) -> Bridge:
-        """The bridge of a channel that delivers."""
-
-
-class _Subscription:
-    __slots__ = ("bridge", "channel", "listening", "refused")
-
-    def __init__(self, channel: Channel, bridge: Bridge, refused: Callable[[GatewayError], None]) -> None:
-        self.channel = channel
-        self.bridge = bridge
-        self.refused = refused
-        self.listening = False
-
-
-class Session:
+class Session(Receiving):
     """``sender`` writes to the client; without one (a request that comes alone) nothing can be subscribed to.
 
     Life: made by ``Gateway.open_session``, ``join`` names, ``listen`` and ``open`` when the client can take them,
-    ``end`` once. The sender is the transport's to close.
+    ``end`` once. The sender is the transport's to close. Implements ``memory.Holder``, of its subscriptions.
     """
 
-    __slots__ = (
-        "_client",
-        "_ended",
-        "_house",
-        "_outlet",
-        "_pressure",
-        "_slow",
-        "_subscriptions",
-        "principal",
-        "sender",
-    )
+    __slots__ = ("_outlet", "_pressure", "_requests")
 
     def __init__(self, house: House, principal: Principal, client: SessionClient | None, sender: Sender | None) -> None:
-        self._house = house
-        self._client = client
-        self._subscriptions: dict[str, _Subscription] = {}
+        super().__init__(house, principal, client, sender)
         self._outlet: Outlet | None = None  # of the name sent to last
         self._pressure: BackPressure | None = None
-        self._slow = False
-        self._ended = False
-        self.principal = principal
-        self.sender = sender
-        if sender is not None:
-            sender.session = self
-
-    # -- receiving
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What the session is subscribed to."""
-        return tuple(self._subscriptions)
-
-    def inbound(self) -> list[str]:
-        """What a client that asks for nothing gets: every channel that it may subscribe to, by name."""
-        channels = self._house.channels.inbound()
-        return [channel.name for channel in channels if self._allows(Use.SUBSCRIBE, channel, channel.name)]
-
-    def join(self, name: str) -> asyncio.Future[None] | None:
-        """Take NATS' interest in a channel, or a concrete name of a pattern; nothing happens when it is taken already.
-
-        What is returned, if anything, is to be awaited: then the interest is in effect. Raises GatewayError.
-        """
-        if self._ended or name in self._subscriptions:
-            return None
-        channel = self._house.channels.find(name, Use.SUBSCRIBE)
-        self._check(Use.SUBSCRIBE, channel, name)
-        bridge = self._house.bridge_of(channel)
-
-        def refused(error: GatewayError) -> None:
-            self.unsubscribe(name)
-            if self._client is not None:
-                self._client.refused(name, error)
-
-        ready = bridge.join(name, refused)
-        self._subscriptions[name] = _Subscription(channel, bridge, refused)
-        return ready
-
-    def listen(self) -> None:
-        """From now on the sender gets what comes for every name joined."""
-        assert self.sender is not None
-        for name, subscription in self._subscriptions.items():
-            if not subscription.listening:
-                subscription.listening = True
-                self._house.hub.subscribe(subscription.channel, name, self.sender)
-
-    def unsubscribe(self, name: str) -> bool:
-        """Undo ``join`` and ``listen``; False when there is none of that name."""
-        found = self._subscriptions.pop(name, None)
-        if found is None:
-            return False
-        if found.listening:
-            assert self.sender is not None
-            self._house.hub.unsubscribe(name, self.sender)
-        found.bridge.leave(name, found.refused)
-        return True
-
-    def dropped(self, batch: Batch, count: int) -> None:
-        """The client is slow (see ``SlowClient``); counted where it was dropped."""
-        if not self._slow:
-            self._slow = True
-            log.debug("%s: a slow client, publications of %s are dropped", self.principal, batch.name)
+        self._requests: set[asyncio.Task[bytes]] = _NO_REQUESTS  # that wait for replies; its own once it asks
 
     # -- sending
 
@@ -189,36 +65,40 @@ class Session:
             return error
         return None
 
-    def outlet(self, name: str, use: Use = Use.PUBLISH, count: int = 1) -> Outlet:
-        """Where ``name`` leads to for who wants to ``use`` it; raises GatewayError, and counts ``count`` of it.
+    def find(self, name: str, use: Use = Use.PUBLISH, count: int = 1) -> Outlet | GatewayError:
+        """Where ``name`` leads to for who wants to ``use`` it, or an error, which is counted ``count`` times.
 
         It may be for the other of PUBLISH and REQUEST.
         """
-        outlet = self._outlet
-        if outlet is None or outlet.name != name:
-            outlet = self._house.outlets.find(name, self.principal.transport, use, count)
-            if not self._allows(outlet.use, outlet.channel, name):
-                raise outlet.failed(_forbidden(outlet.use, name), count)
-            self._outlet = outlet
+        if self._outlet is not None and self._outlet.name == name:
+            return self._outlet
+        outlet = self._house.outlets.find(name, self.principal.transport, use, count)
+        if isinstance(outlet, GatewayError):
+            return outlet
+        if not self._allows(outlet.use, outlet.channel, name):
+            return outlet.failed(forbidden(outlet.use, name), count)
+        self._outlet = outlet
         return outlet
 
-    def publish(self, name: str, payloads: Sequence[bytes], outcome: Outcome) -> None:
+    def publish(
+        self, name: str, payloads: Sequence[bytes], outcome: PublishOutcome, ids: Sequence[str | None] = ()
+    ) -> None:
         """Publish ``payloads`` to ``name``, in order of calls; ``outcome`` is told once for all of them.
 
-        It is told at once when they are refused here; otherwise see ``Broker.publish``. A client that has too much on
-        its way is held.
+        It is told at once when they are refused here; otherwise see ``Outlet.publish``, for ``ids`` too. A client that
+        has too much on its way is held.
         """
         outlet = self._outlet
         if outlet is None or outlet.name != name or outlet.use is not Use.PUBLISH:
-            try:
-                outlet = self.outlet(name, Use.PUBLISH, len(payloads))
-                outlet.require(Use.PUBLISH, len(payloads))
-            except GatewayError as error:
-                outcome(error)
+            found = self.find(name, Use.PUBLISH, len(payloads))
+            refusal = found if isinstance(found, GatewayError) else found.not_for(Use.PUBLISH, len(payloads))
+            if refusal is not None or isinstance(found, GatewayError):
+                outcome(refusal)
                 return
+            outlet = found
         client = self._client
         if client is None:
-            outlet.publish(payloads, outcome)
+            outlet.publish(payloads, outcome, ids, heldable=False)
             return
         pressure = self._pressure
         if pressure is None:
@@ -226,35 +106,49 @@ class Session:
         count, size = len(payloads), sum([len(payload) for payload in payloads])
         pressure.sent(count, size)
 
-        def settled(error: GatewayError | None) -> None:
+        def settled(result: PublishResult) -> None:
             pressure.settled(count, size)
-            outcome(error)
+            outcome(result)
 
-        outlet.publish(payloads, settled)
+        outlet.publish(payloads, settled, ids)
         pressure.check()
 
-    async def request(self, name: str, payload: bytes) -> bytes:
-        """The reply to a request; raises GatewayError."""
-        outlet = self.outlet(name, Use.REQUEST)
-        outlet.require(Use.REQUEST)
-        return await outlet.request(payload)
+    def request(self, name: str, payload: bytes) -> asyncio.Task[bytes]:
+        """What waits for the reply to a request, and raises GatewayError; to be cancelled where nobody waits for it.
+
+        Raises GatewayError at once: where nothing can be asked, or too much of this client's is (overloaded).
+        """
+        outlet = self.find(name, Use.REQUEST)
+        refusal = outlet if isinstance(outlet, GatewayError) else outlet.not_for(Use.REQUEST)
+        if isinstance(outlet, GatewayError) or refusal is not None:
+            assert refusal is not None
+            raise GatewayError(refusal.kind, refusal.message)  # one that this frame has would keep it, and itself
+        most = self._house.edge.limits.session_requests
+        if len(self._requests) >= most:
+            raise outlet.failed(GatewayError(OVERLOADED, f"{most} requests of this client wait for replies"))
+        if self._requests is _NO_REQUESTS:
+            self._requests = set()
+        asking = asyncio.get_running_loop().create_task(outlet.request(payload))
+        self._requests.add(asking)
+        asking.add_done_callback(self._requests.discard)
+        return asking
 
     @property
     def draining(self) -> bool:
         """Whether the gateway is stopping."""
         return self._house.drain.begun
 
-    async def unless_stopped(self, answer: asyncio.Future[T]) -> T:
+    def unless_stopped(self, answer: asyncio.Future[T]) -> Awaitable[T]:
         """The result of ``answer``; raises GatewayError (unconfirmed) when the gateway stops before."""
-        return await self._house.drain.unless_over(answer)
+        return self._house.drain.unless_over(answer)
 
     # -- life
 
     def open(self) -> None:
         """Count the client as connected; what its handshake said is not needed any more."""
-        assert self._client is not None
         if self._ended:
             return
+        assert self._client is not None
         self.principal.settle()
         self._house.drain.add(self._client)
         self._house.connected[self.principal.transport] += 1
@@ -264,28 +158,19 @@ class Session:
         self._house.metrics.rejected.labels(error.kind.name).inc()
 
     def end(self, code: int) -> None:
-        """The client is gone, by close code ``code``; harmless when called again. It does not come back."""
+        """The client is gone, by close code ``code``; harmless when called again. It does not come back.
+
+        What it still asks is not waited for, and nothing of it is kept here.
+        """
         self._ended = True
-        for name in self.names:
-            self.unsubscribe(name)
+        self._leave_all()
+        for asking in list(self._requests):
+            asking.cancel()
         if self._pressure is not None:
             self._pressure.close()
-        if self._client is not None and self._house.drain.discard(self._client):
+        client, self._client = self._client, None
+        if client is not None and self._house.drain.discard(client):
             self._house.connected[self.principal.transport] -= 1
             self._house.metrics.closes.labels(str(code) if code in CLOSE_CODES else "other").inc()
-
-    # -- inside
-
-    def _allows(self, use: Use, channel: Channel, name: str) -> bool:
-        return self._house.rules.allow(self.principal, use, channel, name)
-
-    def _check(self, use: Use, channel: Channel, name: str) -> None:
-        if not self._allows(use, channel, name):
-            raise _forbidden(use, name)
-
-
-_DOING = {Use.SUBSCRIBE: "subscribe to", Use.PUBLISH: "publish to", Use.REQUEST: "send requests to"}
-
-
-def _forbidden(use: Use, name: str) -> GatewayError:
-    return GatewayError(FORBIDDEN, f"this client may not {_DOING[use]} {name!r}")
+        if self.sender is not None:
+            self.sender.session = None

@@ -6,13 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 
 from wsgw.fanout.deliveries import Deliveries
-from wsgw.fanout.publication import Batch, Encoded, Publication, Wire
+from wsgw.fanout.publication import BATCH_BYTES, Batch, Encoded, Publication, Wire, cut
 from wsgw.fanout.sender import Sender
 
 log = logging.getLogger("wsgw.hub")
 
-#: Bytes of a batch; a publication alone may be larger.
-BATCH_BYTES = 256 * 1024
 #: Deliveries between two looks at the clock: one of a subscriber that is congested costs half a microsecond or more.
 LOOK_EVERY = 64
 
@@ -74,7 +72,10 @@ class Audience:
 
     def add(self, publication: Publication) -> None:
         """Keep ``publication`` for the members there are now."""
-        item = self.wire.encode(self.name, publication)
+        deliveries = self.deliveries
+        item = self.wire.encode(deliveries.channel, self.name, publication)
+        if deliveries.wants_json and publication.turned_out_no_json():
+            deliveries.not_json += 1
         if not self._pending:
             self._pending_at = publication.received_at
         self._pending.append(item)
@@ -120,7 +121,7 @@ class Audience:
     def _begin_batch(self) -> None:
         items, self._pending = self._pending, []
         if self._pending_bytes > BATCH_BYTES:
-            items, self._pending = _cut(items)
+            items, self._pending = cut(items)
         self._pending_bytes = sum([item.size for item in self._pending])
         self._batch = Batch(self.deliveries, self.name, items)
         self._batch_at = self._pending_at
@@ -165,13 +166,3 @@ class Audience:
         self.deliveries.messages += written * len(batch.items)
         self.deliveries.bytes += written * batch.size
         return written
-
-
-def _cut(items: list[Encoded]) -> tuple[list[Encoded], list[Encoded]]:
-    """The first of ``items`` that make a batch, at least one, and the rest."""
-    size = 0
-    for number, item in enumerate(items):
-        size += item.size
-        if size > BATCH_BYTES and number:
-            return items[:number], items[number:]
-    return items, []

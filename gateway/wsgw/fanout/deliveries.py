@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from wsgw.channels.channel import Channel
+from wsgw.channels.channel import Channel, Payload
 from wsgw.metrics import Metrics
 
 
 class Deliveries:
     """``messages`` and ``bytes`` written to clients (one for each client) and ``dropped``, since the last ``report``.
+
+    And by how many ``subscriptions`` there are more, or fewer; ``not_json`` are publications that should be JSON.
 
     Plain numbers, for a Counter costs more than a delivery. The series themselves are looked up here, once.
     """
@@ -16,12 +18,16 @@ class Deliveries:
         "_bytes_total",
         "_dropped_total",
         "_messages_total",
+        "_not_json_total",
+        "_subscriptions_now",
         "bytes",
         "channel",
         "dropped",
         "latency",
         "messages",
+        "not_json",
         "subscriptions",
+        "wants_json",
     )
 
     def __init__(self, channel: Channel, transport: str, metrics: Metrics) -> None:
@@ -29,11 +35,16 @@ class Deliveries:
         self.messages = 0
         self.bytes = 0
         self.dropped = 0
+        self.subscriptions = 0
+        self.not_json = 0
+        #: whether that is to be counted
+        self.wants_json = channel.payload is Payload.JSON
         #: seconds from a batch's first arrival to its writing
         self.latency = metrics.delivery_latency_seconds.labels(channel.name)
-        self.subscriptions = metrics.subscriptions.labels(channel.name)
+        self._subscriptions_now = metrics.subscriptions.labels(channel.name)
         self._messages_total = metrics.deliveries.labels(channel.name, transport)
         self._bytes_total = metrics.delivered_bytes.labels(channel.name)
+        self._not_json_total = metrics.not_json_messages.labels(channel.name) if self.wants_json else None
         self._dropped_total = metrics.dropped_messages.labels(channel.name, channel.slow_consumer)
 
     def report(self) -> None:
@@ -41,4 +52,8 @@ class Deliveries:
         self._messages_total.inc(self.messages)
         self._bytes_total.inc(self.bytes)
         self._dropped_total.inc(self.dropped)
-        self.messages = self.bytes = self.dropped = 0
+        self._subscriptions_now.inc(self.subscriptions)
+        if self._not_json_total is not None:
+            self._not_json_total.inc(self.not_json)
+            self.not_json = 0
+        self.messages = self.bytes = self.dropped = self.subscriptions = 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from codecs import utf_8_decode
 from typing import NamedTuple
 
 _TEXT = 0x81
 _BINARY = 0x82
+#: Decoded at a time to be looked at: a whole message as str may take four times what it has.
+_STEP_BYTES = 64 * 1024
 MAX_REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame has at most 125 bytes, two of them the code
 
 
@@ -32,8 +35,12 @@ def is_utf8(data: bytes) -> bool:
     """Whether ``data`` is valid UTF-8."""
     if data.isascii():
         return True
+    at, end = 0, len(data)
+    view = memoryview(data)
     try:
-        data.decode()
+        while at < end:
+            _, taken = utf_8_decode(view[at : at + _STEP_BYTES], "strict", at + _STEP_BYTES >= end)
+            at += taken
     except UnicodeDecodeError:
         return False
     return True

@@ -8,14 +8,16 @@ takes long goes on in later ticks, so that others get theirs; meanwhile nothing 
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from wsgw.channels.channel import Channel
 from wsgw.fanout.audience import Audience
 from wsgw.fanout.deliveries import Deliveries
-from wsgw.fanout.publication import Publication, Wire
+from wsgw.fanout.publication import BATCH_BYTES, Publication, StreamPublication, Wire
+from wsgw.fanout.replays import Replays
 from wsgw.fanout.sender import Sender
 from wsgw.fanout.turn import Turn
 from wsgw.metrics import Metrics
@@ -24,6 +26,8 @@ log = logging.getLogger("wsgw.hub")
 
 #: Longest that subscribers are served in one tick.
 SLICE_SECONDS = 0.01
+#: Bytes that a replayed batch keeps of what it was made into for clients that stand elsewhere (see ``stamp``).
+MAX_MADE_BYTES = 2 * BATCH_BYTES
 
 
 class Upstream(Protocol):
@@ -49,6 +53,7 @@ class Hub:
         self._deliveries: dict[tuple[str, str], Deliveries] = {}  # by channel and transport
         self._dirty: deque[Audience] = deque()  # while there are any, a flush is on its way
         self._on_its_way = False
+        self._replays = Replays()
         metrics.on_read.append(self._report)
 
     def subscribe(self, channel: Channel, name: str, sender: Sender) -> None:
@@ -65,18 +70,28 @@ class Hub:
             audience = Audience(name, wire, self._counts(channel, wire), self._clock, self._schedule)
             audiences.append(audience)
         audience.join(sender)
-        audience.deliveries.subscriptions.inc()
+        audience.deliveries.subscriptions += 1
 
     def unsubscribe(self, name: str, sender: Sender) -> None:
         """End a subscription made by ``subscribe``; what came before it still goes out."""
         audiences = self._audiences[name]
         audience = next(audience for audience in audiences if audience.wire is sender.wire)
         audience.leave(sender)
-        audience.deliveries.subscriptions.dec()
+        audience.deliveries.subscriptions -= 1
         if not audience:
             audiences.remove(audience)
         if not audiences:
             del self._audiences[name]
+
+    def deliver(self, channel: Channel, name: str, sender: Sender, publications: Sequence[StreamPublication]) -> None:
+        """Bring a client that subscribes to ``name`` up to date with ``publications``, in order, at least one."""
+        wire = sender.wire
+        made = self._replays.batch(self._counts(channel, wire), wire, name, publications)
+        if sender.offer(made):
+            made.deliveries.messages += len(made.items)
+            made.deliveries.bytes += made.size
+        if made.made_bytes > MAX_MADE_BYTES:
+            made.made.clear()
 
     def publish(self, name: str, publication: Publication) -> None:
         """Fan ``publication`` out to the subscribers of ``name``."""
@@ -105,6 +120,11 @@ class Hub:
         elif self._held:
             self._held = False
             self._source.release()
+
+    def settle(self, name: str) -> None:
+        """Hand what is kept for ``name`` to its subscribers now: what they are told next comes behind it."""
+        for audience in list(self._audiences.get(name, ())):
+            audience.flush(math.inf)
 
     # -- inside
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from wsgw.fanout.link import Link
+from wsgw.fanout.link import OneWayLink
 from wsgw.fanout.outbox import Outbox, OutboxTotals, Overflow
 from wsgw.fanout.publication import Batch, Encoded, Wire
 
@@ -26,7 +26,7 @@ class Sender:
 
     Without a link (a polling client between polls) or while the link is paused, items wait in the outbox.
     ``wire`` is how its client is written to. ``overflowed`` is called when more control items wait than any reading
-    client leaves, which are not sent then: the connection is to be ended.
+    client leaves, or more of a channel that drops nothing: the connection is to be ended.
     """
 
     __slots__ = (
@@ -36,6 +36,7 @@ class Sender:
         "_outbox",
         "_overflowed",
         "_paused",
+        "_room",
         "_totals",
         "on_queued",
         "session",
@@ -47,10 +48,11 @@ class Sender:
         self._totals = totals
         self._overflowed = overflowed
         self._outbox: Outbox | None = None  # made when first needed: most sessions never queue
-        self._link: Link | None = None
+        self._link: OneWayLink | None = None
         self._paused = False
         self._closed = False
         self._clear = False
+        self._room: dict[Callable[[], None], None] | None = None  # who is told once there is some
         #: told when something was queued, for a transport that fetches (a poll)
         self.on_queued: Callable[[], None] | None = None
         #: told when the client is slow
@@ -59,6 +61,11 @@ class Sender:
     def __len__(self) -> int:
         """Items that wait."""
         return len(self._outbox) if self._outbox is not None else 0
+
+    @property
+    def control(self) -> tuple[int, int]:
+        """How many control items wait, and their bytes, with their overhead."""
+        return (0, 0) if self._outbox is None else self._outbox.control
 
     @property
     def closed(self) -> bool:
@@ -71,9 +78,12 @@ class Sender:
             self._link.write_batch(batch)  # type: ignore[union-attr]  # clear only with a link
             return True
         if not self._closed:
-            put = self._queue().put
             buffered = self._link.buffered_bytes() if self._link is not None else 0
-            dropped = sum([put(batch, item, buffered) for item in batch.items])
+            try:
+                dropped = self._queue().put(batch, buffered)
+            except Overflow:
+                self._overflowed()
+                return False
             if dropped and self.session is not None:
                 self.session.dropped(batch, dropped)
             if self.on_queued is not None:
@@ -96,13 +106,27 @@ class Sender:
     def send_all(self, items: Sequence[Encoded]) -> None:
         """As ``send`` for each of ``items``, in one write where the link takes it."""
         if self._clear and items:
-            joined = Encoded(*[message for item in items for message in item.messages])
-            self._link.write(joined)  # type: ignore[union-attr]
+            self._link.write(_joined(items))  # type: ignore[union-attr]
             return
         for item in items:
             self.send(item)
 
-    def attach(self, link: Link) -> None:
+    def has_room(self, told: Callable[[], None]) -> bool:
+        """Whether nothing waits, here or at the link; if not, ``told`` is called once when that is so, or at the end.
+
+        For who has much to send and waits for the client.
+        """
+        if self._closed or self._clear or (self._link is None and not self._outbox):
+            return True
+        self._wait_for_room(told)
+        return False
+
+    def forget(self, told: Callable[[], None]) -> None:
+        """``told`` has nothing to send any more; harmless where it does not wait."""
+        if self._room is not None:
+            self._room.pop(told, None)
+
+    def attach(self, link: OneWayLink) -> None:
         """From now on write to ``link``, first what waits."""
         if self._closed:
             return
@@ -124,34 +148,92 @@ class Sender:
         """What waits, for a transport that fetches (a poll); counted as delivered. See ``Outbox.take``."""
         if self._outbox is None:
             return []
-        return self._outbox.take(max_messages, max_bytes)
+        taken = self._outbox.take(max_messages, max_bytes)
+        if not self._outbox:
+            self._close_outbox()
+            self._tell_room()
+        return taken
 
     def finish(self) -> None:
         """Write what waits to the link, even if it is paused: a closing handshake comes behind it."""
         if self._outbox is not None and self._link is not None:
-            while len(self._outbox):
+            while self._outbox and self._link is not None:
                 for item in self._outbox.take(FLUSH_MESSAGES, FLUSH_BYTES):
-                    self._link.write(item)
+                    if self._link is not None:
+                        # by itself: joined, each client's transport would keep bytes of its own of what all have
+                        self._link.write(item.framed())
+            self._close_outbox()
 
     def close(self) -> None:
-        """Send nothing more and forget what waits."""
+        """Send nothing more, forget what waits, and who is to be told anything."""
         self._closed = True
         self._clear = False
         self._link = None
-        if self._outbox is not None:
-            self._outbox.clear()
-            self._outbox = None
+        self._overflowed = _nobody
+        self.on_queued = None
+        self.session = None
+        self._close_outbox()
+        self._tell_room()
+
+    # -- Holder, while something waits
+
+    def held_bytes(self) -> int:
+        return self._outbox.kept_bytes if self._outbox is not None else 0
+
+    def evict(self) -> None:
+        """End the client; where it shares most of what waits for it, drop the oldest of that instead.
+
+        To end it would free nothing then, until all who share it had been ended.
+        """
+        if self._outbox is not None and self._outbox.shed():
+            self._totals.memory.register(self)
+            return
+        self.overflow()
+
+    def overflow(self) -> None:
+        """End the client: more is kept for it than may be."""
+        self._overflowed()
+        self.close()
+
+    # -- inside
 
     def _flush(self) -> None:
         # link.write may call pause() from inside, through the transport's pause_writing
         while self._outbox and self._link is not None and not self._paused:
-            items = self._outbox.take(FLUSH_MESSAGES, FLUSH_BYTES)
-            self._link.write(Encoded(*[message for item in items for message in item.messages]))
+            self._link.write(_joined(self._outbox.take(FLUSH_MESSAGES, FLUSH_BYTES)))
         if not self._outbox and self._link is not None and not self._paused:
-            self._outbox = None
+            self._close_outbox()
             self._clear = True
+            self._tell_room()
+
+    def _wait_for_room(self, told: Callable[[], None]) -> None:
+        if self._room is None:
+            self._room = {}
+        self._room[told] = None
+
+    def _tell_room(self) -> None:
+        if self._room is not None:
+            waiting, self._room = self._room, None
+            for told in waiting:
+                told()
 
     def _queue(self) -> Outbox:
         if self._outbox is None:
             self._outbox = Outbox(self._totals)
+            self._totals.memory.register(self)
         return self._outbox
+
+    def _close_outbox(self) -> None:
+        if self._outbox is not None:
+            self._totals.memory.discard(self)
+            self._outbox.close()
+            self._outbox = None
+
+
+def _joined(items: Sequence[Encoded]) -> Encoded:
+    """All messages of ``items``, for one write."""
+    return items[0] if len(items) == 1 else Encoded(*[message for item in items for message in item.messages])
+
+
+def _nobody() -> None:
+    """Hears that a client overflowed which is gone."""

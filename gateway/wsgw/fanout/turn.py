@@ -32,7 +32,7 @@ class Turn:
         """Run ``callback`` in the next tick."""
         self._later(callback)
 
-    def run(self, function: Callable[[bytes], None], data: bytes) -> None:
+    def run(self, function: Callable[[bytes], object], data: bytes) -> None:
         """Call ``function(data)``, then what ``call_soon`` got meanwhile, also when that raised."""
         self._running = True
         try:

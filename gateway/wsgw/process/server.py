@@ -7,12 +7,13 @@ import errno
 import gc
 import logging
 import resource
-import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from typing import Protocol, cast
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
 from wsgw.app import create_app
@@ -20,18 +21,36 @@ from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway, make_broker
 from wsgw.errors import WsgwError
 from wsgw.metrics import Metrics, without_created_series
-from wsgw.transports.direct import DirectProtocol
+from wsgw.process.signals import Signals
+from wsgw.surfaces import ops
+from wsgw.tasks import end_all
+from wsgw.transports.http11 import http_class
 
 log = logging.getLogger("wsgw.server")
 
 BACKLOG = 2048
+#: libuv takes one connection of a listener in a round of its loop, which is long where others send all they can: who
+#: came behind a few dozen waited for a second. So the listener is there as often: see ``repeated``.
+ACCEPTS_PER_ROUND = 16
 #: Of each connection, in the kernel, which would let it grow to many megabytes for a client that is held back.
 RECEIVE_BUFFER_BYTES = 256 * 1024
 #: The share of a stop's ``drain_seconds`` within which what is left of HTTP requests is ended; the rest is NATS' to
 #: confirm what was published. (Clients go before: ``core.drain``.)
 REQUESTS_SHARE = 0.75
+#: What the end of the lifespan (NATS) may take beyond ``drain_seconds``, and what is left then. Together with what the
+#: HTTP server takes to notice, they are less than ``signals.REST_SECONDS``: that is for what stands still.
+LIFESPAN_SECONDS, LEFT_SECONDS = 1.5, 1.5
+#: How often is looked whether requests have ended, and what one may take when it has been told to.
+LOOK_SECONDS, REQUEST_END_SECONDS = 0.02, 0.3
 #: uvicorn's own limit; sessions set a smaller one from NATS' max_payload, whose own upper bound this is.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+
+class Abortable(Protocol):
+    """One of our protocol objects."""
+
+    def abort(self) -> None:
+        """Drop the connection."""
 
 
 class PortUnavailable(WsgwError):
@@ -72,40 +91,81 @@ class GatewayServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for listener in sockets or ():
-            log.info("Server listening on port %d", listener.getsockname()[1])
+        for port in {listener.getsockname()[1] for listener in sockets or ()}:
+            log.info("Server listening on port %d", port)
         log.info("wsServer: Start up wsServer adapter")
         log.info("App runs the jobs...")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As the base class', but every step has its time, and connections that remain are dropped without a word."""
         for server in self.servers:
             server.close()
+        for listener in sockets or ():
+            listener.close()
         log.info("wsServer: Shutting down wsServer adapter")
         gateway: Gateway = self._state.gateway
         await gateway.drain.run()
         log.info("Shut down webServer")
-        # what is left are HTTP requests: the base class waits for them, but not for long, then ends the lifespan
-        self.config.timeout_graceful_shutdown = gateway.drain.seconds_left(REQUESTS_SHARE)  # type: ignore[assignment]
-        await super().shutdown(sockets)
+        await self._end_requests(gateway.drain.seconds_left(REQUESTS_SHARE))
+        ending = asyncio.get_running_loop().create_task(self.lifespan.shutdown(), name="the end of the lifespan")
+        await asyncio.wait({ending}, timeout=gateway.drain.seconds_left() + LIFESPAN_SECONDS)
+        if not ending.done():
+            log.error("%s does not come; it is not waited for", ending.get_name())
+
+    async def _end_requests(self, timeout_seconds: float) -> None:
+        """Let what is under way over HTTP end for so long, then drop it."""
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._requests_gone(timeout_seconds)
+        # clients that do not read, or do not answer a close: closing would wait for them, and their requests with it
+        for connection in list(self.server_state.connections):
+            cast("Abortable", connection).abort()
+        await self._requests_gone(REQUEST_END_SECONDS)
+        await end_all(self.server_state.tasks, REQUEST_END_SECONDS)
+
+    async def _requests_gone(self, timeout_seconds: float) -> None:
+        state, loop = self.server_state, asyncio.get_running_loop()
+        until = loop.time() + timeout_seconds
+        await asyncio.sleep(0)  # what has been closed is gone in the next tick
+        while (state.connections or state.tasks) and loop.time() < until:  # noqa: ASYNC110  uvicorn's sets
+            await asyncio.sleep(LOOK_SECONDS)
 
 
-async def serve(settings: Settings, *, exit_if_no_nats: bool = False, reload: Callable[[], None] | None = None) -> None:
-    """Run a gateway until SIGTERM or SIGINT; raises PortUnavailable, NatsUnreachable (of the broker).
+def run(settings: Settings, *, exit_if_no_nats: bool = False, reload: Callable[[], None] | None = None) -> None:
+    """Run a gateway, in this thread, until a signal ends it; see ``serve``.
 
-    Without ``reload`` SIGHUP stops too, as the original does.
+    However it ends, that takes at most ``drain_seconds`` and ``signals.REST_SECONDS``; the process may end in here.
     """
+    with (
+        Signals(settings.drain_seconds, reload) as signals,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_until_the_end(settings, signals, exit_if_no_nats))
+
+
+async def _until_the_end(settings: Settings, signals: Signals, exit_if_no_nats: bool) -> None:
+    try:
+        await serve(settings, signals, exit_if_no_nats=exit_if_no_nats)
+    finally:
+        # the runner says it to each once, and waits for ever
+        await end_all(asyncio.all_tasks() - {asyncio.current_task()}, LEFT_SECONDS)
+
+
+async def serve(settings: Settings, signals: Signals, *, exit_if_no_nats: bool = False) -> None:
+    """Run a gateway until one of ``signals`` ends it; raises PortUnavailable, NatsUnreachable (of the broker)."""
     without_created_series()
     log.info("nats: Start up")
-    listener = listen(settings.host, settings.listen_port)
+    log.info("open files: %s", open_files())
+    listeners = repeated(listen(settings.host, settings.listen_port))
     try:
         app = create_app(settings)
         config = uvicorn.Config(
             app,
-            ws=DirectProtocol,
+            ws="none",
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,
             loop="uvloop",
-            http="httptools",
+            http=http_class(lambda: app.state.gateway.edge, ops.PATHS),
             lifespan="on",
             log_config=None,
             access_log=False,
@@ -113,16 +173,22 @@ async def serve(settings: Settings, *, exit_if_no_nats: bool = False, reload: Ca
             backlog=BACKLOG,
         )
         server = GatewayServer(config, app)
-        _own_signals(server, reload)
+        signals.attend(server.request_stop)
         if exit_if_no_nats:
             await server.find_nats(settings)
             if server.should_exit:
                 return
         log.info("Start up webServer")
-        _suit_many_clients()
-        await server.serve([listener])
+        _collect_seldom()
+        await server.serve(listeners)
     finally:
-        listener.close()
+        for listener in listeners:
+            listener.close()
+
+
+def repeated(listener: socket.socket) -> list[socket.socket]:
+    """``listener`` as often as connections are to be taken of it in a round: each is to be closed."""
+    return [listener, *[listener.dup() for _ in range(ACCEPTS_PER_ROUND - 1)]]
 
 
 async def _probe(settings: Settings) -> None:
@@ -134,20 +200,28 @@ async def _probe(settings: Settings) -> None:
         await broker.stop(0.1)
 
 
-def _own_signals(server: GatewayServer, reload: Callable[[], None] | None) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.request_stop)
-    loop.add_signal_handler(signal.SIGHUP, reload or server.request_stop)
-
-
-def _suit_many_clients() -> None:
-    """Take as many open files as the process may, and let the garbage collector look less often at what stays."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # a limit that may not be reached is no reason not to start
+def open_files() -> str:
+    """Let this process open as many files (connections) as it may; how many those are, for the log."""
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == most:
+        return _number(limit)
+    try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (ValueError, OSError) as error:  # no reason not to start
+        return f"{_number(limit)}; that could not be raised to {most}: {error}"
+    return f"{_number(most)}, raised from {limit}"
+
+
+def _number(limit: int) -> str:
+    return "any number" if limit == resource.RLIM_INFINITY else f"at most {limit}"
+
+
+def _collect_seldom() -> None:
+    """Let the garbage collector look less often at what stays."""
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    # clients' objects stay, and what ended is freed without the collector: larger thresholds save no time (each object
+    # is looked at once a generation) but make standstills, of 13 ms and more with 20,000 and 20 for 1 ms with these
+    gc.set_threshold(5_000, 10, 10)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from urllib.parse import parse_qsl
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+#: What a header takes in memory beside its text.
+_HEADER_BYTES = 150
 
 
 class Handshake:
@@ -16,22 +18,42 @@ class Handshake:
     does here. ``raw_headers`` have lower-case names, as ASGI's.
     """
 
-    __slots__ = ("_query", "_raw_headers", "_raw_query", "client", "path")
+    __slots__ = ("_fields", "_query", "_raw_headers", "_raw_query", "client", "path")
 
     def __init__(self, path: str, raw_query: bytes, raw_headers: Iterable[tuple[bytes, bytes]], client: str) -> None:
         self.path = path
         self.client = client
         self._raw_query = raw_query
         self._raw_headers = raw_headers
+        self._fields: Sequence[tuple[str, str]] | None = None
         self._query: Mapping[str, str] | None = None
 
     @property
     def query(self) -> Mapping[str, str]:
         """The last value of each key of the query string; taken apart once."""
         if self._query is None:
-            raw, self._raw_query = self._raw_query, b""
-            self._query = dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True)) if raw else _NOTHING
+            self._query = dict(self.fields) or _NOTHING
         return self._query
+
+    @property
+    def fields(self) -> Sequence[tuple[str, str]]:
+        """Keys and values of the query string, in order; taken apart once."""
+        if self._fields is None:
+            raw, self._raw_query = self._raw_query, b""
+            self._fields = parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if raw else ()
+        return self._fields
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory."""
+        size = len(self.path) + len(self._raw_query)
+        if self._fields:
+            size += sum([len(name) + len(value) + _HEADER_BYTES for name, value in self._fields])
+        return size + sum([len(name) + len(value) + _HEADER_BYTES for name, value in self._raw_headers])
+
+    def forget(self) -> None:
+        """Keep nothing but the path and the address: the query and the headers are empty from now on."""
+        self._fields, self._query, self._raw_query, self._raw_headers = (), _NOTHING, b"", ()
 
     @property
     def headers(self) -> Mapping[str, str]:

@@ -13,6 +13,9 @@ from wsgw.surfaces.application import gateway_of
 #: HTTP servers send no body to HEAD, which is what many health checks ask with (RFC 9110 section 9.3.2).
 _METHODS = ["GET", "HEAD"]
 
+#: Answered in any need.
+PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
 router = APIRouter()
 
 
@@ -32,6 +35,5 @@ async def readyz(request: Request) -> Response:
 @router.api_route("/metrics", methods=_METHODS)
 async def metrics(request: Request) -> Response:
     """The Prometheus metrics."""
-    return Response(
-        gateway_of(request.scope).metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8"
-    )
+    exposition = await gateway_of(request.scope).scrapes.read()
+    return Response(exposition, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -4,50 +4,47 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
-from starlette.types import Receive, Scope, Send
 
-from wsgw.core.gateway import Gateway
+from wsgw.broker.puback import PublishResult
 from wsgw.core.session import Session
-from wsgw.errors import BAD_REQUEST, TOO_LARGE, GatewayError
+from wsgw.errors import BAD_REQUEST, NO_MEMORY, TOO_LARGE, GatewayError
 from wsgw.fanout.frames import is_utf8
 from wsgw.surfaces.answers import CORS, ORIGINS, json_response, refusal
 from wsgw.surfaces.application import gateway_of, principal_of
-from wsgw.transports.http import Body, BodyTooLarge, ClientGone, respond
+from wsgw.transports.asgi import Receive
+from wsgw.transports.http import Body, BodyDropped, BodyTooLarge, ClientGone, wait_gone
 
 TRANSPORT = "http"
 
 T = TypeVar("T")
 
 _METHODS = ["OPTIONS", "POST"]
+#: Whoever sends the same message again gives it the same (docs.nats.io, JetStream's headers).
+_ID_HEADER = "nats-msg-id"
 
 router = APIRouter()
 
 
 @router.api_route("/publish/{channel:path}", methods=_METHODS)
 async def publish(channel: str, request: Request) -> Response:
-    """Publish the body, unchanged, to an outbound channel. 202 says that NATS has processed it."""
-    return await _answer(request, lambda session, body: _publish(session, channel, body))
+    """Publish the body, unchanged, to an outbound channel. 202 says that NATS has processed it.
+
+    On a durable channel it says that the stream has stored it, and where; the header Nats-Msg-Id counts there alone.
+    """
+    ids = request.headers.getlist(_ID_HEADER)
+    return await _answer(
+        request, lambda session, body: _publish(session, channel, body, ", ".join(ids) if ids else None)
+    )
 
 
 @router.api_route("/request/{channel:path}", methods=_METHODS)
 async def request(channel: str, request: Request) -> Response:
     """Ask a request channel: the body is the request, the answer's body is the responder's reply, both unchanged."""
-    return await _answer(request, lambda session, body: _request(session, channel, body))
-
-
-class _EarlyResponse(Response):
-    """An answer to a request whose body is unfinished, see ``respond``; ``rest`` reads on."""
-
-    def __init__(self, response: Response, rest: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(response.body, response.status_code, response.headers)
-        self._rest = rest
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await respond(send, self.status_code, bytes(self.body), self.headers, self._rest)
+    return await _answer(request, lambda session, body: _request(session, channel, body, request.receive))
 
 
 def _preflight(request: Request) -> Response:
@@ -66,25 +63,28 @@ async def _answer(request: Request, ask: Callable[[Session, bytes], Awaitable[Re
     if request.method == "OPTIONS":
         return _preflight(request)
     gateway = gateway_of(request.scope)
-    body = Body(request.scope, request.receive)
-
-    def early(error: GatewayError) -> Response:
-        answer = _refusal(error)
-        return _EarlyResponse(answer, lambda: _discard(gateway, body)) if body.unfinished else answer
-
     try:
         session = gateway.open_session(principal_of(request.scope, TRANSPORT))
     except GatewayError as error:
-        return early(error)
+        return _refusal(error)
     try:
+        body = Body(request.scope, request.receive, gateway.edge.memory)
         payload = await _unless_stopped(session, _payload(body, session.max_payload_bytes))
     except GatewayError as error:
         session.reject(error)
-        return early(error)
+        return _refusal(error)
+    except ClientGone:
+        return _for_nobody()
     try:
         return await ask(session, payload)
     except GatewayError as error:
-        return _refusal(error)
+        return _refusal(error.with_traceback(None))  # which has frames that have the error
+    except ClientGone:
+        return _for_nobody()
+
+
+def _for_nobody() -> Response:
+    return Response(status_code=BAD_REQUEST.http_status)
 
 
 async def _payload(body: Body, limit_bytes: int) -> bytes:
@@ -93,38 +93,52 @@ async def _payload(body: Body, limit_bytes: int) -> bytes:
     except BodyTooLarge:
         message = f"the payload has more than {limit_bytes} bytes, which is what NATS takes at most"
         raise GatewayError(TOO_LARGE, message) from None
-    except ClientGone:
-        raise GatewayError(BAD_REQUEST, "the client went away before its body was complete") from None
+    except BodyDropped:
+        raise GatewayError(NO_MEMORY, NO_MEMORY.summary) from None
 
 
-async def _discard(gateway: Gateway, body: Body) -> None:
-    with suppress(GatewayError):
-        await _unless_stopped(gateway, body.discard())
+async def _publish(session: Session, channel: str, payload: bytes, id: str | None) -> Response:
+    settled: asyncio.Future[PublishResult] = asyncio.get_running_loop().create_future()
 
-
-async def _publish(session: Session, channel: str, payload: bytes) -> Response:
-    settled: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
-
-    def outcome(error: GatewayError | None) -> None:
+    def outcome(result: PublishResult) -> None:
         if not settled.done():  # the client may have gone
-            settled.set_result(error)
+            settled.set_result(result)
 
-    session.publish(channel, (payload,), outcome)
-    error = await session.unless_stopped(settled)
-    if error is not None:
-        raise error
-    return json_response({"accepted": True}, 202, CORS)
+    session.publish(channel, (payload,), outcome, (id,))
+    result = await session.unless_stopped(settled)
+    receipt = result[0] if isinstance(result, list) else result
+    if isinstance(receipt, GatewayError):
+        raise receipt
+    return json_response({"accepted": True} | ({} if receipt is None else receipt.as_json()), 202, CORS)
 
 
-async def _request(session: Session, channel: str, payload: bytes) -> Response:
-    reply = await _unless_stopped(session, session.request(channel, payload))
+async def _request(session: Session, channel: str, payload: bytes, receive: Receive) -> Response:
+    """Raises ClientGone: the reply is not waited for then, for others may be waiting to ask."""
+    asking = session.request(channel, payload)
+    gone = asyncio.get_running_loop().create_task(wait_gone(receive))
+    gone.add_done_callback(partial(_cancel, asking))
+    try:
+        reply = await session.unless_stopped(asking)
+    except asyncio.CancelledError:
+        if not asking.cancelled():
+            raise  # it is this that was
+        raise ClientGone from None
+    finally:
+        asking.cancel()
+        gone.cancel()
+        del asking  # an error has this frame, and the task the error
     media_type = "text/plain; charset=utf-8" if is_utf8(reply) else "application/octet-stream"
     return Response(reply, headers=CORS, media_type=media_type)
 
 
-async def _unless_stopped(house: Gateway | Session, work: Coroutine[object, object, T]) -> T:
+def _cancel(task: asyncio.Task[bytes], _: object) -> None:
+    task.cancel()
+
+
+async def _unless_stopped(session: Session, work: Coroutine[object, object, T]) -> T:
     task = asyncio.get_running_loop().create_task(work)
     try:
-        return await house.unless_stopped(task)
+        return await session.unless_stopped(task)
     finally:
         task.cancel()
+        del task  # an error has this frame, and the task the error

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -32,8 +33,9 @@ def guarded(surface: ASGIApp) -> ASGIApp:
 async def refuse_websocket(scope: Event, receive: Receive, send: Send) -> None:
     """Refuse the WebSocket of ``scope``, whose path nothing serves."""
     await receive()  # websocket.connect
-    response = _refused(scope, GatewayError(NOT_FOUND, f"no WebSocket is served on {scope['path']}"))
-    await refuse(scope, send, response.status_code, bytes(response.body))
+    gateway_of(scope).rejected(NOT_FOUND.name)
+    error = GatewayError(NOT_FOUND, f"no WebSocket is served on {scope['path']}")
+    await refuse(scope, send, NOT_FOUND.http_status, orjson.dumps(error.as_json()))
 
 
 async def _not_found(request: Request, _: Exception) -> Response:

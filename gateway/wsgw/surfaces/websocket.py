@@ -1,25 +1,32 @@
 """``/ws/{channel}``: plain WebSocket, one channel per connection, a message is a payload.
 
 The closing handshake is this surface's acknowledgement: a client's close is answered when all it published is
-settled, with 1000 only if NATS accepted everything.
+settled, with 1000 only if everything was accepted. Any other close says how much of it was.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import orjson
 
 from wsgw import closecodes
 from wsgw.access.principal import Principal
+from wsgw.bridges.place import Coming, Place
+from wsgw.broker.puback import PublishResult
+from wsgw.channels.start import NOW
 from wsgw.core.gateway import Gateway
 from wsgw.core.session import Session
 from wsgw.errors import DRAINING, FORBIDDEN, SLOW_CONSUMER, WRONG_DIRECTION, GatewayError, Kind
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
+from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
-from wsgw.protocols.websocket.wire import WEBSOCKET_WIRE
+from wsgw.protocols.envelope import gap, joined
+from wsgw.protocols.websocket.request import WebSocketRequest, websocket_request
+from wsgw.protocols.websocket.wire import ENVELOPE_WIRE, WEBSOCKET_WIRE
 from wsgw.surfaces.application import gateway_of, principal_of
 from wsgw.transports.accept import open_link, refuse
 from wsgw.transports.asgi import Event, Receive, Send
@@ -28,20 +35,49 @@ log = logging.getLogger("wsgw.websocket")
 
 TRANSPORT = WEBSOCKET_WIRE.transport
 
+#: What most ask for.
+PLAIN = WebSocketRequest(envelope=False, subprotocol=None, start=NOW)
+
 
 class ChannelWebSocket:
     """One connection: its link's ``Receiver`` and its session's ``SessionClient``. Raises as ``open_session``."""
 
-    __slots__ = ("_closing", "_ended", "_link", "_name", "_refusal", "_sender", "_session")
+    __slots__ = (
+        "_accepted",
+        "_closing",
+        "_ended",
+        "_enveloped",
+        "_failure",
+        "_link",
+        "_name",
+        "_refusal",
+        "_sender",
+        "_session",
+        "_start",
+        "_taken",
+    )
 
-    def __init__(self, gateway: Gateway, principal: Principal, name: str) -> None:
+    messages_at_a_time = 256  # they are published together
+
+    def __init__(
+        self, gateway: Gateway, principal: Principal, name: str, asked: WebSocketRequest | GatewayError = PLAIN
+    ) -> None:
+        """``asked`` may be why it is none, which is told as other refusals are."""
         self._name = name
-        self._sender: Sender = gateway.sender(WEBSOCKET_WIRE, self._overflowed)
+        self._refusal: GatewayError | None = None
+        if isinstance(asked, GatewayError):
+            self._refusal, asked = asked, PLAIN
+        self._enveloped = asked.envelope
+        self._start = asked.start
+        wire = ENVELOPE_WIRE if asked.envelope else WEBSOCKET_WIRE
+        self._sender: Sender = gateway.sender(wire, self._overflowed)
         self._session: Session = gateway.open_session(principal, self, self._sender)
         self._link: Link | None = None
         self._closing = False  # the client began the closing handshake
-        self._refusal: GatewayError | None = None
+        self._failure: GatewayError | None = None  # with which it is closed when what the client published is settled
         self._ended = False
+        self._taken = 0  # messages of the client, and those of them that were accepted
+        self._accepted = 0
 
     async def subscribe(self, *, must_receive: bool) -> None:
         """Subscribe where the channel delivers. A refusal is told by ``attach``: a browser sees only close codes.
@@ -49,8 +85,11 @@ class ChannelWebSocket:
         Without ``must_receive`` it will do that the client can publish, or only publish for that is its right. Raises
         GatewayError when the gateway stops meanwhile.
         """
+        if self._refusal is not None:
+            self._session.reject(self._refusal)
+            return
         try:
-            ready = self._session.join(self._name)
+            ready = self._session.join(self._name, self._start)
         except GatewayError as error:
             refusal: GatewayError | None = error
             if not must_receive and error.kind in (WRONG_DIRECTION, FORBIDDEN):
@@ -58,7 +97,7 @@ class ChannelWebSocket:
                 if refusal is not None and refusal.kind is WRONG_DIRECTION:
                     refusal = error
             if refusal is not None:
-                self._refusal = refusal
+                self._refusal = refusal.with_traceback(None)  # whose frames have this object: a cycle
                 self._session.reject(refusal)
             return
         if ready is not None:
@@ -79,7 +118,11 @@ class ChannelWebSocket:
     # -- Receiver
 
     def messages_received(self, messages: Sequence[Message]) -> None:
-        self._session.publish(self._name, [message.data for message in messages], self._settled)
+        count = len(messages)
+        self._taken += count
+        if self._failure is None:
+            payloads = [message.data for message in messages]
+            self._session.publish(self._name, payloads, partial(self._settled, count))
 
     def close_received(self, code: int, reason: str) -> None:
         self._sender.close()
@@ -105,9 +148,12 @@ class ChannelWebSocket:
         if self._closing:
             return  # it is answered when what the client published is settled
         self._sender.finish()
-        self._close(DRAINING, "the gateway is stopping")
+        self._fail(GatewayError(DRAINING, "the gateway is stopping"))
+        self._answer_close()
 
     def abort(self) -> None:
+        if self._failure is not None:  # that is now told as far as it is known
+            self._close(self._failure.kind, self._failure.message)
         if self._link is not None:
             self._link.abort()
 
@@ -116,27 +162,55 @@ class ChannelWebSocket:
             self._link.pause_reading()
 
     def release(self) -> None:
-        if self._link is not None:
+        if self._link is not None and self._failure is None:
             self._link.resume_reading()
 
     def refused(self, name: str, error: GatewayError) -> None:
         self._refusal = error
         self._close(error.kind, error.message)
 
+    def placed(self, name: str, place: Place) -> None:
+        """Told in envelopes only: a bare payload is what was published, and nothing else."""
+        if not self._enveloped:
+            return
+        if place.coming is Coming.GAP:
+            self._sender.send(Encoded(Message(True, gap([name], place.missed))))
+        recovered = None if place.coming is Coming.NEW else place.coming is Coming.RECOVERED
+        self._sender.send(Encoded(Message(True, joined(place.id, recovered=recovered))))
+
     # -- inside
 
-    def _settled(self, error: GatewayError | None) -> None:
-        if error is not None:
-            self._close(error.kind, error.message)
-        if self._closing:
+    def _settled(self, count: int, result: PublishResult) -> None:
+        if result is None:
+            self._accepted += count
+        elif isinstance(result, GatewayError):
+            self._fail(result)
+        else:
+            errors = [receipt for receipt in result if isinstance(receipt, GatewayError)]
+            self._accepted += count - len(errors)
+            if errors:
+                self._fail(errors[0])
+        if self._closing or self._failure is not None:
             self._answer_close()
 
+    def _fail(self, error: GatewayError) -> None:
+        """Take nothing more, and close with ``error`` when it is known how much was accepted (``_answer_close``)."""
+        if self._failure is None:
+            self._failure = error
+            self.hold()
+
     def _answer_close(self) -> None:
-        if not self._session.unsettled and self._link is not None:
+        if self._session.unsettled:
+            return
+        if self._failure is not None:
+            self._close(self._failure.kind, self._failure.message)
+        elif self._link is not None:
             self._link.close(closecodes.NORMAL)
 
     def _close(self, kind: Kind, reason: str) -> None:
         self._sender.close()
+        if self._accepted < self._taken:
+            reason = f"accepted {self._accepted} of {self._taken}: {reason}"
         if self._link is not None:
             self._link.close(kind.close_code, reason)
 
@@ -150,14 +224,16 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
     await receive()  # websocket.connect
     principal = principal_of(scope, TRANSPORT)
     must_receive = principal.handshake is not None and principal.handshake.query.get("receive") == "1"
+    asked = _asked(scope, principal)
     try:
-        client = ChannelWebSocket(gateway, principal, name)
+        client = ChannelWebSocket(gateway, principal, name, asked)
     except GatewayError as error:
         await _refuse(scope, send, error)
         return
     try:
         await client.subscribe(must_receive=must_receive)
-        link = await open_link(scope, receive, send, client, gateway.max_payload_bytes)
+        subprotocol = None if isinstance(asked, GatewayError) else asked.subprotocol
+        link = await open_link(scope, receive, send, client, gateway.max_payload_bytes, subprotocol)
         client.attach(link)
         log.debug("websocket %s: connected", name)
         await link.run()
@@ -170,6 +246,14 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
     except BaseException:
         client.lost(closecodes.ABNORMAL)
         raise
+
+
+def _asked(scope: Event, principal: Principal) -> WebSocketRequest | GatewayError:
+    assert principal.handshake is not None
+    try:
+        return websocket_request(principal.handshake.query, scope.get("subprotocols") or ())
+    except GatewayError as error:
+        return error.with_traceback(None)  # whose frames have the scope
 
 
 async def _refuse(scope: Event, send: Send, error: GatewayError) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from wsgw.closecodes import POLICY_VIOLATION
 from wsgw.fanout.link import Link, Receiver
 from wsgw.transports.asgi import AsgiLink, Event, Receive, Send
-from wsgw.transports.direct import EXTENSION, DirectProtocol
+from wsgw.transports.direct import DirectProtocol
+from wsgw.transports.upgrading import EXTENSION
 
 
 async def open_link(

@@ -1,4 +1,4 @@
-"""A ``Link`` over plain ASGI messages, for servers other than ours: the same sessions, on a slower path.
+"""Links over plain ASGI messages, for servers other than ours: the same sessions, on a slower path.
 
 ASGI answers a client's closing handshake by itself, so here a close does not confirm publishes. It has no word for
 pings either: a client whose reading is paused for longer than the server's own ping timeout is closed by the server.
@@ -15,7 +15,7 @@ from typing import Any
 
 from wsgw.closecodes import ABNORMAL, NO_STATUS, TOO_BIG
 from wsgw.fanout.frames import Message, truncated
-from wsgw.fanout.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, Receiver
+from wsgw.fanout.link import CLOSE_TIMEOUT_SECONDS, WRITE_HIGH_WATER_BYTES, OneWayReceiver, Receiver
 from wsgw.fanout.publication import Batch, Encoded
 from wsgw.tasks import end, fault_of
 from wsgw.transports.receivers import close_for_fault, tell
@@ -33,25 +33,25 @@ def message_of(event: Event) -> Message:
     return Message(False, event.get("bytes") or b"") if text is None else Message(True, text.encode())
 
 
-class AsgiLink:
-    """See the module. ``run`` is the connection's whole life; its two tasks end with it."""
+class AsgiOneWayLink:
+    """Implements ``OneWayLink``. ``run`` is the connection's whole life; its two tasks end with it.
 
-    def __init__(self, receive: Receive, send: Send, receiver: Receiver, max_message_bytes: int) -> None:
+    A subclass says what is read, and by which ASGI events a message and the end are told.
+    """
+
+    def __init__(self, receive: Receive, send: Send, receiver: OneWayReceiver) -> None:
         self._receive = receive
         self._send = send
-        self._receiver = receiver
-        self._max_message_bytes = max_message_bytes
+        self._hearer = receiver
         self._queue: deque[Message] = deque()
         self._queued_bytes = 0
         self._paused = False
         self._wake = asyncio.Event()
-        self._reading = asyncio.Event()
-        self._reading.set()
         self._close: tuple[int, str] | None = None
         self._aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._code = ABNORMAL
 
-    # -- Link
+    # -- OneWayLink
 
     async def run(self) -> None:
         """Read and write until the connection is over, then tell the receiver."""
@@ -67,16 +67,10 @@ class AsgiLink:
             for fault in filter(None, map(fault_of, tasks)):
                 await self._failed(fault)
             self._close = self._close or (ABNORMAL, "")
-            tell(self, self._receiver.lost, self._code)
+            tell(self, self._hearer.lost, self._code)
 
     def write(self, item: Encoded) -> None:
-        if self._close is None:
-            self._queue.extend(item.messages)
-            self._queued_bytes += item.size
-            self._wake.set()
-            if not self._paused and self._queued_bytes > WRITE_HIGH_WATER_BYTES:
-                self._paused = True
-                tell(self, self._receiver.writing_paused)
+        self._put(item.messages, item.size)
 
     def write_batch(self, batch: Batch) -> None:
         for item in batch.items:
@@ -86,7 +80,7 @@ class AsgiLink:
         return self._queued_bytes
 
     def close(self, code: int, reason: str = "") -> None:
-        if self._close is None:
+        if self._close is None and not self._aborted.done():
             self._close = (code, truncated(reason))
             self._code = code
             self._wake.set()
@@ -95,6 +89,81 @@ class AsgiLink:
     def abort(self) -> None:
         if not self._aborted.done():
             self._aborted.set_result(None)
+
+    # -- for the subclass
+
+    async def _read(self) -> None:
+        """Returns when the client is gone."""
+        raise NotImplementedError
+
+    def _event(self, message: Message) -> Event:
+        """What sends ``message``."""
+        raise NotImplementedError
+
+    def _last_event(self, code: int, reason: str) -> Event:
+        """What ends the connection."""
+        raise NotImplementedError
+
+    def _put(self, messages: tuple[Message, ...], size: int) -> None:
+        """Have ``messages`` sent, of ``size`` bytes together."""
+        if self._close is None:
+            self._queue.extend(messages)
+            self._queued_bytes += size
+            self._wake.set()
+            if not self._paused and self._queued_bytes > WRITE_HIGH_WATER_BYTES:
+                self._paused = True
+                tell(self, self._hearer.writing_paused)
+
+    # -- inside
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                message = self._queue.popleft()
+                self._queued_bytes -= len(message.data)
+                if not await self._taken(self._event(message)):
+                    return
+                if self._paused and self._queued_bytes < WRITE_HIGH_WATER_BYTES // 4:
+                    self._paused = False
+                    tell(self, self._hearer.writing_resumed)
+            if self._close is not None:
+                await self._taken(self._last_event(*self._close))
+                return
+
+    async def _taken(self, event: Event) -> bool:
+        """Send; False when the server takes nothing more.
+
+        What it raises then is its own choice, an OSError by the specification: the client is gone, it is no fault.
+        """
+        try:
+            await self._send(event)
+        except Exception as error:
+            log.debug("the server takes nothing more for a client: %r", error)
+            return False
+        return True
+
+    async def _failed(self, error: Exception) -> None:
+        """One of our tasks ended by a fault, so there is nobody left to send the close."""
+        close_for_fault(self, error)
+        if self._close is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+                    await self._taken(self._last_event(*self._close))
+
+
+class AsgiLink(AsgiOneWayLink):
+    """A WebSocket as a ``Link``."""
+
+    def __init__(self, receive: Receive, send: Send, receiver: Receiver, max_message_bytes: int) -> None:
+        super().__init__(receive, send, receiver)
+        self._receiver = receiver
+        self._max_message_bytes = max_message_bytes
+        self._reading = asyncio.Event()
+        self._reading.set()
+
+    # -- Link
 
     def pause_reading(self) -> None:
         self._reading.clear()
@@ -128,43 +197,9 @@ class AsgiLink:
             else:
                 tell(self, self._receiver.messages_received, (message,))
 
-    async def _write(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._queue:
-                message = self._queue.popleft()
-                self._queued_bytes -= len(message.data)
-                body: Event = {"text": message.data.decode()} if message.text else {"bytes": message.data}
-                if not await self._taken({"type": "websocket.send", **body}):
-                    return
-                if self._paused and self._queued_bytes < WRITE_HIGH_WATER_BYTES // 4:
-                    self._paused = False
-                    tell(self, self._receiver.writing_resumed)
-            if self._close is not None:
-                await self._taken(_closing(*self._close))
-                return
+    def _event(self, message: Message) -> Event:
+        body: Event = {"text": message.data.decode()} if message.text else {"bytes": message.data}
+        return {"type": "websocket.send", **body}
 
-    async def _taken(self, event: Event) -> bool:
-        """Send; False when the server takes nothing more.
-
-        What it raises then is its own choice, an OSError by the specification: the client is gone, it is no fault.
-        """
-        try:
-            await self._send(event)
-        except Exception as error:
-            log.debug("the server takes nothing more for a client: %r", error)
-            return False
-        return True
-
-    async def _failed(self, error: Exception) -> None:
-        """One of our tasks ended by a fault, so there is nobody left to send the close."""
-        close_for_fault(self, error)
-        if self._close is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-                    await self._taken(_closing(*self._close))
-
-
-def _closing(code: int, reason: str) -> Event:
-    return {"type": "websocket.close", "code": code, "reason": reason}
+    def _last_event(self, code: int, reason: str) -> Event:
+        return {"type": "websocket.close", "code": code, "reason": reason}

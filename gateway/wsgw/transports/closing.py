@@ -6,7 +6,6 @@ While there is no receiver the connection ends as its base class does.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from uvicorn.config import Config
@@ -22,25 +21,17 @@ from wsgw.transports.receivers import tell
 
 LINGER_SECONDS = 0.5
 
-_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-
 
 class ClosingProtocol(KeepaliveProtocol):
     """See the module. ``close`` and ``abort`` are those of ``Link``."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    __slots__ = ("_code", "_receiver", "_writes")
+
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+        super().__init__(config, server_state, app_state)
         self._receiver: Receiver | None = None
         self._writes = False  # frames may be written
         self._code = ABNORMAL
-        self._ended = False
-        self._failed = False  # by the client's fault: what still comes is read, but not looked at
 
     def close(self, code: int, reason: str = "") -> None:
         if self.close_sent or self.transport.is_closing():
@@ -63,22 +54,25 @@ class ClosingProtocol(KeepaliveProtocol):
 
     def abort(self) -> None:
         self._writes = False
+        self._stop_listening()
         self.transport.abort()
 
     # -- uvicorn's side
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_listening()
         if self._receiver is None:
             super().connection_lost(exc)
-            return
-        # as the base class does, without the request that ``run_asgi`` has dropped
-        self.stop_keepalive()
-        self.connections.discard(self)
-        self.disconnected = True
-        if self.close_timer is not None:
-            self.close_timer.cancel()
-            self.close_timer = None
-        self._lose()
+        else:
+            # as the base class does, without the request that ``run_asgi`` has dropped
+            self.stop_keepalive()
+            self.connections.discard(self)
+            self.disconnected = True
+            if self.close_timer is not None:
+                self.close_timer.cancel()
+                self.close_timer = None
+            self._lose()
+        self._untie()
 
     def keepalive_timeout(self) -> None:
         closing = self.close_sent
@@ -87,21 +81,9 @@ class ClosingProtocol(KeepaliveProtocol):
             # close() waits for the buffer of a client that does not read
             self._fail(INTERNAL_ERROR)
 
-    def refuse_handshake(self) -> None:
-        """Answer a handshake that the library could not read, which the base class looks at no more, and close.
-
-        Its line or headers are over the library's limits (8 KiB a line, 128 headers), or it is no WebSocket handshake.
-        """
-        answer = b"".join(self.conn.data_to_send())
-        if not self.transport.is_closing():
-            self.transport.write(answer or _BAD_REQUEST)
-            self.transport.close()
-
     def shutdown(self) -> None:
-        if self._receiver is None and self.conn.handshake_exc is not None:
-            self.transport.abort()  # the base class would answer what has been answered, and fail
-        elif self._receiver is None:
-            if not self.handshake_initiated or self.handshake_complete:
+        if self._receiver is None:
+            if self.handshake_complete:
                 super().shutdown()
             # else the endpoint answers: it hears of the stop, and knows what to say
         else:
@@ -112,6 +94,7 @@ class ClosingProtocol(KeepaliveProtocol):
     def _close_received(self) -> None:
         """The client sent a close frame: the answer to ours, or its own, which the receiver answers."""
         assert self._receiver is not None
+        self._stop_listening()
         if self.close_sent:
             self.transport.close()
             return
@@ -126,22 +109,39 @@ class ClosingProtocol(KeepaliveProtocol):
         """
         self._writes = False
         self.close_sent = True
-        self._failed = True
         self._code = code
         self.resume_reading()
+        self._stop_listening()
         if self.close_timer is None:
             self.close_timer = self.loop.call_later(LINGER_SECONDS, self._end_linger)
 
     def _lose(self) -> None:
         """Tell the receiver that the connection is gone, if it was not told yet."""
         self._writes = False
-        receiver = self._receiver
-        if receiver is not None and not self._ended:
-            self._ended = True
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
             tell(self, receiver.lost, self._code)
 
+    def _stop_listening(self) -> None:
+        """Look at nothing more of what the client sent or sends."""
+        raise NotImplementedError
+
     # -- inside
+
+    def _untie(self) -> None:
+        """Leave no cycle of references: what ended is freed at once, and not when the collector comes to it."""
+        conn = self.conn
+        vars(conn).pop("parser", None)  # a generator that stands in a method of it
+        for error in (conn.parser_exc, conn.handshake_exc):
+            _without_traceback(error)
 
     def _end_linger(self) -> None:
         self.transport.close()
         self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_SECONDS, self.transport.abort)
+
+
+def _without_traceback(error: BaseException | None) -> None:
+    """Take from ``error``, and from what it comes of, the frames in which it was raised."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

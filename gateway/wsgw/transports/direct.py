@@ -1,36 +1,40 @@
 """uvicorn's sans-I/O WebSocket protocol object as a ``Link``: no ASGI message, queue or await per WebSocket message.
 
-``DirectProtocol`` is given to ``uvicorn.Config(ws=...)`` and offers itself to the application in
-``scope["extensions"]["wsgw.direct"]``. Until ``attach`` it behaves as its base class; from then on it hands messages
-to a ``Receiver`` and takes finished frames. The parts of uvicorn and websockets that this rests on are guarded by
-tests/unit/test_pins.py.
+The HTTP protocol makes a ``DirectProtocol`` of each handshake and calls its ``upgraded``; it offers itself to the
+application in ``scope["extensions"]["wsgw.direct"]``. From ``attach`` on it hands messages to a ``Receiver`` and takes
+finished frames. The parts of uvicorn and websockets that this rests on are guarded by tests/unit/test_pins.py.
+
+What one read brings is worked off in slices (``shares.slices``), a chunk of frames after the other: while something is
+left of it nothing more is read. A receiver that pauses reading gets no further chunk.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
+from time import monotonic
 from typing import Any, cast
 
-from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
-from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 
 from wsgw.closecodes import INVALID_DATA
+from wsgw.core.edge import Edge
+from wsgw.errors import FLOOD, NO_MEMORY, SLOW_CONSUMER
 from wsgw.fanout.frames import Message, is_utf8
 from wsgw.fanout.link import WRITE_HIGH_WATER_BYTES, Receiver
 from wsgw.fanout.publication import Batch, Encoded
-from wsgw.protocols.websocket.clientframes import ClientFrames
-from wsgw.transports.asgi import Event, message_of
-from wsgw.transports.closing import ClosingProtocol
+from wsgw.protocols.floods import Flood
+from wsgw.protocols.websocket.clientframes import PING, PONG, ClientFrames, Control
 from wsgw.transports.receivers import close_for_fault, tell
+from wsgw.transports.upgrading import UpgradingProtocol
 
-EXTENSION = "wsgw.direct"
-#: After a read of this size the client waits for the next tick: the loop would read up to 32 times on end.
-LARGE_READ_BYTES = 64 * 1024
+#: Behind a read of this size, with what was kept for it, others have their turn even if it is few frames: they may take
+#: long, and the loop would read up to 32 times on end.
+LARGE_READ_BYTES = 16 * 1024
+
+_PONG = 0x8A
 
 
 class _Flag:
@@ -51,34 +55,18 @@ class _Flag:
         return self._value
 
 
-class DirectProtocol(ClosingProtocol):
+class DirectProtocol(UpgradingProtocol):
     """See the module. Implements ``Link`` once ``attach`` was called."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._library_only = False  # frames came before the receiver: the library may stand in the middle of one
-        self._frames: ClientFrames | None = None
+    __slots__ = ("_chunk", "_ending", "_flood", "_frames", "_queued")
 
-    def accept(self, subprotocol: str | None) -> None:
-        """What ``send`` does for ``websocket.accept``, at once; raises OSError when the client has gone."""
-        if self.transport.is_closing() or self.disconnected:
-            raise ClientDisconnected
-        headers = self.response.headers
-        del headers["Date"]
-        for name, value in self.default_headers:
-            headers[name.decode("latin-1")] = value.decode("latin-1")
-        if subprotocol is not None:
-            headers["Sec-WebSocket-Protocol"] = subprotocol
-        self.handshake_complete = True
-        self.conn.send_response(self.response)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.start_keepalive()
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], *, edge: Edge) -> None:
+        super().__init__(config, server_state, app_state, edge=edge)
+        self._frames: ClientFrames | None = None  # from ``attach`` until nothing more is listened to
+        self._chunk = 1  # frames at a time
+        self._queued = False  # in ``Slices``
+        self._ending = False  # what comes is a frame that ends the connection, for the library to read
+        self._flood: Flood | None = None
 
     def attach(self, receiver: Receiver, max_message_bytes: int) -> DirectProtocol:
         """Take the accepted connection over for ``receiver``, which hears nothing before ``run``.
@@ -86,15 +74,12 @@ class DirectProtocol(ClosingProtocol):
         To be called without an await after ``accept``. Messages over ``max_message_bytes`` close it (1009).
         """
         self._receiver = receiver
+        self._chunk = receiver.messages_at_a_time
+        self._frames = ClientFrames(max_message_bytes)
         self.writable = cast("asyncio.Event", _Flag(self.writable.is_set()))
+        self.conn.max_message_size = max_message_bytes
         if not self.disconnected and not self.transport.is_closing():
             self._writes = True
-            self.conn.max_message_size = max_message_bytes
-            if not self._library_only:
-                self._frames = ClientFrames(max_message_bytes)
-                # the generator that parsed the request keeps it for ever; a new one begins with frames
-                self.conn.parser = self.conn.parse()
-                next(self.conn.parser)
             self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         return self
 
@@ -103,18 +88,10 @@ class DirectProtocol(ClosingProtocol):
 
         Everything else is handed over as it comes. To be called without an await after ``attach``.
         """
-        receiver = self._receiver
-        assert receiver is not None
-        if self.disconnected:
-            self._lose()
-            return
-        while not self.queue.empty():
-            event = self.queue.get_nowait()
-            if event["type"] == "websocket.receive" and not self.close_sent:
-                tell(self, receiver.messages_received, (message_of(cast("Event", event)),))
-        if self.read_paused and not self._reading_paused and not self.transport.is_closing():
-            self.transport.resume_reading()
-        self.read_paused = False
+        early, self._early = self._early, None
+        if early is not None and self._frames is not None:
+            self._frames.feed(bytes(early), 0)
+            self._go_on(self._edge.slices.until())
 
     # -- Link
 
@@ -129,46 +106,34 @@ class DirectProtocol(ClosingProtocol):
     def buffered_bytes(self) -> int:
         return self.transport.get_write_buffer_size()
 
+    # -- Holder
+
+    def evict(self) -> None:
+        """Close with 4008 where that can be said."""
+        if self._frames is None or self.close_sent:
+            self.abort()
+        else:
+            self._end(SLOW_CONSUMER.close_code, NO_MEMORY.summary)
+
     # -- uvicorn's side
 
-    def handle_connect(self, event: Request) -> None:
-        super().handle_connect(event)
-        if self.handshake_initiated and not self.close_sent:
-            cast("dict[str, Any]", self.scope["extensions"])[EXTENSION] = self
-
     def data_received(self, data: bytes) -> None:
-        if self._receiver is None:
-            self._library_only = self.handshake_initiated
-            super().data_received(data)
-            if self.conn.handshake_exc is not None and not self.handshake_initiated:
-                self.refuse_handshake()
+        frames = self._frames
+        if frames is None or self._behind:
+            self._received_aside(data)
             return
-        if self._failed or self.conn.close_rcvd is not None:
+        slices = self._edge.slices
+        if slices.spent():  # it takes its turn, or one tick had to bear what all send who sent something
+            frames.feed(data, 0)
+            if frames.unread:
+                self._fall_behind()
+                self._catch_up()
+            self._count()
             return
-        if len(data) >= LARGE_READ_BYTES:
-            self.rest()
-        if self._frames is None:
-            self._feed_library(data)
-            return
-        messages: list[Message] = []
-        for item in self._frames.feed(data):
-            if type(item) is Message:
-                text, payload = item
-                if not text or payload.isascii() or is_utf8(payload):
-                    messages.append(item)
-                    continue
-            self._messages_received(messages)
-            messages = []
-            if isinstance(item, Message):
-                self._refuse_text(item.data)
-            elif not self._feed_library(item):
-                return
-        self._messages_received(messages)
-
-    async def send(self, message: ASGISendEvent) -> None:
-        await super().send(message)
-        if message["type"] == "websocket.http.response.body":
-            self.handshake_complete = True  # the base class forgets it, and logs the refusal as a fault
+        until = slices.until() if len(data) + self._kept_bytes >= LARGE_READ_BYTES else 0.0
+        self._take(frames.feed(data, self._chunk))
+        if until or frames.kept_bytes != self._kept_bytes:
+            self._go_on(until)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -180,84 +145,175 @@ class DirectProtocol(ClosingProtocol):
         if self._receiver is not None:
             tell(self, self._receiver.writing_resumed)
 
-    async def run_asgi(self) -> None:
-        """As the base class', but a connection that has a receiver lives on, and keeps nothing of the request."""
-        try:
-            await self.app(self.scope, self.receive, self.send)
-        except ClientDisconnected:
-            pass
-        except BaseException:
-            self.logger.exception("Exception in ASGI application")
-            self.send_500_response()
-            if self._receiver is not None:
-                self.abort()
-        else:
-            if not self.handshake_complete:
-                self.logger.error("ASGI callable returned without completing handshake.")
-                self.send_500_response()
-        if self._receiver is not None:
-            del self.scope, self.request, self.response, self.queue
-        elif self.close_timer is None:
-            self.transport.close()
+    # -- working off what was read
 
-    # -- inside
+    def _received_aside(self, data: bytes) -> None:
+        """Before ``attach``, after the last frame that counts, or what a transport had read when it was paused."""
+        if self._frames is not None:
+            self._frames.feed(data, 0)
+            self._keep(self._frames.kept_bytes)
+        elif self._ending:
+            self._feed_library(data)
+        elif self._receiver is None:
+            super().data_received(data)
+        elif self._edge.slices.spent():  # it is ended: what comes is passed over, as fast as others let it
+            self._fall_behind()
+            self._catch_up()
 
-    def _feed_library(self, data: bytes) -> bool:
-        """Give the library's parser ``data`` and do what it says; False when nothing more is to be read."""
-        conn = self.conn
-        conn.receive_data(data)
-        events = conn.events_received()
-        writes: Iterable[bytes] = conn.data_to_send()
-        if conn.close_rcvd is not None and conn.parser_exc is None and not self.close_sent:
-            writes = list(writes)[:-2]  # without the library's echo of the close and its end of stream
-        if conn.parser_exc is None and self.writable.is_set():
-            # pongs, before the answer to a close ends the connection; a client that does not read gets none
-            self.transport.write(b"".join(writes))
-        for event in events:
-            if isinstance(event, Frame):
-                self._frame_received(event)
-        if conn.parser_exc is None:
-            return conn.close_rcvd is None
-        assert conn.close_sent is not None
-        self._fail(conn.close_sent.code)
-        self.transport.write(b"".join(writes))
+    def _go_on(self, until: float) -> None:
+        """Work until then (0.0: until the clock of the slices says so) at what is left; let it queue, and count it."""
+        frames = self._frames
+        if frames is not None and frames.unread and not until:
+            until = self._edge.slices.until()
+        if (until and monotonic() >= until) or self._work(until):
+            self._fall_behind()
+            self._catch_up()
+        elif self._behind:
+            self._caught_up_unless_held()
+        self._count()
+
+    def _work(self, until: float) -> bool:
+        """Take chunk after chunk until then, one at least; whether something is left that may be taken."""
+        while (frames := self._frames) is not None and frames.unread:
+            if self._reading_paused:
+                self._fall_behind()
+                return False
+            self._take(frames.feed(b"", self._chunk))
+            if monotonic() >= until:
+                return self._frames is not None and self._frames.unread
         return False
 
-    def _frame_received(self, frame: Frame) -> None:
-        if self.close_sent and frame.opcode is not Opcode.CLOSE:
-            return
-        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
-            self.curr_msg_data_type = "text" if frame.opcode is Opcode.TEXT else "bytes"
-            self.frames = [bytes(frame.data)]
-        elif frame.opcode is Opcode.CONT:
-            if frame.data:  # any number of empty fragments would cost memory
-                self.frames.append(bytes(frame.data))
-        elif frame.opcode is Opcode.PONG:
-            self.handle_pong(frame)
-            return
-        elif frame.opcode is Opcode.CLOSE:
-            self._close_received()
-            return
-        else:
-            return  # the library has answered the ping
-        if frame.fin:
-            data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
-            self.frames = []
-            message = Message(self.curr_msg_data_type == "text", data)
-            if message.text and not is_utf8(data):
-                self._refuse_text(data)
-            else:
-                self._messages_received([message])
+    def _catch_up(self) -> None:
+        if not self._queued:
+            self._queued = True
+            self._edge.slices.queue(self._work_in_turn)
 
-    def _messages_received(self, messages: list[Message]) -> None:
-        if not self.close_sent and self._receiver is not None and messages:
-            try:  # as ``tell`` does, without its call: this is done for every read
+    def _work_in_turn(self, until: float) -> bool:
+        """The ``Work`` of this connection."""
+        try:
+            more = self._work(until)
+        except BaseException:
+            self.abort()  # it would stand still for ever
+            raise
+        self._queued = more
+        if not more and self._behind:
+            self._caught_up_unless_held()
+        self._count()
+        return more
+
+    def _caught_up_unless_held(self) -> None:
+        if self._frames is None or not self._frames.unread:
+            self._caught_up()
+            if self._ended_early:
+                self.transport.close()
+
+    def _count(self) -> None:
+        frames = self._frames
+        if frames is not None and frames.kept_bytes != self._kept_bytes:
+            self._keep(frames.kept_bytes)
+
+    def _take(self, items: Sequence[Message | Control | bytes]) -> None:
+        """Do what a chunk says."""
+        messages: list[Message] = []
+        controls: list[Control] | None = None
+        for item in items:
+            if type(item) is Message:
+                text, payload = item
+                if not text or payload.isascii() or is_utf8(payload):
+                    messages.append(item)
+                    continue
+            elif type(item) is Control:
+                if controls is None:
+                    controls = []
+                controls.append(item)
+                continue
+            self._messages_received(messages)
+            messages = []
+            if isinstance(item, Message):
+                self._refuse_text(item.data)
+            else:
+                self._controls_received(controls)
+                self._ending_received(cast("bytes", item))
+                return
+        if messages and not self.close_sent and self._receiver is not None:
+            try:  # as ``_messages_received``, without its call: this is done for every read
                 self._receiver.messages_received(messages)
             except Exception as error:
                 close_for_fault(self, error)
+        if controls is not None:
+            self._controls_received(controls)
+
+    def _messages_received(self, messages: list[Message]) -> None:
+        if messages and not self.close_sent and self._receiver is not None:
+            tell(self, self._receiver.messages_received, messages)
 
     def _refuse_text(self, data: bytes) -> None:
         try:
             data.decode()
         except UnicodeDecodeError as error:
             self.close(INVALID_DATA, f"invalid UTF-8 in a text message at byte {error.start}")
+
+    def _controls_received(self, controls: list[Control] | None) -> None:
+        """Answer pings, in one write; end who sends nothing but such."""
+        if controls is None:
+            return
+        count = len(controls)
+        pongs: list[bytes] = []
+        for opcode, data in controls:
+            if opcode == PING:
+                pongs.append(bytes((_PONG, len(data))) + data)
+            elif opcode == PONG and data == self.pending_ping_payload:
+                self.handle_pong(Frame(Opcode.PONG, data))
+                count -= 1  # we asked for it
+        if pongs and self.writable.is_set():  # a client that does not read gets none
+            self.transport.write(b"".join(pongs))
+        if not count:
+            return
+        now = monotonic()
+        if self._flood is None:
+            self._flood = Flood(now)
+        if self._flood.add(count, now) and not self.close_sent:
+            self._edge.refused(FLOOD.name, "a WebSocket that sends control frames or empty fragments without end")
+            self._end(FLOOD.close_code, FLOOD.summary)
+
+    # -- frames that end the connection
+
+    def _ending_received(self, data: bytes) -> None:
+        """The client's close, or no frame at all, begins ``data``; what has been listened to is over with it."""
+        frames, conn = self._frames, self.conn
+        if frames is None:
+            return  # by a fault in a receiver, or by its close
+        conn.current_size = frames.fragments_bytes
+        conn.parser = conn.parse()
+        next(conn.parser)
+        self._stop_listening()
+        self._ending = True
+        self._feed_library(data)
+
+    def _feed_library(self, data: bytes) -> None:
+        """Give the library's parser ``data``, and do what it says when it has seen enough."""
+        conn = self.conn
+        conn.receive_data(data)
+        conn.events_received()
+        writes = conn.data_to_send()
+        if conn.parser_exc is not None:
+            assert conn.close_sent is not None
+            self._fail(conn.close_sent.code)
+            self.transport.write(b"".join(writes))
+        elif conn.close_rcvd is not None:
+            self._close_received()  # the answer to it is the receiver's, not the library's echo
+        else:
+            self._keep(len(conn.reader.buffer))
+
+    def _end(self, code: int, reason: str) -> None:
+        """End it for what the client does, without waiting for its answer."""
+        self.conn.fail(code, reason)
+        writes = self.conn.data_to_send()
+        self._fail(code)
+        self.transport.write(b"".join(writes))
+
+    def _stop_listening(self) -> None:
+        self._frames = None
+        self._ending = False
+        self.conn.reader.discard()
+        super()._stop_listening()

@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from helpers.metrics import value
 from helpers.waiting import eventually
 from wsgw import tasks
 from wsgw.bridges import base
@@ -69,3 +70,35 @@ async def test_a_cancellation_that_is_swallowed_is_said_again(
     await keeper.stop()
     assert heard == 2
     assert "bridge IN goes on after a cancellation" in caplog.text
+
+
+async def test_a_failure_is_told_once_for_each_reason(caplog: pytest.LogCaptureFixture) -> None:
+    async def serve() -> Exception:
+        raise AssertionError("not started")
+
+    keeper = Keeper(IN, Metrics(), serve)
+    for _ in range(2):
+        keeper.failed(GatewayError(FORBIDDEN, "no"))
+    assert (len(caplog.records), caplog.records[-1].exc_info) == (1, None)
+    assert (keeper.state, keeper.reason) == (BridgeState.FAILED, "no")
+    keeper.failed(ZeroDivisionError("unforeseen"))
+    assert len(caplog.records) == 2
+    assert caplog.records[-1].exc_info, "a fault is told with where it was"
+    keeper.failed(GatewayError(FORBIDDEN, "no"))
+    keeper.subscribed()
+    assert (keeper.state, keeper.reason) == (BridgeState.SUBSCRIBED, "")
+    keeper.failed(GatewayError(FORBIDDEN, "no"))
+    assert [record.getMessage() for record in caplog.records[2:]] == ["bridge IN failed, subject IN: no"] * 2
+
+
+async def test_what_it_received_is_counted_when_metrics_are_read() -> None:
+    async def serve() -> Exception:
+        raise AssertionError("not started")
+
+    metrics = Metrics()
+    keeper = Keeper(IN, metrics, serve)
+    assert value(metrics, "wsgw_nats_messages_total", channel="IN") == 0
+    keeper.received += 3
+    assert value(metrics, "wsgw_nats_messages_total", channel="IN") == 3
+    keeper.received += 2
+    assert value(metrics, "wsgw_nats_messages_total", channel="IN") == 5

@@ -17,6 +17,7 @@ from wsgw.bridges.base import BridgeState
 from wsgw.bridges.fixed import FixedBridge
 from wsgw.broker.subscription import NatsSubscription
 from wsgw.channels.channel import Channel, Direction
+from wsgw.errors import FORBIDDEN, GatewayError
 from wsgw.fanout.publication import Publication
 
 DENIED = 'authorization {users = [{user: u, password: p, permissions: {subscribe: {deny: ["secret.>"]}}}]}'
@@ -115,6 +116,26 @@ async def test_a_permission_taken_back(stack: Stack, start_server: Callable[...,
     await eventually(lambda: made.state is BridgeState.FAILED, "failed")
 
 
+async def test_what_is_taken_and_refused_again_is_tried_ever_more_rarely(
+    stack: Stack, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stack.connect(nats.url)
+    subscribe, tries = stack.broker.subscribe, 0
+
+    async def revoked(subject: str, deliver: Callable[[Publication], None]) -> NatsSubscription:
+        nonlocal tries
+        tries += 1
+        made = await subscribe(subject, deliver)
+        made.end(GatewayError(FORBIDDEN, "revoked"))
+        return made
+
+    monkeypatch.setattr(stack.broker, "subscribe", revoked)
+    made = bridge(stack, Channel("IN", Direction.INBOUND, "revoked.x"))
+    backoff = made._keeper.backoff
+    await eventually(lambda: tries >= 5, "tries")
+    assert backoff._seconds == 0.1, "it has come to the longest"
+
+
 async def test_a_fault_does_not_end_it(
     stack: Stack, nats: NatsServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -137,7 +158,8 @@ async def test_a_fault_does_not_end_it(
     assert line.exc_info, "one line, with the traceback"
 
 
-async def test_nothing_to_wait_for(stack: Stack) -> None:
+async def test_nothing_to_wait_for(stack: Stack, nats: NatsServer) -> None:
+    await stack.connect(nats.url)
     made = FixedBridge(Channel("IN", Direction.INBOUND), stack.broker, stack.hub)
     assert made.join("IN", lambda error: None) is None
     made.leave("IN", lambda error: None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -30,7 +32,10 @@ def joined(table: Interests, name: str) -> Interest:
 
 async def test_the_longest_idle_makes_room() -> None:
     table = Interests(CHAT, 2)
-    first, _, pattern = joined(table, "chat.1"), joined(table, "chat.2"), joined(table, "chat.*")
+    first, _ = joined(table, "chat.1"), joined(table, "chat.2")
+    with pytest.raises(GatewayError):
+        table.add("chat.3")
+    pattern = joined(table, "chat.*")  # beside them
     with pytest.raises(GatewayError) as caught:
         table.add("chat.3")
     assert caught.value.kind is TOO_MANY_SUBJECTS
@@ -110,8 +115,9 @@ async def test_nearly_all_names_in_use_is_told_once(caplog: pytest.LogCaptureFix
 
     for number in range(7):
         joined(table, f"chat.{number}")
+    assert table.in_use == 7
     joined(table, "chat.*")
-    assert (table.in_use, caplog.text) == (7, "")
+    assert (table.in_use, caplog.text) == (7, ""), "the pattern is none of them"
     joined(table, "chat.7")
     joined(table, "chat.8")
     assert caplog.text.count("channel chat.*: 8 of at most 10 names are in use") == 1
@@ -128,6 +134,31 @@ async def test_nearly_all_names_in_use_is_told_once(caplog: pytest.LogCaptureFix
     assert caplog.text.count("in use") == 2
 
 
+async def test_a_name_is_idle_when_its_last_session_leaves() -> None:
+    table = Interests(CHAT, 5)
+    interest = joined(table, "chat.1")
+
+    def another(error: GatewayError) -> None:
+        raise AssertionError(error)
+
+    table.enter("chat.1", another)
+    assert not table.leave("chat.1", refused, 1.0)
+    assert (table.any_idle, list(interest.sessions)) == (False, [another])
+    assert table.leave("chat.1", another, 2.0)
+    assert (table.any_idle, table.in_use) == (True, 0)
+
+
+async def test_leaving_before_the_warning_takes_none_away(caplog: pytest.LogCaptureFixture) -> None:
+    table = Interests(CHAT, 100)
+    for number in range(79):
+        joined(table, f"chat.{number}")
+    assert table.leave("chat.0", refused, 1.0)
+    assert caplog.text == ""
+    for number in range(79, 81):
+        joined(table, f"chat.{number}")
+    assert caplog.text.count("80 of at most 100 names are in use") == 1
+
+
 async def test_leaving_costs_the_same_among_many() -> None:
     def cost(sessions: int) -> float:
         table = Interests(CHAT, sessions)
@@ -141,6 +172,20 @@ async def test_leaving_costs_the_same_among_many() -> None:
         return (time.perf_counter() - started) / sessions
 
     assert cost(20_000) < 20 * cost(1000), "walking the sessions would make it hundreds of times"
+
+
+async def test_an_idle_name_keeps_no_memory_of_who_had_it() -> None:
+    table = Interests(CHAT, 2)
+    interest = table.add("chat.1")
+    small = sys.getsizeof(interest.sessions)
+    many = [partial(refused) for _ in range(1000)]
+    for one in many:
+        table.enter("chat.1", one)
+    for one in many:
+        table.leave("chat.1", one, 1.0)
+    assert sys.getsizeof(interest.sessions) == small
+    table.enter("chat.1", refused)
+    assert list(table["chat.1"].sessions) == [refused]
 
 
 async def test_to_settle_twice_is_harmless() -> None:

@@ -74,6 +74,17 @@ def test_what_had_no_twin_is_forgotten_when_none_can_come() -> None:
     assert not receiver.receive(PATTERN, b"3")
 
 
+def test_equal_payloads_on_both_sides_of_a_fence() -> None:
+    """The one before it is forgotten, the one behind it still has a twin to come."""
+    receiver = Receiver(CONCRETE)
+    assert receiver.receive(PATTERN, b"1")
+    mark = receiver.overlap.mark()
+    assert receiver.receive(PATTERN, b"1")
+    receiver.overlap.forget(mark)
+    assert not receiver.receive(CONCRETE, b"1"), "its twin"
+    assert receiver.receive(CONCRETE, b"1"), "another one: that of the first had come before the fence"
+
+
 def test_memory_follows_the_fences() -> None:
     receiver = Receiver(CONCRETE)
     for number in range(1000):

@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
+import uvloop
 
 from helpers.brokers import Brokers
 from helpers.connection import Opened
+from helpers.liar import Liar
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
+from wsgw.broker.client import DirectClient
 from wsgw.broker.connection import NatsConnection
 from wsgw.broker.subscription import Credentials
+from wsgw.fanout.turn import Turn
 
 #: "limited" may publish to ok.>, requests.> and its inbox, and listen to ok.> and its inbox.
 USERS = """
@@ -51,6 +55,7 @@ class FakeServer:
         self.got = b""
         self.left = False  # whether a client went without a PING
         self.url = ""
+        self.readers: list[asyncio.StreamReader] = []
         self.writers: list[asyncio.StreamWriter] = []
         self._server: asyncio.Server | None = None
 
@@ -70,6 +75,7 @@ class FakeServer:
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.readers.append(reader)
         self.writers.append(writer)
         writer.write(self.says)
         try:
@@ -95,6 +101,22 @@ async def fake_server() -> AsyncIterator[Callable[[bytes], Awaitable[FakeServer]
     yield start
     for server in made:
         await server.stop()
+
+
+StartLiar = Callable[..., Awaitable[Liar]]
+
+
+@pytest.fixture
+async def start_liar() -> AsyncIterator[StartLiar]:
+    made: list[Liar] = []
+
+    async def start(**info: object) -> Liar:
+        made.append(await Liar.start(**info))
+        return made[-1]
+
+    yield start
+    for liar in made:
+        await liar.stop()
 
 
 @pytest.fixture
@@ -128,3 +150,25 @@ async def make_broker() -> AsyncIterator[Brokers]:
         yield brokers
         for broker in brokers.made:
             await broker.stop(0.1)
+
+
+Run = Callable[..., None]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest, nats: NatsServer) -> Run:
+    """Runs a function with a client that is connected, on the loop of tests and on the gateway's."""
+
+    def run(test: Callable[[DirectClient], Awaitable[None]], url: str = nats.url) -> None:
+        async def main() -> None:
+            client = DirectClient(Turn(asyncio.get_running_loop().call_soon))
+            await client.open(url, Credentials(), "test", 5)
+            try:
+                await test(client)
+            finally:
+                client.shut()
+
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(main())
+
+    return run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Callable
 from urllib.request import urlopen
 from uuid import uuid4
@@ -26,6 +27,7 @@ from wsgw.errors import (
     TOO_LARGE,
     UNCONFIRMED,
     GatewayError,
+    Kind,
 )
 from wsgw.fanout.publication import Publication
 
@@ -124,6 +126,26 @@ async def test_servers_that_the_cluster_told_of_get_the_credentials_of_the_url(
     first.stop()
     await eventually(lambda: value(metrics, "wsgw_nats_reconnects_total") == 1, "a connection to the second server")
     assert await publish(broker, "a") is None
+
+
+async def test_another_server_of_the_cluster_takes_more(
+    make_broker: Brokers, start_server: Callable[..., NatsServer]
+) -> None:
+    """nats-server asks neither of its routes nor of those who listen how much they take."""
+    first = start_server('max_payload: 1MB\ncluster {name: c, listen: "127.0.0.1:-1"}')
+    route = f"nats://127.0.0.1:{cluster_port(first)}"
+    second = start_server(f'max_payload: 8MB\ncluster {{name: c, listen: "127.0.0.1:-1", routes: ["{route}"]}}')
+    broker, _ = await started(make_broker, first.url)
+    assert broker.max_payload_bytes == 2**20
+    got: list[Publication] = []
+    await broker.subscribe("a", got.append)
+    publisher = await Peer.connect(second.url)
+    while not got:  # until its server knows of the subscription
+        await publisher.publish("a", b"x")
+        await asyncio.sleep(0.01)
+    await publisher.publish("a", bytes(8 * 2**20))
+    await eventually(lambda: len(got[-1].payload) == 8 * 2**20, "the large one")
+    await publisher.close()
 
 
 async def test_the_next_server_is_tried(
@@ -225,6 +247,32 @@ async def test_congestion(make_broker: Brokers, nats: NatsServer, monkeypatch: p
     assert value(metrics, "wsgw_publishes_in_flight") == 0
 
 
+async def test_who_is_let_go_first_is_a_matter_of_chance(
+    make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ones may fill it again, and the last ones would never have their turn."""
+    monkeypatch.setattr(module, "MAX_IN_FLIGHT_MESSAGES", 1)
+    random.seed(1)
+    broker, _ = await started(make_broker, nats.url)
+    let_go: list[int] = []
+
+    class Numbered(Publisher):
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.number = number
+
+        def cleared(self) -> None:
+            let_go.append(self.number)
+
+    publishers = [Numbered(number) for number in range(50)]
+    for publisher in publishers:
+        broker.add(publisher)
+    for _ in range(2):
+        broker.publish("a", [b"x"], lambda error: None)
+    await arrived(let_go, 50)
+    assert let_go != sorted(let_go) == list(range(50))
+
+
 async def test_congestion_by_bytes(make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_IN_FLIGHT_BYTES", 100)
     broker, _ = await started(make_broker, nats.url)
@@ -237,6 +285,30 @@ async def test_congestion_by_bytes(make_broker: Brokers, nats: NatsServer, monke
     assert [error.kind for error in told if error is not None] == [OVERLOADED]
     await broker.barrier()
     assert publisher.told == ["congested", "cleared"]
+
+
+async def test_who_cannot_be_held_is_refused_earlier(
+    make_broker: Brokers, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_IN_FLIGHT_BYTES", 100)
+    monkeypatch.setattr(module, "MAX_IN_FLIGHT_MESSAGES", 3)
+    broker, _ = await started(make_broker, nats.url)
+    told: list[Kind | None] = []
+
+    def publish(size: int, heldable: bool) -> list[Kind | None]:
+        broker.publish(
+            "a", [bytes(size)], lambda error: told.append(None if error is None else error.kind), heldable=heldable
+        )
+        return told
+
+    assert publish(100, False) == publish(1, False) == []
+    assert publish(1, False) == [OVERLOADED]
+    assert publish(0, True) == [OVERLOADED], "others go on up to twice as much"
+    await broker.barrier()
+    told.clear()
+    for _ in range(7):
+        assert publish(1, False) == [], "many messages are not many bytes"
+    assert publish(1, False) == [OVERLOADED]
 
 
 async def test_congestion_ends_with_the_connection(

@@ -1,9 +1,11 @@
-"""nats-py's client with the short cuts, on a real server."""
+"""The client of one server: on a real one, and on one that says anything."""
 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
@@ -12,7 +14,11 @@ from nats.errors import BadSubjectError, ConnectionClosedError
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import arrived, eventually
-from wsgw.broker.client import DirectClient
+from wsgw.broker import client as module
+from wsgw.broker.client import DirectClient, Events
+from wsgw.broker.info import ServerInfo
+from wsgw.broker.subscription import Credentials
+from wsgw.broker.violation import PermissionViolation
 from wsgw.fanout.turn import Turn
 
 from .conftest import FakeServer
@@ -21,15 +27,15 @@ from .conftest import FakeServer
 @pytest.fixture
 async def client(nats: NatsServer) -> AsyncIterator[DirectClient]:
     made = DirectClient(Turn(asyncio.get_running_loop().call_soon))
-    await made.connect(nats.url)
+    await made.open(nats.url, Credentials(), "test", 5)
     yield made
-    await made.close()
+    made.shut()
 
 
 async def fence(client: DirectClient) -> None:
     """Returns when NATS has processed what was sent before; ``flush`` does not prove that."""
     returned: list[bytes] = []
-    inbox = client.new_inbox()
+    inbox = f"fence.{uuid4().hex}"
     client.listen(inbox, lambda subject, payload, *rest: returned.append(payload))
     client.write(f"PUB {inbox} 0\r\n\r\n".encode())
     await arrived(returned, 1)
@@ -45,20 +51,6 @@ async def test_listen_and_write(client: DirectClient) -> None:
     assert got == [(f"{name}.1", b"hi"), (f"{name}.2", b""), (f"{name}.é", b"\xff")]
 
 
-async def test_written_lines_keep_their_order_with_the_librarys(client: DirectClient) -> None:
-    name = uuid4().hex
-    got: list[bytes] = []
-    client.listen(name, lambda subject, payload, *rest: got.append(payload))
-    for number in range(200):
-        if number % 2:
-            await client.publish(name, b"%d" % number)
-        else:
-            payload = b"%d" % number
-            client.write(b"PUB %b %d\r\n%b\r\n" % (name.encode(), len(payload), payload))
-    await arrived(got, 200)
-    assert got == [b"%d" % number for number in range(200)]
-
-
 async def test_unlisten(client: DirectClient, peer: Peer) -> None:
     name = uuid4().hex
     first: list[bytes] = []
@@ -72,7 +64,6 @@ async def test_unlisten(client: DirectClient, peer: Peer) -> None:
     assert first == []
     client.unlisten(ended)
     assert len(client._direct) == 2, "the second and the fence's"
-    assert client._subs == {}, "the library keeps nothing"
 
 
 async def test_many_at_once_have_numbers_of_their_own(client: DirectClient, peer: Peer) -> None:
@@ -83,17 +74,15 @@ async def test_many_at_once_have_numbers_of_their_own(client: DirectClient, peer
         got.append(subject.decode())
 
     numbers = client.listen_all([(f"{name}.{number}", deliver) for number in range(100)])
-    library = await client.subscribe(f"{name}.library")
     numbers.append(client.listen(f"{name}.100", deliver))
-    assert len({*numbers, library._id}) == 102
+    assert len(set(numbers)) == 101
     for number in numbers[:50]:
         client.unlisten(number)
     await fence(client)
-    for subject in [*range(101), "library"]:
+    for subject in range(101):
         await peer.publish(f"{name}.{subject}", b"x")
     await arrived(got, 51)
     assert got == [f"{name}.{number}" for number in range(50, 101)]
-    assert (await library.next_msg()).data == b"x"
 
 
 async def test_who_writes_may_be_another(client: DirectClient, peer: Peer) -> None:
@@ -120,8 +109,13 @@ async def test_a_subject_is_no_protocol_line(client: DirectClient, bad: str) -> 
 
 async def test_closed(client: DirectClient) -> None:
     number = client.listen("a", ignored)
-    await client.close()
+    client.shut()
     client.unlisten(number)
+    client.write(b"PING\r\n")
+    client.hold()
+    client.release()
+    assert client.silent_seconds() == 0.0
+    client.shut()
     with pytest.raises(ConnectionClosedError):
         client.listen("a", ignored)
 
@@ -135,12 +129,6 @@ async def test_headers_and_replies(client: DirectClient, peer: Peer) -> None:
     await peer.nats.publish(name, b"y")
     await arrived(got, 2)
     assert got == [(b"x", b"some.where", b"NATS/1.0\r\nA: b\r\n\r\n"), (b"y",)]
-
-
-async def test_the_librarys_own_subscriptions_go_on(client: DirectClient, peer: Peer) -> None:
-    name = uuid4().hex
-    await peer.answer(name, lambda payload: payload * 2)
-    assert (await client.request(name, b"ab", timeout=5)).data == b"abab"
 
 
 async def test_a_failing_callback_ends_nothing(
@@ -157,28 +145,176 @@ async def test_a_failing_callback_ends_nothing(
     await fence(client)
     await peer.publish(name, b"1", b"2")
     await arrived(got, 2)
-    await eventually(lambda: caplog.text.count("handling a message") == 2, "both failures in the log")
+    assert caplog.text.count("handling a message failed: ZeroDivisionError") == 1, "once a period"
 
 
 async def test_a_reset_with_publishes_pending_is_no_error(
     fake_server: Callable[[bytes], Awaitable[FakeServer]],
 ) -> None:
     server = await fake_server(b"INFO {}\r\n")
-    closed: list[bool] = []
-    client = DirectClient(Turn(asyncio.get_running_loop().call_soon), lambda: closed.append(True))
-    await client.connect(server.url, allow_reconnect=False, error_cb=ignore)
+    client, told = await opened(server)
     client.write(bytes(8 * 1024 * 1024))
-    await eventually(lambda: not client._pending, "the first write, which no buffer holds")
-    client.write(b"x")
-    reading = client._reading_task
-    assert reading is not None
     server.abort()
-    await asyncio.wait([reading])
-    assert closed
-    assert reading.cancelled() or reading.exception() is None
+    await eventually(lambda: told.reasons, "the end")
+    client.write(b"x")
+    assert len(told.reasons) == 1
+    client.shut()
 
 
-async def ignore(error: Exception) -> None: ...
+class Told(Events):
+    """Writes down what a client tells."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.errors: list[str] = []
+        self.refusals: list[str] = []
+        self.sizes: list[int] = []
+        self.most_refusals = 10**9
+
+    def ended(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+    def refused(self, violation: PermissionViolation) -> bool:
+        self.refusals.append(violation.subject)
+        return len(self.refusals) <= self.most_refusals
+
+    def error(self, said: str) -> None:
+        self.errors.append(said)
+
+    def informed(self, info: ServerInfo) -> None:
+        self.sizes.append(info.max_payload_bytes)
+
+
+async def opened(server: FakeServer) -> tuple[DirectClient, Told]:
+    told = Told()
+    client = DirectClient(Turn(asyncio.get_running_loop().call_soon), told)
+    await client.open(server.url, Credentials(), "test", 5)
+    return client, told
+
+
+async def test_what_is_still_to_be_written_is_dropped_at_the_end(
+    fake_server: Callable[[bytes], Awaitable[FakeServer]],
+) -> None:
+    """It has been told to be unconfirmed."""
+    server = await fake_server(b"INFO {}\r\n")
+    client, _ = await opened(server)
+    client.write(bytes(64 * 1024 * 1024))
+    client.shut()
+    got = 0
+    with suppress(ConnectionError):
+        async with asyncio.timeout(20):
+            while read := await server.readers[0].read(2**20):
+                got += len(read)
+    assert got < 64 * 1024 * 1024
+
+
+async def test_pings_are_answered(fake_server: Callable[[bytes], Awaitable[FakeServer]]) -> None:
+    server = await fake_server(b"INFO {}\r\n")
+    client, _ = await opened(server)
+    server.writers[0].write(b"PING\r\n" * 20)
+    assert await server.readers[0].readexactly(6 * 20) == b"PONG\r\n" * 20
+    client.shut()
+
+
+async def test_lines(fake_server: Callable[[bytes], Awaitable[FakeServer]], caplog: pytest.LogCaptureFixture) -> None:
+    server = await fake_server(b'INFO {"max_payload": 100}\r\n')
+    client, told = await opened(server)
+    server.writers[0].write(
+        b"PONG\r\n+OK\r\n-ERR 'Slow\xff Consumer'\r\n-ERR\r\n"
+        b"-ERR 'Permissions Violation for Publish to \"X\"'\r\n"
+        b'INFO {"max_payload": "1"}\r\nINFO {"max_payload": -1}\r\nINFO {\r\nINFO {"max_payload": 50}\r\n'
+    )
+    await eventually(lambda: told.sizes[-1] == 50, "the last line")
+    assert told.sizes == [100, 50]
+    assert told.errors == ["Slow\ufffd Consumer", ""]
+    assert told.refusals == ["X"]
+    assert caplog.text.count("it is ignored") == 3
+    assert client.info.max_payload_bytes == 50
+    assert told.reasons == []
+    client.shut()
+
+
+@pytest.mark.parametrize("line", [b"PING\r\n", b"+OK\r\n", b"INFO {}\r\n", b"-ERR 'no'\r\n"])
+async def test_too_many_lines(
+    fake_server: Callable[[bytes], Awaitable[FakeServer]], monkeypatch: pytest.MonkeyPatch, line: bytes
+) -> None:
+    monkeypatch.setattr(module, "MAX_LINES_PER_SECOND", 10)
+    server = await fake_server(b"INFO {}\r\n")
+    client, told = await opened(server)
+    server.writers[0].write(line * 22)
+    await eventually(lambda: told.reasons, "the end")
+    assert told.reasons == ["nats: too many protocol lines"]
+    client.shut()
+
+
+async def test_too_many_refusals(fake_server: Callable[[bytes], Awaitable[FakeServer]]) -> None:
+    server = await fake_server(b"INFO {}\r\n")
+    client, told = await opened(server)
+    told.most_refusals = 10
+    server.writers[0].write(b"-ERR 'Permissions Violation for Publish to \"X\"'\r\n" * 22)
+    await eventually(lambda: told.reasons, "the end")
+    assert told.reasons == ["nats: more refusals than there was to refuse"]
+    assert len(told.refusals) == 11, "none of the others is looked at"
+    client.shut()
+
+
+async def test_slowly_as_many_as_it_likes(
+    fake_server: Callable[[bytes], Awaitable[FakeServer]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor are refusals counted, as many as clients publish to what is not permitted."""
+    monkeypatch.setattr(module, "MAX_LINES_PER_SECOND", 10)
+    now = [0.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    server = await fake_server(b"INFO {}\r\n")
+    client, told = await opened(server)
+    for number in range(1, 10):
+        now[0] += 1.0
+        server.writers[0].write(b"-ERR 'no'\r\n" * 10)
+        server.writers[0].write(b"-ERR 'Permissions Violation for Publish to \"X\"'\r\n" * 100)
+        await arrived(told.refusals, 100 * number)
+    assert len(told.errors) == 90
+    assert told.reasons == []
+    client.shut()
 
 
 def ignored(subject: bytes, payload: bytes, reply: bytes | None = None, block: bytes = b"") -> None: ...
+
+
+class TestWithoutAServer:
+    @pytest.fixture
+    def written(self) -> list[bytes]:
+        return []
+
+    @pytest.fixture
+    async def client(self, written: list[bytes]) -> DirectClient:
+        class Stream:
+            def write(self, lines: bytes) -> None:
+                written.append(lines)
+
+            def close(self) -> None:
+                """Nothing is open."""
+
+        client = DirectClient(Turn(asyncio.get_running_loop().call_soon))
+        client._stream = Stream()  # type: ignore[assignment]
+        return client
+
+    @pytest.mark.parametrize("count", [1, 3])
+    async def test_each_ping_is_answered_once(self, client: DirectClient, written: list[bytes], count: int) -> None:
+        for _ in range(2):
+            for _ in range(count):
+                client._line_received(b"PING\r\n")
+            await asyncio.sleep(0)
+            assert written == [b"PONG\r\n" * count]
+            written.clear()
+
+    async def test_shut_it_lets_go_of_whom_it_told(self, client: DirectClient) -> None:
+        events = client._events = Events()
+
+        def deliver(*_: object) -> None:
+            """Hears nothing."""
+
+        client.listen("a", deliver)
+        gone = weakref.ref(events), weakref.ref(deliver)
+        client.shut()
+        del events, deliver
+        assert [each() for each in gone] == [None, None]

@@ -13,6 +13,7 @@ from helpers.connection import Opened, kind, note, publish, subject, subscribe
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
+from wsgw.broker.client import LARGE_BYTES
 from wsgw.broker.connection import NatsConnection
 from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.errors import (
@@ -68,7 +69,7 @@ class TestOpen:
 
     @pytest.mark.parametrize(
         "says",
-        [b"INFO []\r\n", b"INFO null\r\n", b"INFO\r\n", b'INFO {"connect_urls": ["[::1"]}\r\n', b"HTTP/1.1 400\r\n"],
+        [b"INFO []\r\n", b"INFO null\r\n", b"INFO\r\n", b"HTTP/1.1 400\r\n"],
     )
     async def test_something_else_is_there(
         self, fake_server: Callable[[bytes], Awaitable[FakeServer]], open_connection: Opened, says: bytes
@@ -76,6 +77,16 @@ class TestOpen:
         server = await fake_server(says)
         with pytest.raises(OSError, match=r"\w"):
             await open_connection(server.url)
+
+    async def test_a_server_that_goes_before_the_proof(
+        self, fake_server: Callable[[bytes], Awaitable[FakeServer]], open_connection: Opened
+    ) -> None:
+        server = await fake_server(b"INFO {}\r\n")
+        opening = asyncio.ensure_future(open_connection(server.url))
+        await eventually(lambda: server.got, "the handshake")
+        server.writers[0].write_eof()
+        with pytest.raises(OSError, match=r"^nats: unexpected EOF$"):
+            await opening
 
     @pytest.mark.parametrize(
         ("rule", "verb"),
@@ -148,6 +159,32 @@ class TestPublish:
         await arrived(got, 1000)
         assert got == [b"%d" % number for number in range(1000)]
 
+    async def test_large_ones_among_small_ones(self, connection: NatsConnection, peer: Peer) -> None:
+        """In the order in which they were published; what is large is not copied."""
+        name = subject()
+        got = await peer.listen(name)
+        sizes = [1, LARGE_BYTES, 0, LARGE_BYTES - 1, 1_000_000, LARGE_BYTES, 2]
+        payloads = [bytes([size % 251]) * size for size in sizes]
+        written: list[bytes] = []
+        stream = connection._client._stream
+        assert stream is not None
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(stream, "write_all", written.extend)
+            connection.publish(name, payloads, lambda error: None)
+            await asyncio.sleep(0)
+        for payload in payloads:
+            assert any(piece is payload for piece in written) == (len(payload) >= LARGE_BYTES)
+        stream.write_all(written)
+        await connection.barrier()
+        await arrived(got, len(sizes))
+        assert got == payloads
+
+    async def test_a_large_request(self, connection: NatsConnection, peer: Peer) -> None:
+        name = subject()
+        await peer.answer(name, lambda payload: payload[::-1])
+        asked = b"x" + bytes(LARGE_BYTES)
+        assert await connection.request(name, asked, 10) == asked[::-1]
+
     async def test_an_outcome_means_that_nats_has_it(self, connection: NatsConnection, peer: Peer) -> None:
         name = subject()
         got = await peer.listen(name)
@@ -161,6 +198,17 @@ class TestPublish:
         assert await publish(limited, "ok.x", b"x" * 2048) is None
         assert kind(await publish(limited, "ok.x", b"x" * 2049)) is TOO_LARGE
         assert limited.in_flight == (0, 0)
+
+    async def test_one_of_many_is_too_large(self, limited: NatsConnection) -> None:
+        """NATS would close the connection: none of them is sent."""
+        told: list[GatewayError | None] = []
+        limited.publish("ok.x", [b"x", b"x" * 3000, b"x"], told.append)
+        (error,) = told
+        assert kind(error) is TOO_LARGE
+        assert error is not None
+        assert "3000" in error.message
+        assert limited.in_flight == (0, 0)
+        assert await publish(limited, "ok.x", b"x") is None
 
     async def test_refused_ones_are_told_apart(self, limited: NatsConnection) -> None:
         told: list[Kind | None] = []

@@ -83,4 +83,7 @@ async def test_a_server_that_takes_none(start_server: Callable[..., NatsServer],
     error = await publish(connection, "a", b"x", {"A": "b"})
     assert kind(error) is FORBIDDEN
     assert "takes no messages with headers" in str(error)
+    told: list[Kind | None] = []
+    connection.publish_each("a", [("reply", encode({"A": "b"}), b"x")], lambda error: told.append(kind(error)))
+    assert told == [FORBIDDEN]
     assert await publish(connection, "a", b"x") is None

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from wsgw.broker.fences import Fences
+from wsgw.broker.subscription import NatsSubscription
 from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, UNCONFIRMED, GatewayError
 
 LOST = GatewayError(UNCONFIRMED, "lost")
@@ -85,12 +86,44 @@ def test_a_refusal_of_nothing_that_is_out_leaves_a_doubt() -> None:
     assert by_name["barrier"] is by_name["2"] is None
 
 
-def test_a_refusal_that_has_another_reason_leaves_none() -> None:
+def test_a_server_that_makes_subjects_up_fills_nothing() -> None:
+    fences, told = Fences(), Told()
+    add(fences, told, "1", "a")
+    add(fences, told, "2", "b")
+    for number in range(100):
+        fences.denied(f"made.up.{number}", "no")
+    assert len(fences._open.denied) <= 3
+    fences.denied("a", "no")
+    fences.returned(fences.seal(0.0))
+    assert [error is not None for _, error in told.all] == [True, True]
+
+
+async def test_what_nats_has_no_room_for() -> None:
+    """The last ones of the oldest batch that is out."""
+    fences = Fences()
+    assert fences.overflowed() is None
+    one, two, three, four = [NatsSubscription(name, lambda publication: None) for name in "abcd"]
+    fences.subscribed([one])
+    fences.subscribed([two, three])
+    assert fences.overflowed() is three
+    number = fences.seal(0.0)
+    fences.subscribed([four])
+    assert fences.overflowed() is two
+    fences.returned(number)
+    assert fences.overflowed() is four
+    assert fences.overflowed() is None
+
+
+def test_a_refusal_of_something_else_hides_none() -> None:
     fences, told = Fences(), Told()
     add(fences, told, "1")
-    fences.denied("other", "no", explained=True)
-    fences.returned(fences.seal(0.0))
-    assert told.all == [("1", None)]
+    number = fences.seal(0.0)
+    fences.denied("other", "no")
+    fences.denied("a", "said so")
+    fences.returned(number)
+    ((_, error),) = told.all
+    assert error is not None
+    assert (error.kind, error.message) == (FORBIDDEN, "NATS refuses 'a': said so")
 
 
 def test_a_refusal_does_not_stay() -> None:
@@ -100,6 +133,18 @@ def test_a_refusal_does_not_stay() -> None:
     add(fences, told, "1")
     fences.returned(fences.seal(0.0))
     assert told.all == [("1", None)]
+
+
+def test_refusals_are_forgotten_with_what_they_can_be_of() -> None:
+    fences = Fences()
+    number = fences.seal(0.0)
+    fences.refusals = 2
+    fences.returned(number + 1)
+    fences.returned(number)
+    assert fences.refusals == 0
+    fences.refusals = 2
+    fences.returned(number)
+    assert fences.refusals == 2, "this one was back before"
 
 
 def test_a_loss_fails_everything_once() -> None:
@@ -153,12 +198,13 @@ class Server(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.fences = Fences()
-        self.lines: list[tuple[str, str | int]] = []  # on their way to the server
+        self.lines: list[tuple[str, str | int]] = []  # on their way to the server; publishes by name
         self.back: list[tuple[str, str | int]] = []  # on their way from it
         self.sizes: dict[str, int] = {}
         self.subjects: dict[str, str] = {}
         self.outcomes: dict[str, GatewayError | None] = {}
         self.settled: list[str] = []
+        self.served: set[str] = set()
         self.known = 0
 
     @rule(subject=st.sampled_from(["ok", "Denied"]), size=st.integers(0, 9))
@@ -173,7 +219,7 @@ class Server(RuleBasedStateMachine):
             self.settled.append(name)
 
         self.fences.add(subject, 1, size, outcome)
-        self.lines.append(("pub", subject))
+        self.lines.append(("pub", name))
 
     @rule()
     def seal(self) -> None:
@@ -185,8 +231,10 @@ class Server(RuleBasedStateMachine):
         what, value = self.lines.pop(0)
         if what == "fence":
             self.back.append((what, value))
-        elif value == "Denied":
-            self.back.append(("denied", value))
+            return
+        self.served.add(str(value))
+        if self.subjects[str(value)] == "Denied":
+            self.back.append(("denied", "Denied"))
 
     @precondition(lambda self: self.back)
     @rule()
@@ -213,10 +261,11 @@ class Server(RuleBasedStateMachine):
     @invariant()
     def nobody_is_told_a_lie(self) -> None:
         for name, error in self.outcomes.items():
-            if self.subjects[name] == "ok":
-                assert error is None or error is LOST
+            if error is None:
+                assert name in self.served, "told before NATS had it"
+                assert self.subjects[name] == "ok"
             else:
-                assert error is not None
+                assert error is LOST or (name in self.served and self.subjects[name] == "Denied")
 
 
 TestServer = Server.TestCase

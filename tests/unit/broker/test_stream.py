@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
-import uvloop
-from nats.errors import ProtocolError
+from nats.errors import UnexpectedEOF
 
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
+from helpers.taken import Taken
 from helpers.waiting import eventually
+from wsgw.broker import client as module
 from wsgw.broker import stream
-from wsgw.broker.client import DirectClient
+from wsgw.broker.client import DirectClient, Events
+from wsgw.broker.subscription import Credentials
 from wsgw.fanout.turn import Turn
 
-from .conftest import FakeServer
-
-Run = Callable[..., None]
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest, nats: NatsServer) -> Run:
-    """Runs a function with a client that is connected."""
-
-    def run(test: Callable[[DirectClient], Awaitable[None]], url: str = nats.url) -> None:
-        async def main() -> None:
-            client = DirectClient(Turn(asyncio.get_running_loop().call_soon))
-            await client.connect(url, allow_reconnect=False, error_cb=ignore, connect_timeout=5)
-            try:
-                await test(client)
-            finally:
-                await client.close()
-
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.run(main())
-
-    return run
-
-
-async def ignore(error: Exception) -> None: ...
+from .conftest import FakeServer, Run
 
 
 def test_a_burst_beyond_all_buffers(run: Run) -> None:
@@ -91,33 +70,132 @@ def test_held(run: Run, nats: NatsServer) -> None:
     run(held)
 
 
+class Told(Events):
+    """Writes down how it ended."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+
+    def ended(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
 def test_the_server_goes(run: Run, start_server: Callable[..., NatsServer]) -> None:
-    server = start_server()
+    server, told = start_server(), Told()
 
     async def gone(client: DirectClient) -> None:
-        client._on_close = lambda: told.append(str(client.last_error))
-        await eventually(lambda: client._stream is not None, "the library has handed its connection over")
+        client._events = told
         server.stop()
         for _ in range(5):
             client.write(b"PING\r\n")
             await asyncio.sleep(0)
-        await eventually(lambda: client.is_closed, "the client's end")
+        await eventually(lambda: told.reasons, "the client's end")
+        client.write(b"PING\r\n")
         client.hold()
         client.release()
 
-    told: list[str] = []
     run(gone, server.url)
-    assert told[0] not in ("", "None")  # the end of the stream, or that it was reset
+    assert len(told.reasons) == 1
+    assert told.reasons[0] not in ("", "None")  # the end of the stream, or that it was reset
 
 
-@pytest.mark.parametrize("sent", [b"MSG 1\r\n", b"PONG\r\n" * 20])
-async def test_what_no_server_sends(
-    fake_server: Callable[[bytes], Awaitable[FakeServer]], monkeypatch: pytest.MonkeyPatch, sent: bytes
-) -> None:
-    monkeypatch.setattr(stream, "MAX_LINES", 10)
-    server = await fake_server(b"INFO {}\r\n")
-    client = DirectClient(Turn(asyncio.get_running_loop().call_soon))
-    await client.connect(server.url, allow_reconnect=False, error_cb=ignore)
+def test_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is held it is none, and it begins anew after that."""
+    now = [100.0]
+    monkeypatch.setattr(stream, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+
+    async def silent(client: DirectClient) -> None:
+        now[0] += 10.0
+        assert client.silent_seconds() >= 10.0
+        client.hold()
+        now[0] += 10.0
+        assert client.silent_seconds() == 0.0
+        client.release()
+        assert client.silent_seconds() == 0.0
+        now[0] += 1.0
+        client.release()
+        assert client.silent_seconds() == 1.0
+        client.write(b"PING\r\n")
+        await eventually(lambda: client.silent_seconds() == 0.0, "the answer")
+
+    run(silent)
+
+
+@pytest.mark.parametrize("sent", [b"MSG 1\r\n", b"HELLO\r\n", b"MSG a 1 %d\r\n" % 10**15])
+async def test_what_no_server_sends(fake_server: Callable[[bytes], Awaitable[FakeServer]], sent: bytes) -> None:
+    server, told = await fake_server(b"INFO {}\r\n"), Told()
+    client = DirectClient(Turn(asyncio.get_running_loop().call_soon), told)
+    await client.open(server.url, Credentials(), "test", 5)
     server.writers[0].write(sent)
-    await eventually(lambda: client.is_closed, "the client's end")
-    assert isinstance(client.last_error, ProtocolError)
+    await eventually(lambda: told.reasons, "the client's end")
+    assert told.reasons[0].startswith("nats: ")
+    client.shut()
+
+
+def test_nothing_is_told_of_what_we_close(run: Run) -> None:
+    told = Told()
+
+    async def closed(client: DirectClient) -> None:
+        client._events = told
+        client.shut()
+        await asyncio.sleep(0.05)  # the transport tells its end some ticks later
+
+    run(closed)
+    assert told.reasons == []
+
+
+class TestWithoutAServer:
+    async def test_what_the_library_has_read_comes_first(self) -> None:
+        taken = Taken(b"PONG\r\nPI", b"NG\r\n")
+        taken.stream.start()
+        assert taken.socket.protocol is taken.stream
+        taken.stream.data_received(b"+OK\r\n")
+        assert b"".join(taken.fed) == b"PONG\r\nPING\r\n+OK\r\n"
+        assert taken.ends == []
+
+    async def test_an_end_that_the_library_has_read(self) -> None:
+        taken = Taken(b"-ERR 'x'\r\n", b"")
+        taken.stream.start()
+        assert taken.fed == [b"-ERR 'x'\r\n"]
+        assert [type(end) for end in taken.ends] == [UnexpectedEOF]
+        taken.stream.connection_lost(None)
+        assert len(taken.ends) == 1, "told once"
+
+    @pytest.mark.parametrize("error", [None, ConnectionResetError()])
+    async def test_a_loss(self, error: ConnectionResetError | None) -> None:
+        taken = Taken()
+        taken.stream.start()
+        taken.stream.connection_lost(error)
+        assert [type(end) for end in taken.ends] == [UnexpectedEOF if error is None else ConnectionResetError]
+        taken.stream.data_received(b"PING\r\n")
+        taken.stream.write(b"PONG\r\n")
+        assert (taken.fed, taken.socket.told) == ([], [])
+
+    async def test_a_hold_and_its_end(self) -> None:
+        taken = Taken()
+        for _ in range(2):
+            taken.stream.hold()
+        assert taken.stream.held
+        for _ in range(2):
+            taken.stream.release()
+        assert not taken.stream.held
+        assert (taken.socket.told[0], taken.socket.told[-1]) == ("pause", "resume")
+
+    async def test_closed_it_says_and_does_nothing_more(self) -> None:
+        taken = Taken()
+        taken.stream.start()
+        taken.stream.close()
+        taken.stream.data_received(b"PING\r\n")
+        taken.stream.write(b"PONG\r\n")
+        taken.stream.hold()
+        taken.stream.release()
+        taken.stream.connection_lost(None)
+        assert (taken.fed, taken.ends, taken.socket.told) == ([], [], ["abort"])
+
+    async def test_closed_it_lets_go_of_its_owner(self) -> None:
+        stream = Taken().stream
+        assert stream._on_end is not None
+        gone = weakref.ref(stream._tcp), weakref.ref(stream._feed), weakref.ref(stream._on_end)
+        stream.close()
+        assert [each() for each in gone] == [None, None, None]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from helpers.subjects import SMALL_NAMES, SMALL_SUBJECTS, more_specific, reference
 from wsgw.channels.channel import Channel, Direction, Use
-from wsgw.channels.table import ChannelTable, too_large, wrong_direction
+from wsgw.channels.table import ChannelTable, shown, too_large, wrong_direction
 from wsgw.errors import TOO_LARGE, UNKNOWN_CHANNEL, WRONG_DIRECTION, GatewayError, Kind
 
 INBOUND, OUTBOUND, BOTH, REQUEST = Direction.INBOUND, Direction.OUTBOUND, Direction.BOTH, Direction.REQUEST
@@ -66,6 +66,13 @@ class TestTable:
         for use in Use:
             assert repr(name) in refused(lambda: self.TABLE.find(name, use), UNKNOWN_CHANNEL)  # noqa: B023
         assert repr(name) in refused(lambda: self.TABLE.find_to_send(name), UNKNOWN_CHANNEL)
+
+    def test_a_name_that_is_too_long_for_any_is_said_to_be(self) -> None:
+        name = "chat." + "é" * 509
+        assert self.TABLE.find(name + "x", Use.SUBSCRIBE).name == "chat.*"
+        message = refused(lambda: self.TABLE.find(name + "éé", Use.SUBSCRIBE), UNKNOWN_CHANNEL)
+        assert message == f"there is no channel {shown(name)}: the name has 1027 bytes, at most 1024 are possible"
+        assert "bytes" not in refused(lambda: self.TABLE.find("x" * 1024, Use.SUBSCRIBE), UNKNOWN_CHANNEL)
 
     def test_wrong_direction(self) -> None:
         message = refused(lambda: self.TABLE.find("OUT", Use.SUBSCRIBE), WRONG_DIRECTION)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 import socketio
 from aiohttp import web
+
+from helpers.nats_server import NatsServer
 
 SCRIPTS = Path(sys.executable).parent
 DEADLINE_SECONDS = 30.0
@@ -95,59 +95,10 @@ async def wsgw() -> AsyncIterator[Start]:
         await command.ended()
 
 
-class NatsServer:
-    """A nats-server on a port of its own choice that it keeps when it is started again."""
-
-    def __init__(self, folder: Path, configuration: str = "") -> None:
-        self._folder = folder
-        self._configuration = folder / "nats.conf"
-        self._configuration.write_text(configuration)
-        self._port = -1
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"nats://127.0.0.1:{self._port}"
-
-    def start(self) -> None:
-        arguments: Sequence[str | Path] = [
-            *(SCRIPTS / "nats-server", "-c", self._configuration),
-            *("-a", "127.0.0.1", "-p", str(self._port), "--ports_file_dir", self._folder),
-        ]
-        self._process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        ports = self._folder / f"nats-server_{self._process.pid}.ports"
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while not (ports.exists() and ports.read_text()):
-            assert self._process.poll() is None, "nats-server ended"
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        self._port = int(json.loads(ports.read_text())["nats"][0].rpartition(":")[2])
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
 @pytest.fixture
-def start_nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], NatsServer]]:
-    """Start nats-servers with a configuration each."""
-    servers: list[NatsServer] = []
-
-    def start(configuration: str = "") -> NatsServer:
-        servers.append(NatsServer(tmp_path_factory.mktemp("nats"), configuration))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def nats_url(nats: NatsServer) -> str:
     """The URL of a nats-server that stays."""
-    server = NatsServer(tmp_path_factory.mktemp("nats"))
-    yield server.url
-    server.stop()
+    return nats.url
 
 
 class Gateway:

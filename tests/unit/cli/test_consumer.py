@@ -20,6 +20,8 @@ from wsgw.channels.subjects import subject_problem
 from wsgw.cli.consumer import channels_of
 
 NOTES = '{"notes":"Some text..."}'
+#: More than the gateway would log, and a character that it would not log as it is.
+LONG = "\u202e" + "x" * 10_000
 SCRIPTS = Path(sys.executable).parent
 STOPPED = ["App starts the shutdown process...", "Shutdown process successfully finished"]
 
@@ -45,7 +47,11 @@ async def test_nats(wsgw: Any, nats_url: str) -> None:
     command = await wsgw("consumer", "-u", nats_url, "-t", "OUT")
     await command.printed('Start listening to messages on NATS "OUT" topic')
     await publish(
-        nats_url, *(("OUT", payload) for payload in (NOTES.encode(), "line1\nlíne2".encode(), b"", b"\xff\x00", b"end"))
+        nats_url,
+        *(
+            ("OUT", payload)
+            for payload in (NOTES.encode(), "line1\nlíne2".encode(), b"", b"\xff\x00", LONG.encode(), b"end")
+        ),
     )
     await command.printed('NATS[OUT] >> "end"')
     assert await command.stop() == 0
@@ -59,6 +65,7 @@ async def test_nats(wsgw: Any, nats_url: str) -> None:
         'info: NATS[OUT] >> "line1\\nlíne2"',
         'info: NATS[OUT] >> ""',
         'info: NATS[OUT] >> base64:"/wA="',
+        f'info: NATS[OUT] >> "{LONG}"',
         'info: NATS[OUT] >> "end"',
         "info: App starts the shutdown process...",
         "info: pdms: Shutting down",
@@ -84,8 +91,8 @@ async def test_several_topics_and_json_lines(wsgw: Any, nats_url: str) -> None:
     assert messages[4:6] == [f'Start listening to messages on NATS "{name}" topic' for name in ("A", "b.*")]
 
 
-async def test_password_is_masked_and_used(wsgw: Any, start_nats: Callable[[str], Any]) -> None:
-    server = start_nats('authorization { user: "me", password: "s@cret" }')
+async def test_password_is_masked_and_used(wsgw: Any, start_server: Callable[[str], Any]) -> None:
+    server = start_server('authorization { user: "me", password: "s@cret" }')
     url = server.url.replace("//", "//me:s%40cret@")
     command = await wsgw("consumer", "-u", url, "-t", "OUT")
     await command.printed("Start listening")
@@ -99,15 +106,15 @@ async def test_password_is_masked_and_used(wsgw: Any, start_nats: Callable[[str]
     assert "wrong" not in refused.output
 
 
-async def test_token(wsgw: Any, start_nats: Callable[[str], Any]) -> None:
-    server = start_nats('authorization { token: "t0ken" }')
+async def test_token(wsgw: Any, start_server: Callable[[str], Any]) -> None:
+    server = start_server('authorization { token: "t0ken" }')
     command = await wsgw("consumer", "-u", server.url.replace("//", "//t0ken@"))
     await command.printed("Start listening")
     assert "//***@127" in command.output
 
 
-async def test_a_refused_subscription(wsgw: Any, start_nats: Callable[[str], Any]) -> None:
-    server = start_nats(
+async def test_a_refused_subscription(wsgw: Any, start_server: Callable[[str], Any]) -> None:
+    server = start_server(
         """authorization { users: [
           { user: u, password: p, permissions: { subscribe: ["OK"], publish: { deny: ">" } } }
         ] }"""
@@ -122,8 +129,8 @@ async def test_a_refused_subscription(wsgw: Any, start_nats: Callable[[str], Any
     await allowed.printed("Start listening")
 
 
-async def test_nats_goes_and_comes_back(wsgw: Any, start_nats: Callable[[str], Any]) -> None:
-    server = start_nats("")
+async def test_nats_goes_and_comes_back(wsgw: Any, start_server: Callable[[str], Any]) -> None:
+    server = start_server("")
     command = await wsgw("consumer", "-u", server.url, "-t", "OUT")
     await command.printed("Start listening")
     server.stop()

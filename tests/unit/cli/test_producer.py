@@ -149,8 +149,8 @@ async def test_broken_sources(wsgw: Any, tmp_path: Path, arguments: list[str], s
     assert said in command.output
 
 
-async def test_nats_refuses(wsgw: Any, start_nats: Callable[[str], Any], tmp_path: Path) -> None:
-    server = start_nats(
+async def test_nats_refuses(wsgw: Any, start_server: Callable[[str], Any], tmp_path: Path) -> None:
+    server = start_server(
         """max_payload: 100
         authorization { users: [
           { user: one, password: p, permissions: { publish: { deny: "Secret.>" } } }
@@ -213,8 +213,8 @@ async def test_requests_on_nats(wsgw: Any, nats_url: str) -> None:
     await connection.close()
 
 
-async def test_nats_goes_away_while_sending(wsgw: Any, start_nats: Callable[[str], Any], tmp_path: Path) -> None:
-    server = start_nats("")
+async def test_nats_goes_away_while_sending(wsgw: Any, start_server: Callable[[str], Any], tmp_path: Path) -> None:
+    server = start_server("")
     (tmp_path / "s.yml").write_text("[{}, {delay: 2000}]")
     command = await wsgw("producer", "-u", server.url, "-s", str(tmp_path / "s.yml"))
     await command.printed(">> [message]")

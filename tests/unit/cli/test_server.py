@@ -24,7 +24,7 @@ OURS = ("WSGW_", "EASER_", "NATS_", "PDMS_", "WEBSERVER_")
 
 
 class Served:
-    """Stands for ``serve``: keeps what it was called with."""
+    """Stands for ``run``: keeps what it was called with."""
 
     def __init__(self) -> None:
         self.settings: Settings | None = None
@@ -33,7 +33,7 @@ class Served:
         self.failure: Exception | None = None
         self.while_running: Callable[[], None] = lambda: None
 
-    async def __call__(
+    def __call__(
         self, settings: Settings, *, exit_if_no_nats: bool = False, reload: Callable[[], None] | None = None
     ) -> None:
         self.settings, self.exit_if_no_nats, self.reload = settings, exit_if_no_nats, reload
@@ -58,7 +58,7 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Served:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     made = Served()
-    monkeypatch.setattr(process, "serve", made)
+    monkeypatch.setattr(process, "run", made)
     return made
 
 
@@ -194,7 +194,7 @@ def test_dump_masks_secrets(served: Served) -> None:
     result = run("wsgw", "-d", "-i", "IN", "-n", "nats://user:secret@h:1")
     assert result.exit_code == 0
     values = yaml.safe_load(result.stdout.rpartition(" [wsgw@")[0].rpartition("\n")[0])
-    assert values["nats"] == {"servers": ["nats://user:***@h:1"]}
+    assert values["nats"]["servers"] == ["nats://user:***@h:1"]
     assert values["channels"][0]["name"] == "IN"
     assert "secret" not in result.output
 

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as configured
 from hypothesis import strategies as st
 
-from wsgw.channels.channel import Channel, Direction
+from wsgw.channels.channel import Channel, Direction, SlowConsumer
+from wsgw.channels.durable import Durable
 from wsgw.config.file import ConfigFile, read
 from wsgw.config.load import ENVIRONMENT, hints, load
 from wsgw.config.settings import Settings, seconds
@@ -35,14 +36,6 @@ def found(settings: Settings, key: tuple[str, ...]) -> Any:
     return value.get_secret_value() if hasattr(value, "get_secret_value") else value
 
 
-def refused(text: str, folder: Path) -> list[str]:
-    path = folder / "x.yml"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        load(environment={}, file=read(str(path)))
-    return [line.removeprefix(str(folder) + "/") for line in str(caught.value).splitlines()]
-
-
 #: For every setting: command line, environment, file, and what the default is.
 SOURCES: dict[tuple[str, ...], tuple[Any, tuple[str, Any] | None, Any, Any]] = {
     ("listen",): ("a:1", None, "b:2", "127.0.0.1:3007"),
@@ -56,9 +49,22 @@ SOURCES: dict[tuple[str, ...], tuple[Any, tuple[str, Any] | None, Any, Any]] = {
     ("nats", "user"): ("a", ("b", "b"), "c", None),
     ("nats", "password"): ("a", ("b", "b"), "c", None),
     ("nats", "token"): ("a", ("b", "b"), "c", None),
+    ("nats", "inbox_prefix"): ("A", None, "B.C", "_INBOX"),
     ("request_timeout",): (1.0, ("2000", 2.0), 3.0, 2.0),
     ("max_subjects",): (1, None, 2, None),
     ("drain_seconds",): (1.0, None, 2.0, 2.0),
+    ("limits", "head_bytes"): (2048, None, 4096, 64 * 1024),
+    ("limits", "headers"): (11, None, 12, 100),
+    ("limits", "pipelined_requests"): (1, None, 2, 32),
+    ("limits", "head_timeout"): (1.0, None, 2.0, 10.0),
+    ("limits", "body_stall_timeout"): (1.0, None, 2.0, 20.0),
+    ("limits", "body_timeout"): (1.0, None, 2.0, 120.0),
+    ("limits", "idle_timeout"): (1.0, None, 2.0, 75.0),
+    ("limits", "files_reserve"): (8, None, 9, 64),
+    ("limits", "memory"): (2 * 1024**2, None, 3 * 1024**2, 128 * 1024**2),
+    ("limits", "unconnected_sessions"): (1, None, 2, 2000),
+    ("limits", "session_requests"): (1, None, 2, 256),
+    ("limits", "session_names"): (1, None, 2, 1000),
     ("log", "level"): ("error", ("warn", "warn"), "debug", "info"),
     ("log", "format"): ("json", ("plainText", "plainText"), "json", "plainText"),
 }
@@ -151,6 +157,10 @@ def test_listen(values: dict[str, Any], host: str, port: int) -> None:
     assert (settings.host, settings.listen_port) == (host, port)
 
 
+def durable(name: str, direction: Direction, stream: Durable) -> Channel:
+    return Channel(name, direction, slow_consumer=SlowConsumer.DISCONNECT, timeout_seconds=0.5, durable=stream)
+
+
 def test_channel_table() -> None:
     settings = load(
         {},
@@ -162,6 +172,14 @@ def test_channel_table() -> None:
                     {"name": "A", "direction": "inbound"},
                     {"name": "B", "direction": "request", "subject": "b.c", "timeout": 3},
                     {"name": "C", "direction": "both", "outbox": {"messages": 5, "bytes": "1 MiB"}},
+                    {"name": "room.*", "direction": "both", "durable": True},
+                    {
+                        "name": "D",
+                        "direction": "inbound",
+                        "durable": {"stream": "X", "managed": False, "max_age": "1h"},
+                    },
+                    {"name": "E", "direction": "inbound", "durable": {"stream": "X", "managed": False}},
+                    {"name": "F", "direction": "inbound", "durable": False, "slow_consumer": "disconnect"},
                 ],
             }
         ),
@@ -170,6 +188,10 @@ def test_channel_table() -> None:
         Channel("A", Direction.INBOUND, timeout_seconds=0.5),
         Channel("B", Direction.REQUEST, "b.c", timeout_seconds=3.0),
         Channel("C", Direction.BOTH, outbox_messages=5, outbox_bytes=1024 * 1024, timeout_seconds=0.5),
+        durable("room.*", Direction.BOTH, Durable("room__")),
+        durable("D", Direction.INBOUND, Durable("X", managed=False, max_age_seconds=3600.0)),
+        durable("E", Direction.INBOUND, Durable("X", managed=False)),
+        Channel("F", Direction.INBOUND, slow_consumer=SlowConsumer.DISCONNECT, timeout_seconds=0.5),
     ]
 
 
@@ -194,88 +216,6 @@ def test_seconds(value: object, wanted: float) -> None:
 def test_no_seconds(value: object) -> None:
     with pytest.raises(ValueError, match="duration"):
         seconds(value)
-
-
-CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    [
-        ("listne: a:1\n", ["x.yml:1: listne: unknown key; did you mean 'listen'?"]),
-        ("nats:\n  severs: [a]\n", ["x.yml:2: nats.severs: unknown key; did you mean 'servers'?"]),
-        ("log: {xyz: 1}\n", ["x.yml:1: log.xyz: unknown key; known here: level, format"]),
-        ("channels:\n  - {name: A}\n", ["x.yml:2: channels[0].direction: is missing"]),
-        (
-            "channels:\n- name: A\n  direction: inbound\n  outbox: {mesages: 1}\n",
-            ["x.yml:4: channels[0].outbox.mesages: unknown key; did you mean 'messages'?"],
-        ),
-        ("listen: here\n", ["x.yml:1: listen: 'here' is not HOST:PORT"]),
-        ("listen: 'h:99999'\n", ["x.yml:1: listen: 'h:99999' is not HOST:PORT"]),
-        (
-            "nats: {servers: [http://a]}\n",
-            ["x.yml:1: nats.servers: 'http://a' is not a NATS URL such as nats://HOST:4222 or tls://HOST:4222"],
-        ),
-        ("nats: {servers: []}\n", ["x.yml:1: nats.servers: at least one NATS URL is needed"]),
-        ("log: {level: loud}\n", ["x.yml:1: log.level: 'loud' is not one of error, warn, info, verbose, debug, silly"]),
-        ("log: {format: xml}\n", ["x.yml:1: log.format: 'xml' is not one of plainText, json"]),
-        (
-            "request_timeout: soon\n",
-            ["x.yml:1: request_timeout: 'soon' is not a duration such as 500ms, 2s or 1h"],
-        ),
-        (
-            CHANNEL.format("'A B'", "inbound"),
-            ["x.yml:2: channels[0].name: name 'A B' has a blank or control character (' ')"],
-        ),
-        (
-            "channels:\n  - name: A\n    direction: inbound\n    subject: a b\n",
-            ["x.yml:4: channels[0].subject: subject 'a b' has a blank or control character (' ')"],
-        ),
-        (
-            CHANNEL.format("A", "inbound") + "  - {name: A, direction: outbound}\n",
-            ["x.yml:3: channels[1].name: channel 'A' is there twice; for both ways use direction: both"],
-        ),
-        (
-            CHANNEL.format("'>'", "outbound"),
-            [
-                "x.yml:2: channels[0].name: subject '>' begins with a wildcard: clients could publish to NATS' own "
-                "subjects ($SYS, $JS, _INBOX); begin it with a fixed token"
-            ],
-        ),
-    ],
-)
-def test_refusals_name_file_line_key_and_reason(tmp_path: Path, text: str, lines: list[str]) -> None:
-    assert refused(text, tmp_path) == lines
-
-
-def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:
-    lines = refused("port: -1\nlisten: x\nfoo: 1\ndrain_seconds: 0\n", tmp_path)
-    assert [line.rpartition("yml:")[2][:10].partition(":")[0] for line in sorted(lines)] == ["1", "2", "3", "4"]
-    assert {line.split(": ")[1] for line in lines} == {"port", "listen", "foo", "drain_seconds"}
-
-
-def test_a_good_channel_is_checked_among_bad_keys(tmp_path: Path) -> None:
-    text = (
-        "foo: 1\nlog: {level: loud}\nchannels:\n  - {name: A}\n  - {name: B, direction: both}\n"
-        "  - {name: B, direction: inbound}\n  - {name: '>', direction: outbound}\n  - {name: C D, direction: both}\n"
-    )
-    lines = refused(text, tmp_path)
-    assert sorted(line.split(": ")[0] + " " + line.split(": ")[1] for line in lines) == [
-        "x.yml:1 foo",
-        "x.yml:2 log.level",
-        "x.yml:4 channels[0].direction",
-        "x.yml:6 channels[2].name",
-        "x.yml:7 channels[3].name",
-        "x.yml:8 channels[4].name",
-    ]
-
-
-@pytest.mark.parametrize(
-    "text", ["max_subjects: 0", "channels: {}", "channels: [1]", "nats: 5", "log: ~", "port: x", "port: 1.5"]
-)
-def test_other_refusals(tmp_path: Path, text: str) -> None:
-    (line,) = refused(text, tmp_path)
-    assert line.startswith("x.yml:1: " + text.partition(":")[0])
 
 
 def test_other_sources_are_named() -> None:

@@ -71,6 +71,24 @@ def test_its_own_bytes(held: BackPressure, told: list[str]) -> None:
     assert told == ["hold", "release"]
 
 
+def test_until_half_of_its_bytes_are_settled(held: BackPressure, told: list[str]) -> None:
+    """Though of few messages."""
+    send(held, 2, 6 * SIZE)
+    held.settled(1, 6 * SIZE)
+    assert told == ["hold"]
+    held.settled(0, SIZE)
+    assert told == ["hold", "release"]
+
+
+def test_closed_it_tells_nothing(held: BackPressure, told: list[str]) -> None:
+    """What is on its way is settled later, and must not keep the client."""
+    send(held, 5)
+    held.close()
+    held.settled(5, 5 * SIZE)
+    held.congested()
+    assert told == ["hold"]
+
+
 def test_everybodys_messages(held: BackPressure, told: list[str]) -> None:
     held.congested()
     assert told == ["hold"]

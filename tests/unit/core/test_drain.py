@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -106,6 +107,20 @@ async def test_it_waits_for_the_last_one_however_many_went_before(told: list[str
     assert "last: abort" not in told
 
 
+async def test_it_waits_for_all_of_them(told: list[str]) -> None:
+    drain = lasting(600, told)
+    clients = [Client(drain, told, name, stubborn=True) for name in ("one", "two")]
+    running = asyncio.get_running_loop().create_task(drain.run())
+    await eventually(lambda: len(told) == 3, "told")
+    drain.discard(clients[0])
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not running.done()
+    drain.discard(clients[1])
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await running
+
+
 async def test_surfaces_get_what_is_left_of_the_clients_time(told: list[str]) -> None:
     drain, endpoint = lasting(600, told), Endpoint(told)
     drain.register(endpoint)
@@ -121,6 +136,30 @@ async def test_a_client_goes_once(told: list[str]) -> None:
     other = Client(drain, told)
     drain.discard(other)
     assert not drain.discard(other)
+
+
+async def test_many_are_told_in_several_ticks(told: list[str], loop: Loop) -> None:
+    """So that NATS, and who asks whether we live, get theirs in between."""
+    drain = Drain(600, lambda seconds: None, loop.clock)
+
+    class Slow(Client):
+        def drain(self) -> None:
+            loop.now += 0.001
+            super().drain()
+
+    several = [Slow(drain, told, stubborn=number < 2) for number in range(60)]
+    running = asyncio.get_running_loop().create_task(drain.run())
+    counts = []
+    while len(told) < 58 and not running.done():
+        counts.append(len(told))
+        await asyncio.sleep(0)
+        for client in several[:2]:  # these go by themselves
+            drain.discard(client)
+    steps = {after - before for before, after in pairwise(counts)}
+    assert max(steps) <= 11
+    assert len(counts) < 20, "not one by one"
+    await running
+    assert len(told) <= 60
 
 
 async def test_its_seconds_run_once(told: list[str], loop: Loop) -> None:
@@ -145,6 +184,14 @@ async def test_unless_over(told: list[str]) -> None:
     answer: asyncio.Future[int] = loop.create_future()
     loop.call_soon(answer.set_result, 5)
     assert await drain.unless_over(answer) == 5
+    late: asyncio.Future[int] = loop.create_future()
+    waiting = loop.create_task(drain.unless_over(late))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    late.set_result(7)
+    assert await waiting == 7
+    assert not drain._waiting, "nothing is kept of what was answered"
     fault: asyncio.Future[int] = loop.create_future()
     loop.call_soon(fault.set_exception, ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
@@ -159,6 +206,17 @@ async def test_unless_over(told: list[str]) -> None:
     done: asyncio.Future[int] = loop.create_future()
     done.set_result(6)
     assert await drain.unless_over(done) == 6
+
+
+async def test_to_give_up_twice_is_harmless(told: list[str]) -> None:
+    drain = lasting(600, told)
+    never: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    waiting = asyncio.get_running_loop().create_task(drain.unless_over(never))
+    await asyncio.sleep(0)
+    drain.give_up()
+    drain.give_up()
+    with pytest.raises(GatewayError):
+        await waiting
 
 
 async def test_what_is_waited_for_ends_with_the_clients_time(told: list[str]) -> None:

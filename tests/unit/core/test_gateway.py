@@ -13,10 +13,13 @@ from helpers.nats_server import NatsServer
 from helpers.session import Client, Except, made, outcome, principal, started
 from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.access.rules import AllowAll
+from wsgw.broker.puback import PublishResult
 from wsgw.channels.channel import Use
 from wsgw.config.load import load
 from wsgw.core.gateway import Gateway, make_broker
-from wsgw.errors import DRAINING, GatewayError
+from wsgw.errors import DRAINING, NO_MEMORY, GatewayError
+from wsgw.fanout.frames import Message
+from wsgw.fanout.publication import Encoded
 from wsgw.metrics import Metrics
 
 
@@ -37,6 +40,27 @@ async def test_no_session_while_stopping(gateway: Gateway) -> None:
         gateway.open_session(principal())
     assert caught.value.kind is DRAINING
     assert value(gateway.metrics, "wsgw_rejected_total", reason="draining") == 1
+
+
+async def test_no_session_while_too_much_is_kept(gateway: Gateway) -> None:
+    memory = gateway.edge.memory
+    memory.add(memory.limit_bytes)
+    gateway.open_session(principal())
+    memory.add(1)
+    with pytest.raises(GatewayError, match=str(memory.limit_bytes)) as caught:
+        gateway.open_session(principal())
+    assert caught.value.kind is NO_MEMORY
+    assert value(gateway.metrics, "wsgw_rejected_total", reason="no_memory") == 1
+    memory.add(-1)
+    gateway.open_session(principal())
+
+
+async def test_what_waits_for_clients_is_kept_for_them(gateway: Gateway) -> None:
+    sender = gateway.sender(Wire(), no_overflow)
+    sender.send(Encoded(Message(True, b"x")))
+    assert value(gateway.metrics, "wsgw_memory_bytes") == gateway.edge.memory.used_bytes > 0
+    sender.close()
+    assert value(gateway.metrics, "wsgw_memory_bytes") == 0
 
 
 async def test_who_was_refused_before_there_was_a_session(gateway: Gateway) -> None:
@@ -84,8 +108,8 @@ async def test_the_loops_lag_is_measured(gateway: Gateway) -> None:
     gateway.metrics.event_loop_lag_seconds.set(-1)
     await eventually(lambda: value(gateway.metrics, "wsgw_event_loop_lag_seconds") >= 0, "a measurement")
     await gateway.stop(1)
-    assert gateway._lag_task is not None
-    assert gateway._lag_task.done()
+    assert gateway._looking_task is not None
+    assert gateway._looking_task.done()
 
 
 async def test_readiness(start_server: Callable[..., NatsServer]) -> None:
@@ -131,7 +155,7 @@ async def test_a_stop_is_bounded_by_drain_seconds(start_server: Callable[..., Na
 
 
 async def test_a_stop_confirms_what_is_in_flight(nats: NatsServer) -> None:
-    told: list[GatewayError | None] = []
+    told: list[PublishResult] = []
     async with started(nats.url) as gateway:
         session = gateway.open_session(principal())
         for _ in range(100):

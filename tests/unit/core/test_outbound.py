@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 
 import pytest
 
@@ -10,11 +11,12 @@ from helpers.metrics import value
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import DEADLINE_SECONDS, arrived
-from wsgw.channels.channel import Use
+from wsgw.broker.puback import PublishResult
+from wsgw.channels.channel import Channel, Use
 from wsgw.core import outbound as module
 from wsgw.core.gateway import Gateway
 from wsgw.core.outbound import Outlet, Outlets
-from wsgw.errors import NO_RESPONDERS, TOO_LARGE, UNKNOWN_CHANNEL, WRONG_DIRECTION, GatewayError
+from wsgw.errors import NO_RESPONDERS, TOO_LARGE, UNKNOWN_CHANNEL, WRONG_DIRECTION, GatewayError, Kind
 
 
 @pytest.fixture
@@ -22,14 +24,28 @@ def outlets(gateway: Gateway) -> Outlets:
     return gateway.outlets
 
 
+def found(outlets: Outlets, name: str, transport: str = "http") -> Outlet:
+    outlet = outlets.find(name, transport)
+    assert isinstance(outlet, Outlet)
+    return outlet
+
+
+def refused(outlets: Outlets, name: str, use: Use = Use.PUBLISH, count: int = 1) -> Kind:
+    error = outlets.find(name, "http", use, count)
+    assert isinstance(error, GatewayError)
+    return error.kind
+
+
 def errors(gateway: Gateway, channel: str, reason: str) -> float:
     return value(gateway.metrics, "wsgw_publish_errors_total", channel=channel, reason=reason)
 
 
 async def published(outlet: Outlet, *payloads: bytes) -> GatewayError | None:
-    told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
+    told: asyncio.Future[PublishResult] = asyncio.get_running_loop().create_future()
     outlet.publish(payloads, told.set_result)
-    return await asyncio.wait_for(told, DEADLINE_SECONDS)
+    result = await asyncio.wait_for(told, DEADLINE_SECONDS)
+    assert not isinstance(result, list), "the channel is durable"
+    return result
 
 
 async def test_where_names_lead(outlets: Outlets) -> None:
@@ -39,55 +55,83 @@ async def test_where_names_lead(outlets: Outlets) -> None:
         ("chat.1", "chat.*", "rooms.1", Use.PUBLISH),
         ("SUM", "SUM", "math.sum", Use.REQUEST),
     ):
-        outlet = outlets.find(name, "http")
+        outlet = found(outlets, name)
         assert (outlet.name, outlet.channel.name, outlet.subject, outlet.use) == (name, channel, subject, use)
 
 
 async def test_found_once_for_all_clients_of_a_transport(outlets: Outlets) -> None:
-    assert outlets.find("OUT", "http") is outlets.find("OUT", "http")
-    assert outlets.find("OUT", "http") is not outlets.find("OUT", "socketio")
+    assert found(outlets, "OUT") is found(outlets, "OUT")
+    assert found(outlets, "OUT") is not found(outlets, "OUT", "socketio")
 
 
-async def test_names_that_lead_nowhere_are_not_kept(gateway: Gateway, outlets: Outlets) -> None:
-    outlets.find("OUT", "socketio")
+async def test_names_that_lead_nowhere(gateway: Gateway, outlets: Outlets) -> None:
+    """Whether why is known already or not; they are counted by messages."""
+    found(outlets, "OUT")
     for name, kind, label in (
         ("x" * 100_000, UNKNOWN_CHANNEL, ""),
         ("NOPE", UNKNOWN_CHANNEL, ""),
         ("IN", WRONG_DIRECTION, "IN"),
         ("chat.*", UNKNOWN_CHANNEL, "chat.*"),
     ):
-        before = errors(gateway, label, kind.name)
-        with pytest.raises(GatewayError) as caught:
-            outlets.find(name, "socketio")
-        assert caught.value.kind is kind
-        assert errors(gateway, label, kind.name) == before + 1
+        for count in (1, 4):
+            before = errors(gateway, label, kind.name)
+            assert refused(outlets, name, count=count) is kind
+            assert errors(gateway, label, kind.name) == before + count
     assert [known for known, _ in outlets._found] == ["OUT"]
+
+
+async def test_a_refusal_is_an_error_of_its_own(outlets: Outlets) -> None:
+    """One that is raised again and again collects the frames of all that did so."""
+    one, other = outlets.find("NOPE", "http"), outlets.find("NOPE", "http")
+    assert one is not other
+    assert str(one) == str(other) == "there is no channel 'NOPE'"
+    texts = [str(outlets.find("IN", "http", use)) for use in (Use.PUBLISH, Use.REQUEST) for _ in range(2)]
+    assert ["request" in text for text in texts] == [False, False, True, True]
+
+
+async def test_why_names_lead_nowhere_is_asked_once(outlets: Outlets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For short names, and not for very many: a client can make up any number of them."""
+    monkeypatch.setattr(module, "MAX_REFUSALS", 3)
+    asked: list[str] = []
+    find = outlets._channels.find_to_send
+
+    def asking(name: str, use: Use) -> tuple[Channel, str]:
+        asked.append(name)
+        return find(name, use)
+
+    monkeypatch.setattr(outlets._channels, "find_to_send", asking)
+    for name in ("a", "a", "b", "a", "x" * (module.MAX_REFUSED_NAME + 1), "a", "b"):
+        refused(outlets, name)
+    assert [name[:1] for name in asked] == ["a", "b", "x"]
+    for number in range(20):
+        refused(outlets, f"n{number}")
+        assert len(outlets._refused) <= 3
 
 
 async def test_not_many_are_kept(outlets: Outlets, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_OUTLETS", 3)
-    first = outlets.find("chat.0", "http")
+    first = found(outlets, "chat.0")
     for number in range(20):
-        outlets.find(f"chat.{number}", "http")
+        found(outlets, f"chat.{number}")
         assert len(outlets._found) <= 3
-    again = outlets.find("chat.0", "http")
+    again = found(outlets, "chat.0")
     assert again is not first
     assert again.subject == "rooms.0"
 
 
 async def test_what_it_is_not_for(gateway: Gateway, outlets: Outlets) -> None:
     for name, use, other in (("OUT", Use.PUBLISH, Use.REQUEST), ("SUM", Use.REQUEST, Use.PUBLISH)):
-        outlet = outlets.find(name, "http")
-        outlet.require(use)
+        outlet = found(outlets, name)
+        assert outlet.not_for(use) is None
         assert errors(gateway, name, "wrong_direction") == 0
-        with pytest.raises(GatewayError) as caught:
-            outlet.require(other)
-        assert caught.value.kind is WRONG_DIRECTION
-        assert errors(gateway, name, "wrong_direction") == 1
+        refusal = outlet.not_for(other, 3)
+        assert refusal is not None
+        assert refusal.kind is WRONG_DIRECTION
+        assert errors(gateway, name, "wrong_direction") == 3
 
 
 async def test_too_large(gateway: Gateway, outlets: Outlets) -> None:
-    outlet = outlets.find("OUT", "http")
+    outlet = found(outlets, "OUT")
     outlet.check(bytes(gateway.max_payload_bytes))
     assert errors(gateway, "OUT", "too_large") == 0
     with pytest.raises(GatewayError) as caught:
@@ -99,7 +143,7 @@ async def test_too_large(gateway: Gateway, outlets: Outlets) -> None:
 async def test_publish(gateway: Gateway, outlets: Outlets, nats: NatsServer) -> None:
     peer = await Peer.connect(nats.url)
     heard = await peer.listen("rooms.1")
-    assert await published(outlets.find("chat.1", "http"), b"a", b"b") is None
+    assert await published(found(outlets, "chat.1"), b"a", b"b") is None
     await arrived(heard, 2)
     assert heard == [b"a", b"b"]
     assert value(gateway.metrics, "wsgw_published_messages_total", channel="chat.*", transport="http") == 2
@@ -108,8 +152,23 @@ async def test_publish(gateway: Gateway, outlets: Outlets, nats: NatsServer) -> 
     await peer.close()
 
 
+async def test_payloads_are_not_kept_for_the_outcome(gateway: Gateway, outlets: Outlets) -> None:
+    """They are in what is to be written, and nowhere else while NATS stands still."""
+
+    class Payloads(list[bytes]):
+        """Which can be referred to weakly."""
+
+    told: list[PublishResult] = []
+    payloads = Payloads([b"x"])
+    found(outlets, "OUT").publish(payloads, told.append)
+    gone = weakref.ref(payloads)
+    del payloads
+    assert (gone(), told) == (None, [])
+    await arrived(told, 1)
+
+
 async def test_what_nats_does_not_take_is_counted_by_messages(gateway: Gateway, outlets: Outlets) -> None:
-    error = await published(outlets.find("OUT", "http"), bytes(gateway.max_payload_bytes + 1), b"b", b"c")
+    error = await published(found(outlets, "OUT"), bytes(gateway.max_payload_bytes + 1), b"b", b"c")
     assert error is not None
     assert error.kind is TOO_LARGE
     assert errors(gateway, "OUT", "too_large") == 3
@@ -117,7 +176,7 @@ async def test_what_nats_does_not_take_is_counted_by_messages(gateway: Gateway, 
 
 
 async def test_request(gateway: Gateway, outlets: Outlets, nats: NatsServer) -> None:
-    outlet = outlets.find("SUM", "http")
+    outlet = found(outlets, "SUM")
     with pytest.raises(GatewayError) as caught:
         await outlet.request(b"")
     assert caught.value.kind is NO_RESPONDERS

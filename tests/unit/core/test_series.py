@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wsgw.channels.channel import Channel, Direction
+from wsgw.channels.channel import Channel, Direction, SlowConsumer
+from wsgw.channels.durable import Durable
 from wsgw.channels.table import ChannelTable
 from wsgw.core import series
 from wsgw.errors import CLOSE_CODES, KINDS
@@ -83,3 +84,19 @@ def test_of_clients(text: str) -> None:
         assert f'wsgw_closes_total{{code="{code}"}} 0.0' in text
     for reason in (*(kind.name for kind in KINDS), *(refusal.reason for refusal in REQUEST_ERRORS)):
         assert f'wsgw_rejected_total{{reason="{reason}"}} 0.0' in text
+
+
+def test_of_why_it_can_not_be_stored() -> None:
+    metrics = Metrics()
+    durable = Durable("S")
+    channels = [
+        Channel("D", Direction.OUTBOUND, slow_consumer=SlowConsumer.DISCONNECT, durable=durable),
+        Channel("IN", Direction.INBOUND, slow_consumer=SlowConsumer.DISCONNECT, durable=durable),
+        Channel("OUT", Direction.OUTBOUND),
+    ]
+    series.make(metrics, ChannelTable(channels))
+    text = metrics.exposition().decode()
+    for reason in ("bad_request", "maybe_stored", "not_stored", "stream_full"):
+        assert f'wsgw_publish_errors_total{{channel="D",reason="{reason}"}} 0.0' in text
+        for channel in ("IN", "OUT"):
+            assert f'wsgw_publish_errors_total{{channel="{channel}",reason="{reason}"}}' not in text

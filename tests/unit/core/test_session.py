@@ -16,10 +16,18 @@ from helpers.session import Client, outcome, principal, started
 from helpers.stack import PLAIN, Listener
 from helpers.waiting import arrived, eventually
 from wsgw.broker import broker as broker_module
+from wsgw.broker.puback import PublishResult
 from wsgw.core import backpressure
 from wsgw.core.gateway import Gateway
 from wsgw.core.session import Session
-from wsgw.errors import NO_RESPONDERS, TOO_LARGE, UNCONFIRMED, UNKNOWN_CHANNEL, WRONG_DIRECTION, GatewayError
+from wsgw.errors import (
+    NO_RESPONDERS,
+    TOO_LARGE,
+    UNCONFIRMED,
+    UNKNOWN_CHANNEL,
+    WRONG_DIRECTION,
+    GatewayError,
+)
 
 
 class Made:
@@ -210,10 +218,10 @@ async def test_publish(gateway: Gateway, made: Made, nats: NatsServer) -> None:
 
 
 async def test_refused_publishes_are_told_at_once_and_counted(gateway: Gateway, made: Made) -> None:
-    told: list[GatewayError | None] = []
+    told: list[PublishResult] = []
     for name, size in (("NOPE", 0), ("IN", 0), ("SUM", 0), ("chat.*", 0), ("OUT", gateway.max_payload_bytes + 1)):
         made.session.publish(name, (bytes(size),), told.append)
-    kinds = [error.kind for error in told if error is not None]
+    kinds = [error.kind for error in told if isinstance(error, GatewayError)]
     assert kinds == [UNKNOWN_CHANNEL, WRONG_DIRECTION, WRONG_DIRECTION, UNKNOWN_CHANNEL, TOO_LARGE]
     for channel, reason in (
         ("", "unknown_channel"),
@@ -257,9 +265,9 @@ async def test_a_name_that_was_asked_is_not_published_to(made: Made) -> None:
     """What the session keeps of a name is for its one use."""
     with pytest.raises(GatewayError):
         await made.session.request("SUM", b"")
-    told: list[GatewayError | None] = []
+    told: list[PublishResult] = []
     made.session.publish("SUM", (b"x",), told.append)
-    assert [error.kind for error in told if error is not None] == [WRONG_DIRECTION]
+    assert [error.kind for error in told if isinstance(error, GatewayError)] == [WRONG_DIRECTION]
     assert await outcome(made.session, "OUT") is None
     with pytest.raises(GatewayError) as caught:
         await made.session.request("OUT", b"")
@@ -279,7 +287,7 @@ class TestBackPressure:
         self, made: Made, monkeypatch: pytest.MonkeyPatch, nats: NatsServer
     ) -> None:
         monkeypatch.setattr(backpressure, "MAX_UNSETTLED_MESSAGES", 10)
-        told: list[GatewayError | None] = []
+        told: list[PublishResult] = []
         for _ in range(5):
             made.session.publish("OUT", [b"x"] * 2, told.append)
         assert (made.client.calls, made.session.unsettled) == ([], 10)
@@ -291,7 +299,7 @@ class TestBackPressure:
 
     async def test_by_bytes(self, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(backpressure, "MAX_UNSETTLED_BYTES", 100)
-        told: list[GatewayError | None] = []
+        told: list[PublishResult] = []
         made.session.publish("OUT", (bytes(100),), told.append)
         assert made.client.calls == []
         made.session.publish("OUT", (b"x",), told.append)
@@ -300,7 +308,7 @@ class TestBackPressure:
 
     async def test_names_do_not_divide_it(self, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(backpressure, "MAX_UNSETTLED_MESSAGES", 3)
-        told: list[GatewayError | None] = []
+        told: list[PublishResult] = []
         for name in ("OUT", "BOTH", "chat.1", "chat.2"):
             made.session.publish(name, (b"x",), told.append)
         assert made.client.calls == ["hold"]
@@ -309,7 +317,7 @@ class TestBackPressure:
 
     async def test_what_is_refused_does_not_count(self, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(backpressure, "MAX_UNSETTLED_MESSAGES", 0)
-        told: list[GatewayError | None] = []
+        told: list[PublishResult] = []
         for name in ("NOPE", "IN", "SUM"):
             made.session.publish(name, [b"x"] * 5, told.append)
         assert (len(told), made.client.calls, made.session.unsettled) == (3, [], 0)
@@ -322,7 +330,7 @@ class TestBackPressure:
         async with started(server.url) as gateway:
             busy, brief, reader = Made(gateway), Made(gateway, "bob"), Made(gateway, "eve")
             assert await outcome(brief.session, "OUT") is None
-            told: list[GatewayError | None] = []
+            told: list[PublishResult] = []
             server.freeze()
             busy.session.publish("OUT", [b"x"] * 11, told.append)
             late = Made(gateway, "joe")

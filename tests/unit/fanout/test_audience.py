@@ -9,8 +9,9 @@ import pytest
 
 from helpers.fanout import CHAT, IN, Client, Loop, Upstream, Wire, publication
 from helpers.metrics import value
-from wsgw.fanout.audience import BATCH_BYTES, LOOK_EVERY, Audience
+from wsgw.fanout.audience import LOOK_EVERY, Audience
 from wsgw.fanout.hub import SLICE_SECONDS, Hub
+from wsgw.fanout.publication import BATCH_BYTES
 
 WIRE = Wire()
 
@@ -27,7 +28,7 @@ class TestManySubscribers:
 
         made = [Client(WIRE) for _ in range(self.COUNT)]
         for client in made:
-            client.on_batch = spend
+            client.link.on_batch = spend
             hub.subscribe(IN, "IN", client)
         return made
 
@@ -76,6 +77,19 @@ class TestManySubscribers:
         assert other.data == [[b"x"]]
         assert self.served(clients) < self.COUNT
 
+    def test_who_lags_has_one_turn_among_others_however_much_comes(
+        self, hub: Hub, loop: Loop, clients: list[Client]
+    ) -> None:
+        other = Client(WIRE)
+        hub.subscribe(CHAT, "chat.1", other)
+        for _ in range(4):
+            hub.publish("IN", publication(b"a"))
+            loop.tick()
+        hub.publish("chat.1", publication(b"x"))
+        loop.tick()
+        loop.tick()
+        assert other.data == [[b"x"]]
+
     def test_those_who_come_and_go_meanwhile(self, hub: Hub, loop: Loop, clients: list[Client]) -> None:
         hub.publish("IN", publication(b"a"))
         loop.tick()
@@ -112,7 +126,7 @@ def test_many_publications_are_many_looks_at_the_clock(hub: Hub, loop: Loop) -> 
 
     clients = [Client(WIRE) for _ in range(20)]
     for client in clients:
-        client.on_batch = spend
+        client.link.on_batch = spend
         hub.subscribe(IN, "IN", client)
     for _ in range(LOOK_EVERY):
         hub.publish("IN", publication(b"a"))
@@ -162,7 +176,7 @@ def test_the_last_one_leaving_ends_the_batch(hub: Hub, loop: Loop) -> None:
 
     clients = [Client(WIRE) for _ in range(LOOK_EVERY + 1)]
     for client in clients:
-        client.on_batch = spend
+        client.link.on_batch = spend
         hub.subscribe(IN, "IN", client)
     hub.publish("IN", publication(b"a"))
     loop.tick()
@@ -171,6 +185,29 @@ def test_the_last_one_leaving_ends_the_batch(hub: Hub, loop: Loop) -> None:
     assert value(hub.metrics, "wsgw_delivery_latency_seconds_count", channel="IN") == 1
     loop.tick()
     assert value(hub.metrics, "wsgw_delivery_latency_seconds_count", channel="IN") == 1
+
+
+def test_the_last_one_leaving_is_the_only_one_written_to(hub: Hub, loop: Loop) -> None:
+    clients = [Client(WIRE) for _ in range(LOOK_EVERY + 1)]
+    for client in clients:
+        client.link.pause()
+        hub.subscribe(IN, "IN", client)
+    hub.publish("IN", publication(b"a"))
+    assert not hub._audiences["IN"][0].flush(loop.now)
+    (last,) = [client for client in clients if not len(client)]
+    last.link.resume()
+    hub.unsubscribe("IN", last)
+    assert last.data == [[b"a"]]
+    assert value(hub.metrics, "wsgw_delivery_latency_seconds_count", channel="IN") == 1
+
+
+def test_one_that_is_larger_than_a_batch(hub: Hub, loop: Loop) -> None:
+    client = Client(WIRE)
+    hub.subscribe(IN, "IN", client)
+    for payload in (b"x" * (BATCH_BYTES + 1), b"b"):
+        hub.publish("IN", publication(payload))
+        loop.tick()
+    assert client.data == [[b"x" * (BATCH_BYTES + 1)], [b"b"]]
 
 
 def test_a_late_subscriber_and_a_batch_that_is_cut(hub: Hub, loop: Loop) -> None:
@@ -193,7 +230,7 @@ def test_one_clients_fault_is_not_anothers(hub: Hub, loop: Loop, caplog: pytest.
     clients = [Client(WIRE) for _ in range(3)]
     for client in clients:
         hub.subscribe(IN, "IN", client)
-    clients[1].on_batch = fail
+    clients[1].link.on_batch = fail
     hub.publish("IN", publication(b"a"))
     loop.tick()
     assert [len(client.batches) for client in clients] == [1, 1, 1]
@@ -223,13 +260,13 @@ def test_a_member_that_is_served_makes_others_leave(hub: Hub, loop: Loop) -> Non
 
     def leave() -> None:
         for client in (old, late, later):
-            client.on_batch = lambda: None
+            client.link.on_batch = lambda: None
         hub.publish("IN", publication(b"3"))
         gone = late if later.batches else later
         hub.unsubscribe("IN", gone)
         hub.unsubscribe("IN", old)
 
-    late.on_batch = later.on_batch = leave
+    late.link.on_batch = later.link.on_batch = leave
     while loop.callbacks:
         loop.tick()
     assert (old.data, late.data, later.data) == ([[b"1", b"2"], [b"3"]], [[b"2"], [b"3"]], [[b"2"], [b"3"]])

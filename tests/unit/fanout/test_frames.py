@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
-from wsgw.fanout.frames import Message, encode
+from wsgw.fanout.frames import Message, encode, is_utf8
 
 messages = st.builds(Message, st.just(False), st.binary(max_size=300)) | st.builds(
     Message, st.just(True), st.text().map(str.encode)
@@ -42,3 +44,24 @@ def test_every_length_class(length: int, text: bool) -> None:
 @given(st.lists(messages))
 def test_round_trip(sent: list[Message]) -> None:
     assert read(b"".join(map(encode, sent))) == sent
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 3, 65533, 65535, 65536, 70_000])
+def test_utf8_is_known(before: int) -> None:
+    for data in ("x" * before + "é€😀" * 30_000, "x" * before, "x" * before + "😀"):
+        assert is_utf8(data.encode())
+        for broken in (b"\xff", b"\xf0\x9f\x98", b"\xed\xa0\x80", b"\x80"):
+            assert not is_utf8(data.encode() + broken)
+            assert not is_utf8(broken + data.encode())
+
+
+def test_to_know_it_takes_no_memory() -> None:
+    """As str it would be four times as large."""
+    data = "😀".encode() + b"x" * 10**6
+    tracemalloc.start()
+    try:
+        assert is_utf8(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < len(data)

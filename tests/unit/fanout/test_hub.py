@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from helpers.fanout import CHAT, IN, Client, Loop, Wire, publication
+from helpers.fanout import CHAT, IN, Client, Loop, Upstream, Wire, publication
 from helpers.metrics import value
-from wsgw.fanout.audience import BATCH_BYTES
 from wsgw.fanout.hub import Hub
+from wsgw.fanout.publication import BATCH_BYTES
 
 
 def anybody_gets(hub: Hub, loop: Loop, name: str) -> bool:
@@ -110,7 +110,7 @@ def test_a_group_goes_with_its_last_member(hub: Hub, loop: Loop) -> None:
     assert not anybody_gets(hub, loop, "IN")
 
 
-def test_flush_hands_it_over_now(hub: Hub, loop: Loop) -> None:
+def test_flush_hands_it_over_now(hub: Hub, loop: Loop, source: Upstream) -> None:
     client = Client()
     hub.subscribe(IN, "IN", client)
     hub.publish("IN", publication(b"a"))
@@ -120,6 +120,23 @@ def test_flush_hands_it_over_now(hub: Hub, loop: Loop) -> None:
     loop.tick()
     loop.tick()
     assert client.data == [[b"a"], [b"b"]]
+    assert source.told == [], "the source was not held, and has nothing to undo"
+
+
+def test_what_is_told_next_comes_behind_it(hub: Hub, loop: Loop) -> None:
+    client, other = Client(), Client(Wire("socketio"))
+    hub.subscribe(IN, "IN", client)
+    hub.subscribe(IN, "IN", other)
+    hub.settle("IN")
+    hub.publish("IN", publication(b"x" * BATCH_BYTES))
+    hub.publish("IN", publication(b"b"))
+    hub.settle("OTHER")
+    assert not client.data
+    hub.settle("IN")
+    assert [len(batch) for batch in client.data] == [1, 1], "all of it"
+    assert client.data == other.data
+    loop.tick()
+    assert len(client.data) == 2
 
 
 def test_members_may_change_while_a_batch_goes_out(hub: Hub, loop: Loop) -> None:
@@ -131,12 +148,12 @@ def test_members_may_change_while_a_batch_goes_out(hub: Hub, loop: Loop) -> None
         hub.subscribe(IN, "IN", client)
 
     def change() -> None:
-        clients[3].on_batch = lambda: None
+        clients[3].link.on_batch = lambda: None
         hub.unsubscribe("IN", clients[2])
         hub.subscribe(IN, "IN", late)
         hub.publish("IN", publication(b"b"))
 
-    clients[3].on_batch = change  # the first to be served
+    clients[3].link.on_batch = change  # the first to be served
     hub.publish("IN", publication(b"a"))
     loop.tick()
     loop.tick()
@@ -150,7 +167,7 @@ def test_counted_per_tick(hub: Hub, loop: Loop) -> None:
     clients = [Client(wire) for _ in range(3)]
     for client in clients:
         hub.subscribe(IN, "IN", client)
-    clients[2].takes = False  # its sender counts when it flushes
+    clients[2].link.pause()  # its sender counts when it flushes
     hub.publish("IN", publication(b"abc", at=0.5))
     hub.publish("IN", publication(b"d", at=0.9))
     loop.now = 1.5

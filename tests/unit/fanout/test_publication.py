@@ -64,6 +64,34 @@ def test_frames_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made == [A, A, B]
 
 
+def test_what_is_written_by_itself_is_framed_once_and_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Message] = []
+
+    def counting(message: Message) -> bytes:
+        made.append(message)
+        return encode(message)
+
+    monkeypatch.setattr(publication, "encode", counting)
+    framed = Encoded(A, B).framed()
+    assert framed.data == b"abc\xff"
+    assert made == []
+    assert framed.frames is framed.frames
+    assert framed.frames == encode(A) + encode(B)
+    assert made == [A, B]
+
+
+def test_data_without_frames_and_as_a_chunk() -> None:
+    assert Encoded(A).data is A.data
+    assert Encoded(A, B).data == b"abc\xff"
+    one, many = batch(IN, Encoded(A)), batch(IN, Encoded(A), Encoded(A, B), Encoded(Message(True, b"x" * 20)))
+    assert one.data is A.data
+    assert one.chunk == b"3\r\nabc\r\n"
+    assert many.data == b"abcabc\xff" + b"x" * 20
+    assert many.chunk == b"1b\r\n" + many.data + b"\r\n"
+    assert many.data is many.data
+    assert many.chunk is many.chunk
+
+
 def test_a_batch_of_one_is_its_item() -> None:
     item = Encoded(A)
-    assert batch(IN, item).frames is item.frames
+    assert batch(IN, item).frames == item.frames

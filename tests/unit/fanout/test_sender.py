@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from helpers.fanout import Wire, deliveries, no_overflow
+from helpers.fanout import FakeLink, Wire, deliveries, no_overflow
 from wsgw.channels.channel import Channel, Direction
-from wsgw.fanout import outbox
 from wsgw.fanout import sender as module
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.frames import Message
@@ -19,56 +20,6 @@ from wsgw.metrics import Metrics
 
 CHANNEL = Channel("IN", Direction.INBOUND, outbox_messages=5)
 WIDE = Channel("WIDE", Direction.INBOUND)
-
-
-class FakeLink:
-    """A link whose transport is full after ``room`` calls; then it pauses ``sender`` from inside, as uvicorn does.
-
-    Paused, it takes only what a closing handshake comes behind.
-    """
-
-    def __init__(self, sender: Sender, room: int = 10**9) -> None:
-        self.sender = sender
-        self.room = room
-        self.buffered = 0
-        self.data: list[bytes] = []
-        self.calls = 0
-        self.paused = False
-        self.closing = False
-
-    def pause(self) -> None:
-        self.paused = True
-        self.sender.pause()
-
-    def resume(self, room: int = 10**9) -> None:
-        self.paused = False
-        self.room = room
-        self.sender.resume()
-
-    async def run(self) -> None: ...
-
-    def write(self, item: Encoded) -> None:
-        self.data += [message.data for message in item.messages]
-        self._count()
-
-    def write_batch(self, batch: Batch) -> None:
-        self.data += [message.data for item in batch.items for message in item.messages]
-        self._count()
-
-    def _count(self) -> None:
-        assert self.closing or not self.paused, "written to while it is paused"
-        self.calls += 1
-        self.room -= 1
-        if self.room == 0:
-            self.pause()
-
-    def buffered_bytes(self) -> int:
-        return self.buffered
-
-    def close(self, code: int, reason: str = "") -> None:
-        raise NotImplementedError
-
-    abort = pause_reading = resume_reading = stop_keepalive = lambda self: None
 
 
 def item(*parts: bytes) -> Encoded:
@@ -253,6 +204,21 @@ def test_closed_it_sends_nothing_more(sender: Sender, totals: OutboxTotals, queu
     sender.close()
 
 
+def test_closed_it_lets_go_of_its_maker() -> None:
+    """A session and its sender know each other: nothing of it is to wait for the collector."""
+
+    class Maker:
+        def ended(self) -> None:
+            raise AssertionError("nothing waits")
+
+    maker = Maker()
+    gone = weakref.ref(maker)
+    sender = Sender(Wire(), OutboxTotals(), maker.ended)
+    sender.close()
+    del maker
+    assert gone() is None
+
+
 def test_closed_it_takes_no_link(sender: Sender) -> None:
     link = FakeLink(sender)
     sender.close()
@@ -277,51 +243,63 @@ def test_what_waits_goes_before_a_closing_handshake(sender: Sender, counted: Del
     assert counted.messages == 2
 
 
-class TestOverflow:
-    """Too many control items wait: the connection is ended, which closes the sender."""
+def test_an_outbox_is_there_only_while_something_waits(sender: Sender, totals: OutboxTotals) -> None:
+    """A client that polls leaves nothing between two polls."""
 
-    @pytest.fixture
-    def told(self) -> list[str]:
-        return []
+    def waits() -> bool:
+        return totals.memory.used_bytes > 0
 
-    @pytest.fixture
-    def sender(self, totals: OutboxTotals, told: list[str], monkeypatch: pytest.MonkeyPatch) -> Sender:
-        def overflowed() -> None:
-            told.append("overflowed")
-            made.close()
+    for fetch in (lambda: sender.take(9, 999), lambda: sender.attach(FakeLink(sender)), sender.close):
+        sender.offer(batch(b"a"))
+        sender.send(item(b"b"))
+        assert waits()
+        fetch()
+        assert not waits()
+        sender.pause()
 
-        monkeypatch.setattr(outbox, "MAX_CONTROL_ITEMS", 2)
-        made = Sender(Wire(), totals, overflowed)
-        made.on_queued = lambda: told.append("queued")
-        return made
 
-    def test_it_is_told_and_nothing_is_sent_after_it(
-        self, sender: Sender, told: list[str], totals: OutboxTotals
-    ) -> None:
-        for _ in range(4):
-            sender.send(item(b"x"))
-        assert told == ["queued", "queued", "overflowed"]
-        assert not sender.offer(batch(b"y"))
-        link = FakeLink(sender)
+def test_what_a_closing_handshake_comes_behind_waits_no_more(sender: Sender, totals: OutboxTotals) -> None:
+    link = FakeLink(sender)
+    sender.attach(link)
+    link.pause()
+    sender.offer(batch(b"a"))
+    link.closing = True
+    sender.finish()
+    assert (link.data, sender.held_bytes(), totals.memory.used_bytes) == ([b"a"], 0, 0)
+
+
+def test_what_many_have_is_written_as_the_same_bytes(totals: OutboxTotals) -> None:
+    """At a stop: joined anew for each, it would be kept as often as there are clients."""
+
+    class Written(FakeLink):
+        def write(self, item: Encoded) -> None:
+            frames.append(item.frames)
+
+    frames: list[bytes] = []
+    shared = batch(b"a" * 1000, b"b" * 1000)
+    several = [Sender(Wire(), totals, no_overflow) for _ in range(3)]
+    for sender in several:
+        link = Written(sender)
         sender.attach(link)
-        assert (link.data, sender.take(9, 9), totals.messages) == ([], [], 0)
+        link.pause()
+        sender.offer(shared)
+        link.closing = True
+        sender.finish()
+    assert (len(frames), len({id(each) for each in frames})) == (6, 2)
+    assert b"".join(frames[:2]) == shared.frames
 
-    def test_in_the_midst_of_many(self, sender: Sender, told: list[str]) -> None:
-        sender.send_all([item(b"x") for _ in range(5)])
-        assert told == ["queued", "queued", "overflowed"]
-        assert len(sender) == 0
 
-    def test_publications_never_do_it(self, sender: Sender, told: list[str]) -> None:
-        sender.offer(batch(*[b"x"] * 100))
-        sender.send_all([item(b"x"), item(b"x")])
-        assert "overflowed" not in told
+def test_a_link_that_is_lost_while_what_waits_is_written(sender: Sender) -> None:
+    class Lost(FakeLink):
+        def write(self, item: Encoded) -> None:
+            super().write(item)
+            self.sender.close()
 
-    def test_a_link_that_takes_never_does_it(self, sender: Sender, told: list[str]) -> None:
-        link = FakeLink(sender)
-        sender.attach(link)
-        for _ in range(100):
-            sender.send(item(b"x"))
-        assert (len(link.data), told) == (100, [])
+    for write in (sender.attach, lambda link: sender.finish()):
+        sender.send_all([item(b"a"), item(b"b" * module.FLUSH_BYTES)])
+        link = Lost(sender)
+        write(link)
+        assert len(link.data) <= 1
 
 
 class Order(RuleBasedStateMachine):
@@ -375,7 +353,7 @@ class Order(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.attach(10**9)
         assert self.got == self.sent
-        assert (self.totals.messages, self.totals.bytes) == (0, 0)
+        assert (self.totals.messages, self.totals.bytes, self.totals.memory.used_bytes) == (0, 0, 0)
 
 
 TestOrder = Order.TestCase

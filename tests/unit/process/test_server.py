@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
 
 import httpx
 import pytest
+import uvicorn
+import uvloop
+from fastapi import FastAPI
 
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
@@ -21,10 +27,15 @@ from wsgw.broker.broker import NatsUnreachable
 from wsgw.config.file import ConfigFile
 from wsgw.config.load import load
 from wsgw.config.settings import Settings
-from wsgw.process.server import PortUnavailable, listen, serve
+from wsgw.core.gateway import Gateway
+from wsgw.process import server as process
+from wsgw.process.server import GatewayServer, PortUnavailable, listen, open_files, repeated, serve
+from wsgw.process.signals import Signals
+from wsgw.tasks import end_all
 
-ORIGINAL_LINES = [
+LINES = [
     "nats: Start up",
+    "open files: at most",
     "Start up webServer",
     "Server listening on port",
     "wsServer: Start up wsServer adapter",
@@ -83,6 +94,42 @@ class TestListen:
             listen(host, 0)
 
 
+async def rounds_for(count: int) -> int:
+    """Of the loop, until so many clients that came at once are accepted."""
+    accepted: list[asyncio.Transport] = []
+
+    class Accepted(asyncio.Protocol):
+        def __init__(self, **_: object) -> None: ...
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted.append(cast("asyncio.Transport", transport))
+
+    config = uvicorn.Config(FastAPI(), http=Accepted, lifespan="off", log_config=None)
+    config.load()
+    server = GatewayServer(config, FastAPI())
+    server.lifespan = config.lifespan_class(config)
+    listeners = repeated(listen("127.0.0.1", 0))
+    await server.startup(listeners)
+    clients = [socket.create_connection(listeners[0].getsockname()) for _ in range(count)]  # the loop stands still
+    rounds = 0
+    while len(accepted) < count:
+        rounds += 1
+        await asyncio.sleep(0)
+    for transport in accepted:
+        transport.abort()
+    for end in (*clients, *listeners):
+        end.close()
+    for serving in server.servers:
+        serving.close()
+    await asyncio.sleep(0)
+    return rounds
+
+
+def test_many_clients_are_accepted_in_one_round() -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(rounds_for(64)) <= 8, "libuv takes one of a listener"
+
+
 Start = Callable[..., Awaitable[tuple["asyncio.Task[None]", int]]]
 
 
@@ -93,9 +140,13 @@ async def start(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Start]:
     tasks: list[asyncio.Task[None]] = []
     loop = asyncio.get_running_loop()
 
-    async def starting(url: str, drain_seconds: float = 1, **options: object) -> tuple[asyncio.Task[None], int]:
-        running = serve(settings(url, drain_seconds=drain_seconds), **options)  # type: ignore[arg-type]
-        task = loop.create_task(running)
+    watched = contextlib.ExitStack()
+
+    async def starting(
+        url: str, drain_seconds: float = 1, reload: Callable[[], None] | None = None
+    ) -> tuple[asyncio.Task[None], int]:
+        signals = watched.enter_context(Signals(drain_seconds, reload))
+        task = loop.create_task(serve(settings(url, drain_seconds=drain_seconds), signals))
         tasks.append(task)
         await eventually(lambda: task.done() or "App runs the jobs" in caplog.text, "it listens")
         line = next(record for record in caplog.records if "listening on port" in record.getMessage())
@@ -105,8 +156,7 @@ async def start(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Start]:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.remove_signal_handler(number)
+    watched.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -126,7 +176,7 @@ async def test_a_stop(nats: NatsServer, start: Start, caplog: pytest.LogCaptureF
     await asyncio.wait_for(task, DEADLINE_SECONDS)
     client.close()
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("wsgw")]
-    positions = [next(i for i, line in enumerate(lines) if line.startswith(wanted)) for wanted in ORIGINAL_LINES]
+    positions = [next(i for i, line in enumerate(lines) if line.startswith(wanted)) for wanted in LINES]
     assert positions == sorted(positions)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
@@ -160,17 +210,70 @@ async def test_drain_seconds_are_for_the_whole_stop(nats: NatsServer, start: Sta
     await peer.close()
 
 
-@pytest.mark.usefixtures("start")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-async def test_a_stop_while_nats_is_looked_for(start_server: Callable[..., NatsServer], number: int) -> None:
+@pytest.mark.parametrize("early", [False, True], ids=["then", "before"])
+async def test_a_stop_while_nats_is_looked_for(
+    start_server: Callable[..., NatsServer], number: int, early: bool
+) -> None:
     server = start_server()
     server.freeze()
-    before = signal.getsignal(number)
-    task = asyncio.create_task(serve(settings(server.url), exit_if_no_nats=True))
-    await eventually(lambda: signal.getsignal(number) is not before, "a handler")
-    os.kill(os.getpid(), number)
-    await asyncio.wait_for(task, DEADLINE_SECONDS)  # and does not raise NatsUnreachable
+    with Signals(60) as signals:
+        if early:
+            os.kill(os.getpid(), number)
+        task = asyncio.create_task(serve(settings(server.url), signals, exit_if_no_nats=True))
+        if not early:
+            await eventually(lambda: "nats: connecting" in {task.get_name() for task in asyncio.all_tasks()}, "a try")
+            os.kill(os.getpid(), number)
+        await asyncio.wait_for(task, DEADLINE_SECONDS)  # and does not raise NatsUnreachable
     server.thaw()
+
+
+class Connection:
+    """One of the HTTP server's whose client takes nothing: it goes when it is dropped."""
+
+    def __init__(self, connections: set[Any]) -> None:
+        self.heard: list[str] = []
+        self._connections = connections
+        connections.add(self)
+
+    def shutdown(self) -> None:
+        self.heard.append("shutdown")
+
+    def abort(self) -> None:
+        self.heard.append("abort")
+        self._connections.discard(self)
+
+
+async def test_a_connection_that_does_not_close_is_dropped_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    server = GatewayServer(uvicorn.Config(app := FastAPI(), log_config=None), app)
+    connection = Connection(server.server_state.connections)
+    never = asyncio.get_running_loop().create_task(asyncio.Event().wait())
+    server.server_state.tasks.add(never)  # type: ignore[arg-type]
+    never.add_done_callback(server.server_state.tasks.discard)
+    await server._end_requests(0.1)
+    assert connection.heard == ["shutdown", "abort"]
+    assert never.cancelled()
+    assert caplog.text == ""
+
+
+async def test_the_lifespan_has_its_time(
+    nats: NatsServer, start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "LIFESPAN_SECONDS", 0.1)
+    stuck: list[Gateway] = []
+
+    async def stop(gateway: Gateway, *_: object) -> None:
+        stuck.append(gateway)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Gateway, "stop", stop)
+    task, _ = await start(nats.url, drain_seconds=0.1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(task, DEADLINE_SECONDS)
+    assert "the end of the lifespan does not come; it is not waited for" in caplog.text
+    await end_all(asyncio.all_tasks() - {asyncio.current_task()}, 1)
+    (gateway,) = stuck
+    await gateway.broker.stop(1)  # else its connection is found, open, by whoever collects garbage
 
 
 async def test_sighup_reloads_where_there_is_something_to_reload(nats: NatsServer, start: Start) -> None:
@@ -186,10 +289,36 @@ async def test_sighup_reloads_where_there_is_something_to_reload(nats: NatsServe
 async def test_no_nats_and_no_waiting(start_server: Callable[..., NatsServer]) -> None:
     server = start_server()
     server.stop()
-    with pytest.raises(NatsUnreachable):
-        await serve(settings(server.url), exit_if_no_nats=True)
+    with Signals(60) as signals, pytest.raises(NatsUnreachable):
+        await serve(settings(server.url), signals, exit_if_no_nats=True)
 
 
 async def test_a_busy_port_is_told_before_anything_else(nats: NatsServer) -> None:
-    with listen("127.0.0.1", 0) as taken, pytest.raises(PortUnavailable):
-        await serve(settings(nats.url, taken.getsockname()[1]))
+    with Signals(60) as signals, listen("127.0.0.1", 0) as taken, pytest.raises(PortUnavailable):
+        await serve(settings(nats.url, taken.getsockname()[1]), signals)
+
+
+class TestOpenFiles:
+    @pytest.fixture(autouse=True)
+    def limits(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """The soft and the hard one."""
+        limits = [1024, 4096]
+        monkeypatch.setattr(resource, "getrlimit", lambda _: tuple(limits))
+        monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: limits.__setitem__(slice(None), wanted))
+        return limits
+
+    def test_as_many_as_may_be(self, limits: list[int]) -> None:
+        assert open_files() == "at most 4096, raised from 1024"
+        assert limits == [4096, 4096]
+        assert open_files() == "at most 4096"
+
+    def test_where_that_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(_: int, __: tuple[int, int]) -> None:
+            raise OSError(1, "Operation not permitted")
+
+        monkeypatch.setattr(resource, "setrlimit", refuse)
+        assert "at most 1024; that could not be raised to 4096: [Errno 1] Operation not permitted" in open_files()
+
+    def test_without_a_limit(self, limits: list[int]) -> None:
+        limits[:] = [1024, resource.RLIM_INFINITY]
+        assert open_files() == "any number, raised from 1024"

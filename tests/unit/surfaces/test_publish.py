@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 
@@ -16,7 +17,7 @@ from helpers.peer import Peer
 from helpers.raw_http import RawPost
 from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
-from wsgw.transports import http as transport
+from wsgw.transports import connection as http_connection
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff\0", "é".encode(), b'{"a": 1}', b"x" * 1024 * 1024])
@@ -98,7 +99,7 @@ async def test_too_large_is_told_before_any_of_it_came(served: Running) -> None:
 
 
 async def test_not_all_of_a_refused_body_is_read(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "UNREAD_BYTES", 1_000_000)
+    monkeypatch.setattr(http_connection, "LINGER_BYTES", 1_000_000)
     post = await begin(served, 10**12)
     with contextlib.suppress(ConnectionError):
         for _ in range(100):
@@ -130,10 +131,74 @@ async def test_a_client_that_leaves_before_its_body_is_complete(
     post = await begin(served, 10)
     await post.send(b"abc")
     post.close()
-    await eventually(lambda: served.value("wsgw_rejected_total", reason="bad_request") == 1, "the client is gone")
+    await eventually(lambda: not served.server.uvicorn.server_state.tasks, "the client is gone")
+    assert served.value("wsgw_rejected_total", reason="bad_request") == 0
     assert (await served.http.get("/healthz")).status_code == 200
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert served.value("wsgw_published_messages_total", channel="OUT", transport="http") == 0
+
+
+async def test_a_request_ends_with_its_client(served: Running, peer: Peer) -> None:
+    """Else one client could take all that may wait."""
+    asked = await peer.listen("math.sum")
+    post = await RawPost.begin(served.server.port, "/request/SUM", 100_000)
+    await post.send(bytes(100_000))
+    await arrived(asked, 1)
+    assert served.gateway.broker._requests == 1
+    post.close()
+    await eventually(lambda: served.gateway.broker._requests == 0, "it is not waited for")
+
+
+@pytest.mark.parametrize("way", ["gone", "too large", "draining", "refused", "dropped"])
+async def test_what_ended_is_freed_without_the_collector(served: Running, way: str) -> None:
+    def alive() -> int:
+        ours = [one for one in gc.get_objects() if f"{type(one).__module__}".startswith(("wsgw.", "starlette."))]
+        return sum(type(one).__name__ in ("HttpProtocol", "Exchange", "Request", "Session") for one in ours)
+
+    await served.http.aclose()
+    await eventually(lambda: not served.server.uvicorn.server_state.connections, "alone")
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        for _ in range(1 if way == "draining" else 3):
+            post = await RawPost.begin(served.server.port, "/publish/OUT", None, "Connection: close")
+            await post.send(b"3\r\nabc\r\n")
+            await eventually(lambda: served.server.uvicorn.server_state.tasks, "asked")
+            if way == "draining":
+                served.gateway.drain.begin()
+                served.gateway.drain.give_up()
+            elif way == "too large":
+                await post.send(b"200000\r\n" + bytes(0x200000) + b"\r\n")
+            elif way == "refused":
+                await post.send(b"x\r\n")
+            elif way == "dropped":
+                (body,) = served.gateway.edge.memory._holders
+                body.evict()
+                del body
+            if way != "gone":
+                with contextlib.suppress(ConnectionError):
+                    await post.rest()
+            post.close()
+            await eventually(lambda: not served.server.uvicorn.server_state.connections, "gone")
+        await eventually(lambda: not served.server.uvicorn.server_state.tasks, "ended")
+        del post
+        await eventually(lambda: alive() <= before, "freed")
+    finally:
+        gc.enable()
+
+
+async def test_a_client_whose_body_is_dropped_is_told_though_it_sends_nothing_more(served: Running) -> None:
+    post = await begin(served, 10)
+    await post.send(b"abc")
+    memory = served.gateway.edge.memory
+    await eventually(lambda: memory._holders, "its body counts")
+    (body,) = memory._holders
+    body.evict()
+    assert await post.status() == 503
+    assert b'"no_memory"' in await asyncio.wait_for(post.rest(), 3)
+    post.close()
+    assert served.value("wsgw_rejected_total", reason="no_memory") == 1
 
 
 async def test_a_stop_does_not_wait_for_a_body(served: Running) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,19 +17,15 @@ from helpers.waiting import arrived, eventually
 from wsgw.broker import broker, connection
 from wsgw.channels.channel import Use
 from wsgw.core import backpressure
+from wsgw.fanout.link import Link
 from wsgw.protocols.handshake import Handshake
-
-
-@pytest.fixture(params=[True, False], ids=["direct", "asgi"])
-async def served(nats: NatsServer, request: pytest.FixtureRequest) -> AsyncIterator[Running]:
-    async with running(nats.url, direct=request.param) as made:
-        yield made
+from wsgw.surfaces import websocket as surface
+from wsgw.transports.accept import open_link
 
 
 @pytest.fixture
-async def direct(nats: NatsServer) -> AsyncIterator[Running]:
-    async with running(nats.url) as made:
-        yield made
+def served(both_ways: Running) -> Running:
+    return both_ways
 
 
 async def test_nats_to_client(served: Running, peer: Peer) -> None:
@@ -191,6 +187,22 @@ async def test_drain(served: Running) -> None:
     assert late.response.status_code == 503
     assert b"draining" in late.response.body
     assert served.value("wsgw_rejected_total", reason="draining") == 1
+
+
+async def test_a_stop_while_a_handshake_is_answered(served: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It finds no connection that it could close."""
+    stops: list[asyncio.Task[None]] = []
+
+    async def opening(*arguments: Any) -> Link:
+        stops.append(asyncio.get_running_loop().create_task(served.gateway.drain.run()))
+        await eventually(lambda: served.gateway.drain.begun, "the stop begins")
+        return await open_link(*arguments)
+
+    monkeypatch.setattr(surface, "open_link", opening)
+    client = await served.websocket("/ws/IN")
+    assert await client.receive_close() == (1001, "the gateway is stopping")
+    await client.send(close(1001))
+    await asyncio.gather(*stops)
 
 
 async def test_a_drain_does_not_wait_for_ever(direct: Running) -> None:

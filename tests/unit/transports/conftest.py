@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from helpers.http_server import HttpServer
 from helpers.link_server import Application, LinkServer, Recorder
 from helpers.raw_websocket import RawWebSocket
 
@@ -22,14 +23,16 @@ class Served:
         self.server: LinkServer | None = None
         self._clients: list[RawWebSocket] = []
 
-    async def client(self, receive_buffer_bytes: int | None = None) -> RawWebSocket:
-        """A client whose handshake is on its way."""
+    async def client(
+        self, receive_buffer_bytes: int | None = None, behind: bytes = b"", headers: dict[str, str] | None = None
+    ) -> RawWebSocket:
+        """A client whose handshake is on its way, with ``behind`` in the same segment."""
         if self.server is None:
             self.server = LinkServer(self.application, direct=self.direct, **self.options)
             await self.server.start()
         client = RawWebSocket(self.server.port, receive_buffer_bytes=receive_buffer_bytes)
         self._clients.append(client)
-        await client.connect()
+        await client.connect(behind, headers)
         return client
 
     async def open(self, receive_buffer_bytes: int | None = None) -> tuple[RawWebSocket, Recorder]:
@@ -67,3 +70,24 @@ async def asgi() -> AsyncIterator[Served]:
 def served(request: pytest.FixtureRequest) -> Any:
     """Both ways."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., Awaitable[HttpServer]]]:
+    made: list[HttpServer] = []
+
+    async def start(**limits: Any) -> HttpServer:
+        server = HttpServer(**limits)
+        await server.server.start()
+        made.append(server)
+        return server
+
+    yield start
+    for server in made:
+        await server.close()
+        assert server.edge.memory.used_bytes == 0, "what waited is not counted any more"
+
+
+@pytest.fixture
+async def server(serve: Callable[..., Awaitable[HttpServer]]) -> HttpServer:
+    return await serve()

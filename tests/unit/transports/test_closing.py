@@ -89,6 +89,15 @@ class TestClosingHandshake:
         assert await receiver.until("lost") == ("lost", 1000)
 
 
+async def test_who_is_ended_for_what_it_does_need_not_answer(direct: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(module, "CLOSE_TIMEOUT_SECONDS", 3600.0)
+    client, receiver = await direct.open()
+    receiver.link.evict()
+    await client.end()
+    assert await receiver.until("lost") == ("lost", 4008)
+
+
 class TestServerStop:
     async def test_clients_get_1001(self, direct: Served) -> None:
         client, receiver = await direct.open()

@@ -10,55 +10,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from helpers.link_server import Application, LinkServer
-from helpers.raw_websocket import RawWebSocket, binary, close, more, serialized, text
+from helpers.link_server import Application, LinkServer, Recorder
+from helpers.metrics import value
+from helpers.raw_websocket import RawWebSocket, binary, close, more, ping, pong, serialized, text
 from helpers.waiting import arrived, eventually
-from wsgw.fanout.frames import MAX_REASON_BYTES, truncated
+from wsgw.errors import FLOOD, NO_MEMORY
+from wsgw.fanout.frames import MAX_REASON_BYTES, Message, truncated
+from wsgw.shares import slices
 from wsgw.transports import direct as module
 from wsgw.transports.direct import DirectProtocol
 
 Served = Any  # of the conftest
-
-
-class TestBeforeTheAccept:
-    async def held(self, direct: Served, data: bytes) -> RawWebSocket:
-        """A client that sent ``data`` before it was accepted, as the base class sees it."""
-        direct.application.may_accept.clear()
-        client: RawWebSocket = await direct.client()
-        await direct.application.asked.wait()
-        await client.send_bytes(data)
-        connections = direct.server.uvicorn.server_state.connections
-        await eventually(
-            lambda: all(
-                protocol.queue.qsize() or protocol.frames or protocol.close_sent
-                for protocol in connections
-                if isinstance(protocol, DirectProtocol)
-            ),
-            "the server has read it",
-        )
-        direct.application.may_accept.set()
-        return client
-
-    async def test_a_fragment_is_completed_after(self, direct: Served) -> None:
-        client = await self.held(direct, serialized([text("early "), text("a", fin=False)]))
-        await client.send(more(b"b"), text("c"))
-        receiver = await direct.application.receiver()
-        await arrived(receiver.messages, 3)
-        assert [message.data for message in receiver.messages] == [b"early ", b"ab", b"c"]
-
-    async def test_a_message_and_a_close(self, direct: Served) -> None:
-        client = await self.held(direct, serialized([text("x"), close(1000)]))
-        await client.end()
-        await eventually(lambda: direct.application.failures or direct.application.receivers, "the end")
-        for receiver in direct.application.receivers:
-            assert (await receiver.until("lost"))[0] == "lost"
-
-    async def test_a_violation(self, direct: Served) -> None:
-        client = await self.held(direct, serialized([text("x"), more(b"y")]))
-        await client.end()
-        await eventually(lambda: direct.application.failures or direct.application.receivers, "the end")
-        for receiver in direct.application.receivers:
-            await receiver.until("lost")
 
 
 @pytest.mark.parametrize("reason", ["", "x" * 123, "x" * 124, "é" * 100, "x" + "😀" * 50])
@@ -130,26 +92,228 @@ def test_both_ways_hear_the_same(script: list[Frame], in_one_piece: bool) -> Non
         assert fast[0] == slow[0]
 
 
-@pytest.mark.parametrize("paused", [False, True])
-async def test_after_a_large_read_others_get_their_turn(direct: Served, paused: bool) -> None:
+async def opened(direct: Served) -> tuple[RawWebSocket, Recorder, DirectProtocol]:
     client, receiver = await direct.open()
-    protocol = receiver.link
-    assert isinstance(protocol, DirectProtocol)
-    is_reading = protocol.transport.is_reading
-    protocol.data_received(serialized([binary(bytes(module.LARGE_READ_BYTES // 2))]))
-    assert is_reading()
-    protocol.data_received(serialized([binary(bytes(1000))] * 100))
-    assert not is_reading()
-    assert len(receiver.messages) == 101
-    if paused:
-        protocol.pause_reading()
-    protocol.resume_reading()
-    assert not is_reading()
-    if paused:
-        protocol.pause_reading()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert is_reading() is not paused
-    protocol.resume_reading()
-    await client.send(text("still here"))
-    await arrived(receiver.messages, 102)
+    assert isinstance(receiver.link, DirectProtocol)
+    return client, receiver, receiver.link
+
+
+CHUNK = Recorder.messages_at_a_time
+
+
+class TestSlices:
+    """``slow``: what a read brings is worked off a chunk at a time, as if the clock ran out with each."""
+
+    @pytest.fixture(autouse=True)
+    def slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(slices, "SLICE_SECONDS", 0.0)
+        monkeypatch.setattr(slices, "LEAST_SECONDS", 0.0)
+        monkeypatch.setattr(slices, "TICK_SECONDS", 60.0)  # a machine that stands still for a while spends none
+
+    async def test_a_read_of_many_frames(self, direct: Served) -> None:
+        client, receiver, protocol = await opened(direct)
+        data = serialized([text(str(number)) for number in range(3 * CHUNK + 1)])
+        protocol.data_received(data[:-1])
+        assert len(receiver.messages) == CHUNK
+        assert not protocol.transport.is_reading()
+        assert direct.server.edge.memory.used_bytes == len(data) - 1
+        protocol.data_received(data[-1:])  # which a transport may have read before
+        for number in (2, 3):
+            await asyncio.sleep(0)
+            assert len(receiver.messages) == number * CHUNK
+            assert not protocol.transport.is_reading()
+        await asyncio.sleep(0)
+        assert receiver.messages == [Message(True, b"%d" % number) for number in range(3 * CHUNK + 1)]
+        assert protocol.transport.is_reading()
+        assert direct.server.edge.memory.used_bytes == 0
+        await client.send(text("next"))
+        await arrived(receiver.messages, 3 * CHUNK + 2)
+
+    async def test_a_chunk_asks_no_clock(self, direct: Served) -> None:
+        _, receiver, protocol = await opened(direct)
+        protocol.data_received(serialized([text("x")] * CHUNK))
+        assert len(receiver.messages) == CHUNK
+        assert protocol.transport.is_reading()
+
+    @pytest.mark.parametrize("paused", [False, True])
+    async def test_after_a_large_read_others_get_their_turn(self, direct: Served, paused: bool) -> None:
+        client, receiver, protocol = await opened(direct)
+        is_reading = protocol.transport.is_reading
+        protocol.data_received(serialized([binary(bytes(module.LARGE_READ_BYTES // 2))]))
+        assert is_reading()
+        protocol.data_received(serialized([binary(bytes(2 * module.LARGE_READ_BYTES))]))
+        assert not is_reading()
+        assert len(receiver.messages) == 2
+        if paused:
+            protocol.pause_reading()
+        protocol.resume_reading()
+        assert not is_reading()
+        if paused:
+            protocol.pause_reading()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert is_reading() is not paused
+        protocol.resume_reading()
+        await client.send(text("still here"))
+        await arrived(receiver.messages, 3)
+
+    async def test_once_the_tick_is_spent_what_comes_waits_for_its_turn(
+        self, direct: Served, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The last byte of a message is as dear as all of it, and small ones of many clients are as one large."""
+        _, receiver, protocol = await opened(direct)
+        whole = serialized([binary(bytes(module.LARGE_READ_BYTES))])
+        protocol.data_received(whole[:100])
+        monkeypatch.setattr(slices.Slices, "spent", lambda _: True)
+        protocol.data_received(whole[100:-1])
+        assert protocol.transport.is_reading(), "there is nothing that could wait"
+        protocol.data_received(whole[-1:])
+        assert not receiver.messages
+        assert not protocol.transport.is_reading()
+        assert direct.server.edge.memory.used_bytes >= len(whole)
+        await arrived(receiver.messages, 1)
+        assert protocol.transport.is_reading()
+        protocol.data_received(serialized([text("small")]))
+        assert len(receiver.messages) == 1
+        await arrived(receiver.messages, 2)
+        assert direct.server.edge.memory.used_bytes == 0
+
+    async def test_clients_take_turns(self, direct: Served) -> None:
+        heard: list[int] = []
+        protocols = []
+        for number in range(3):
+            _, receiver, protocol = await opened(direct)
+            receiver.on_message = lambda message, number=number: heard.append(number)  # type: ignore[misc]
+            protocols.append(protocol)
+        for protocol in protocols:
+            protocol.data_received(serialized([text("x")] * 3 * CHUNK))
+        await eventually(lambda: len(heard) == 9 * CHUNK, "all is worked off")
+        assert heard[::CHUNK] == [0, 1, 2] * 3
+
+    async def test_a_receiver_that_pauses_gets_no_further_chunk(self, direct: Served) -> None:
+        _, receiver, protocol = await opened(direct)
+        receiver.on_message = lambda message: protocol.pause_reading()
+        protocol.data_received(serialized([text("x")] * 5 * CHUNK))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(receiver.messages) == CHUNK
+        assert direct.server.edge.memory.used_bytes > 0
+        protocol.resume_reading()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(receiver.messages) == 2 * CHUNK  # as it has paused again
+        receiver.on_message = lambda message: None
+        protocol.resume_reading()
+        protocol.resume_reading()
+        assert not protocol.transport.is_reading()
+        await arrived(receiver.messages, 5 * CHUNK)
+        assert protocol.transport.is_reading()
+        assert direct.server.edge.memory.used_bytes == 0
+
+    async def test_a_receiver_that_closes_hears_nothing_more(self, direct: Served) -> None:
+        client, receiver, protocol = await opened(direct)
+        protocol.data_received(serialized([text("x")] * (3 * CHUNK + 1) + [close(4000)]))
+        protocol.close(4000)
+        assert (await client.receive_close())[0] == 4000
+        await client.end()  # the client's answer was among what waited
+        await receiver.until("lost")
+        assert receiver.events == [("message", True, b"x")] * CHUNK + [("lost", 4000)]
+
+    @pytest.mark.parametrize("how", ["abort", "evict", "lost"])
+    async def test_what_waits_ends_with_the_connection(self, direct: Served, how: str) -> None:
+        client, receiver, protocol = await opened(direct)
+        protocol.data_received(serialized([text("x")] * 3 * CHUNK))
+        if how == "lost":
+            protocol.transport.abort()
+            await receiver.until("lost")
+        else:
+            getattr(protocol, how)()
+            assert len(receiver.messages) == CHUNK
+            assert direct.server.edge.memory.used_bytes == 0
+        if how == "evict":
+            assert await client.receive_close() == (4008, NO_MEMORY.summary)
+        await client.end()
+        await receiver.until("lost")
+        await eventually(lambda: not len(direct.server.edge.slices), "nothing queues")
+        assert direct.server.edge.memory.used_bytes == 0
+
+    async def test_what_comes_behind_the_end_takes_its_turn_too(
+        self, direct: Served, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is read for a while so that the close is not lost, but not faster than others let it."""
+        client, receiver, protocol = await opened(direct)
+        protocol.evict()
+        protocol.data_received(bytes(100_000))
+        assert protocol.transport.is_reading()
+        monkeypatch.setattr(slices.Slices, "spent", lambda _: True)
+        protocol.data_received(bytes(100_000))
+        assert not protocol.transport.is_reading()
+        await eventually(protocol.transport.is_reading, "others had their turn")
+        assert await client.receive_close() == (4008, NO_MEMORY.summary)
+        await client.end()
+        assert await receiver.until("lost") == ("lost", 4008)
+
+    async def test_a_violation_after_what_waits(self, direct: Served) -> None:
+        client, receiver, protocol = await opened(direct)
+        protocol.data_received(serialized([text("x")] * 2 * CHUNK + [more(b"y"), text("late")]))
+        assert (await client.receive_close())[0] == 1002
+        assert len(receiver.messages) == 2 * CHUNK
+        client.close()
+        assert await receiver.until("lost") == ("lost", 1002)
+
+    async def test_a_fault_of_ours_ends_it(self, direct: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+        _, receiver, protocol = await opened(direct)
+        protocol.data_received(serialized([text("x")] * 3 * CHUNK))
+        monkeypatch.setattr(DirectProtocol, "_take", None)
+        assert await receiver.until("lost") == ("lost", 1006)
+
+
+async def test_pings_are_answered_to_those_who_read(direct: Served) -> None:
+    client, _, protocol = await opened(direct)
+    protocol.pause_writing()
+    protocol.data_received(serialized([ping(b"1")]))
+    protocol.resume_writing()
+    protocol.data_received(serialized([ping(b"2")]))
+    assert await client.receive() == pong(b"2")
+
+
+class TestFloods:
+    @pytest.mark.parametrize("frame", [ping(b"x"), pong(), more(b"", fin=False)])
+    @pytest.mark.parametrize(("each_second", "closed"), [(101, True), (100, False)])
+    async def test_frames_that_say_nothing(
+        self, direct: Served, monkeypatch: pytest.MonkeyPatch, frame: Frame, each_second: int, closed: bool
+    ) -> None:
+        client, receiver, protocol = await opened(direct)
+        now = [1000.0]
+        monkeypatch.setattr(module, "monotonic", lambda: now[0])
+        protocol.data_received(serialized([text("x", fin=False)]))
+        for _ in range(6 if closed else 60):
+            now[0] += 1.0
+            protocol.data_received(serialized([frame] * each_second))
+            await asyncio.sleep(0)  # a tick has only so much time for all that
+        if closed:
+            found = await client.receive()
+            while found.opcode is Opcode.PONG:
+                found = await client.receive()
+            assert found == close(1008, FLOOD.summary)
+            await client.end()
+            assert await receiver.until("lost") == ("lost", 1008)
+        else:
+            protocol.data_received(serialized([more(b"y")]))
+            assert receiver.messages == [Message(True, b"xy")]
+        assert value(direct.server.metrics, "wsgw_rejected_total", reason="flood") == closed
+
+    async def test_empty_messages_and_the_empty_ends_of_others_say_something(
+        self, direct: Served, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, receiver, protocol = await opened(direct)
+        now = [1000.0]
+        monkeypatch.setattr(module, "monotonic", lambda: now[0])
+        for _ in range(20):
+            now[0] += 1.0
+            for _ in range(4):
+                protocol.data_received(serialized([text(""), text("x", fin=False), more(b"")] * 50))
+                await asyncio.sleep(0)
+        await arrived(receiver.messages, 20 * 4 * 100)
+        assert len(receiver.messages) == 20 * 4 * 100
+        assert not protocol.close_sent

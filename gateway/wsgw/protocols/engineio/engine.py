@@ -19,7 +19,8 @@ from wsgw.closecodes import ABNORMAL, NORMAL, PROTOCOL_ERROR
 from wsgw.fanout.frames import Message
 from wsgw.protocols.engineio import packets as engineio
 from wsgw.protocols.engineio.packets import BAD_REQUEST, UNKNOWN_SID, EnginePacket, PacketError, RequestRefused
-from wsgw.protocols.engineio.shell import EngineShell
+from wsgw.protocols.engineio.shell import NO_SHELL, EngineShell
+from wsgw.protocols.longtext import LONG_TEXT_BYTES
 
 
 class Timing(NamedTuple):
@@ -42,8 +43,10 @@ class State(Enum):
     GONE = auto()
 
 
-#: Packets of one POST that are taken before others get a turn.
-MAX_PACKETS_AT_ONCE = 100
+#: Packets of one POST that are taken before the shell looks at the clock.
+MAX_PACKETS_AT_ONCE = 16
+#: One of more characters is the last of them.
+LARGE_PACKET_CHARS = 4096
 #: Probes of one WebSocket that are answered; clients send one.
 MAX_PROBES = 8
 
@@ -68,7 +71,7 @@ class Engine:
     )
 
     def __init__(self, shell: EngineShell, timing: Timing, *, websocket: bool, now: float) -> None:
-        self._shell = shell
+        self._shell: EngineShell = shell
         self._timing = timing
         self._ping_at = now + timing.ping_interval
         self._pong_by = math.inf  # finite while a ping is unanswered
@@ -131,6 +134,8 @@ class Engine:
                 self._packet_received(packet)
                 if self.state not in _POLLS:  # closed by one of its own packets
                     return False
+                if len(packet.data) > LARGE_PACKET_CHARS:
+                    break
         except PacketError as error:
             self.fail(PROTOCOL_ERROR)
             raise RequestRefused(BAD_REQUEST) from error
@@ -162,7 +167,7 @@ class Engine:
         try:
             if self.state is State.WEBSOCKET:
                 text, data = message
-                if text and data.startswith(b"4"):  # nearly all
+                if text and data.startswith(b"4") and len(data) <= LONG_TEXT_BYTES:  # nearly all
                     self._shell.message_received(data[1:].decode())
                 else:
                     self._packet_received(engineio.decode(message))
@@ -250,14 +255,15 @@ class Engine:
         kind = packet.type
         if kind == engineio.MESSAGE:
             self._shell.message_received(packet.data)
-        elif kind == engineio.PONG:
+        elif kind == engineio.PONG and self._pong_by < math.inf:
             self._pong_by = math.inf
         elif kind == engineio.CLOSE:
             self._end(NORMAL, engineio.NOOP_PACKET)
         elif kind == engineio.PING:
             raise PacketError("a packet that only servers send")
-        # else OPEN, UPGRADE or NOOP: needless, and passed over as the reference server does. The Swift client sends a
-        # NOOP behind its upgrade where its POST was slow.
+        else:  # OPEN, UPGRADE, NOOP or a PONG that answers nothing: passed over, as the reference server does. The
+            # Swift client sends a NOOP behind its upgrade where its POST was slow.
+            self._shell.needless()
 
     def _probe_received(self, packet: EnginePacket) -> None:
         if packet == (engineio.PING, "probe") and self._probes < MAX_PROBES:
@@ -282,9 +288,9 @@ class Engine:
             self._answer(engineio.NOOP_PACKET)
 
     def _give_time(self, now: float) -> None:
-        """The client gets time, from now, for the pong and the upgrade that it owes, if any."""
+        """The client gets time, from now, for the pong that it owes and the upgrade that waits for its POST, if any."""
         self._pong_by = max(self._pong_by, now + self._timing.ping_timeout / 2)
-        if self.state is not State.LINGERING:
+        if self._posting and self.state is not State.LINGERING:
             self._until = max(self._until, now + self._timing.probe_timeout)
 
     def _end_probe(self, code: int | None) -> None:
@@ -312,9 +318,11 @@ class Engine:
         self.state = State.GONE
         self._shell.closed(code)
         self._shell.gone(code)
+        self._shell = NO_SHELL
 
     def _forget(self, code: int) -> None:
         self.state = State.GONE
         if self.polled:
             self._answer(engineio.CLOSE_PACKET)
         self._shell.gone(code)
+        self._shell = NO_SHELL

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import orjson
 
 from wsgw.errors import WsgwError
-from wsgw.fanout.frames import Message
+from wsgw.fanout.frames import Message, is_utf8
 from wsgw.protocols.engineio import base64
+from wsgw.protocols.longtext import LONG_TEXT_BYTES, Content, LongText
 
 OPEN = "0"
 CLOSE = "1"
@@ -43,7 +44,7 @@ class EnginePacket(NamedTuple):
     """One packet: ``type`` is one of the digits above; ``data`` is bytes only for a binary MESSAGE."""
 
     type: str
-    data: str | bytes
+    data: Content
 
 
 def decode(message: Message) -> EnginePacket:
@@ -61,6 +62,8 @@ def decode_payload(body: bytes) -> Iterator[EnginePacket]:
         end = body.find(_SEPARATOR, start)  # no split: a body may hold millions of packets
         part = body[start:] if end < 0 else body[start:end]
         start = len(body) + 1 if end < 0 else end + 1
+        if len(part) > LONG_TEXT_BYTES and not is_utf8(part):
+            raise PacketError("a text packet is not UTF-8")
         yield _decode_text(part)
 
 
@@ -117,6 +120,8 @@ BAD_REQUEST = RequestError(3, "Bad request")
 TOO_LARGE = RequestError(3, "Payload too large", 413)
 FORBIDDEN = RequestError(4, "Forbidden", 403)
 DRAINING = RequestError(4, "Draining", 503)
+NO_MEMORY = RequestError(4, "No memory", 503)
+OVERLOADED = RequestError(4, "Overloaded", 503)
 UNSUPPORTED_VERSION = RequestError(5, "Unsupported protocol version")
 REQUEST_ERRORS = (
     UNKNOWN_TRANSPORT,
@@ -126,6 +131,8 @@ REQUEST_ERRORS = (
     TOO_LARGE,
     FORBIDDEN,
     DRAINING,
+    NO_MEMORY,
+    OVERLOADED,
     UNSUPPORTED_VERSION,
 )
 
@@ -139,11 +146,17 @@ class RequestRefused(WsgwError):
 
 
 def _decode_text(data: bytes) -> EnginePacket:
+    """Long ``data`` is known to be UTF-8."""
     if data.startswith(b"b"):  # in WebSocket messages of clients that may send no binary ones (``forceBase64``)
         try:
             return EnginePacket(MESSAGE, base64.decode(data[1:]))
         except ValueError as error:
             raise PacketError("a binary packet is not base64") from error
+    if len(data) > LONG_TEXT_BYTES:
+        kind = chr(data[0])
+        if kind not in _TYPES:
+            raise PacketError("not a packet")
+        return EnginePacket(kind, LongText(data, 1))
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Protocol
 
 from wsgw.fanout.frames import Message
+from wsgw.protocols.longtext import Content
 
 
 class EngineShell(Protocol):
     """What an engine asks of the shell around it. No call may raise or block."""
 
-    def message_received(self, data: str | bytes) -> None:
+    def message_received(self, data: Content) -> None:
         """One message for the protocol above."""
+
+    def needless(self) -> None:
+        """The client sent a packet that says nothing; too many of them are a flood."""
 
     def send(self, packet: Message) -> None:
         """Queue a packet behind everything sent before."""
@@ -33,3 +37,28 @@ class EngineShell(Protocol):
 
     def gone(self, code: int) -> None:
         """Forget the session, close a WebSocket it has with ``code``. Called exactly once, last."""
+
+
+class NoShell:
+    """What is around an engine whose session is gone: nothing, and so nothing that would keep it."""
+
+    def message_received(self, data: Content) -> None: ...
+
+    def needless(self) -> None: ...
+
+    def send(self, packet: Message) -> None: ...
+
+    def answer_poll(self, packet: Message | None) -> None: ...
+
+    def reply_to_probe(self) -> None: ...
+
+    def switch(self) -> None: ...
+
+    def drop_probe(self, code: int) -> None: ...
+
+    def closed(self, code: int) -> None: ...
+
+    def gone(self, code: int) -> None: ...
+
+
+NO_SHELL = NoShell()

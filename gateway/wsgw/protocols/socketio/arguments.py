@@ -2,13 +2,19 @@
 
 A gateway must not change what it passes on: ``1.0``, big integers, the order of keys and keys given twice survive
 because a value that is not a string stays the text it came as. Strict JSON (RFC 8259): NaN and Infinity are refused.
+
+What a packet costs is bounded: at most MAX_ARGUMENTS are taken, and of one longer than MAX_SCANNED_CHARS only a name
+and one value (``longarguments``).
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import re
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from json.scanner import make_scanner
 from typing import Any, NamedTuple
 
@@ -21,16 +27,26 @@ from wsgw.fanout.frames import Message
 class Json(NamedTuple):
     """A JSON value as its text, byte for byte.
 
-    ``problem`` is None, or says why the value cannot be passed on as one payload (it has binary inside, or is a
-    string that is no Unicode text); then it is for an error answer, not for NATS.
+    ``problem`` is None, or says why the value cannot be passed on as one payload (it has binary inside, or is a string
+    that is no Unicode text); it is for an error answer, not for NATS. Of a long packet's such a value is not kept.
     """
 
     raw: str
     problem: str | None = None
 
 
-#: A JSON string's value; a top-level binary attachment; any other JSON value.
-Argument = str | bytes | Json
+class Oversized(NamedTuple):
+    """A value that is larger than a payload may be; nobody looked whether it is JSON.
+
+    ``begin`` is the beginning of its text, longer than a channel's name; as a payload it has ``size_bytes`` or more.
+    """
+
+    begin: str
+    size_bytes: int
+
+
+#: A JSON string's value; a top-level binary attachment; any other JSON value; one that is too large.
+Argument = str | bytes | Json | Oversized
 
 
 class ArgumentError(WsgwError):
@@ -43,12 +59,24 @@ class Attachment(NamedTuple):
     num: int
 
 
+#: More are not looked for: an event here has one, beside its name.
+MAX_ARGUMENTS = 16
+#: Of a text up to that length each value is found by building it.
+MAX_SCANNED_CHARS = 64 * 1024
+#: A longer one is not looked at twice, and collecting garbage, which there is none of, waits while it is built.
+SMALL_CHARS = 16 * 1024
+#: What an object of ours takes beside what is in it, about.
+OBJECT_BYTES = 100
+
 #: The value that begins at a place, and where it ends; raises ValueError or StopIteration where none does.
 Scan = Callable[[str, int], tuple[Any, int]]
 
-_BLANK = re.compile(r"[ \t\n\r]*")
-_SURROGATE = "a string with an unpaired surrogate is no Unicode text"
-_NESTED_BINARY = "binary inside an object or array is not supported; send it as the argument itself"
+BLANKS = " \t\n\r"
+#: Problems.
+SURROGATE = "a string with an unpaired surrogate is no Unicode text"
+NESTED_BINARY = "binary inside an object or array is not supported; send it as the argument itself"
+
+_BLANK = re.compile(f"[{BLANKS}]*")
 _TOO_DEEP = "the value is nested too deeply"
 
 
@@ -72,25 +100,33 @@ def _scanner(decoder: json.JSONDecoder) -> Scan:
 
 
 # Only the extent of values matters here, so numbers are not converted (which also spares huge ones).
-_scan = _scanner(json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant))
+scan_value = _scanner(json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant))
 
 
 def split(text: str) -> list[Argument]:
-    """The elements of the JSON array ``text``; raises ArgumentError."""
-    return _split(text, _scan, _argument)
+    """The first MAX_ARGUMENTS elements of the JSON array ``text``, of up to MAX_SCANNED_CHARS; raises ArgumentError."""
+    if len(text) <= SMALL_CHARS:
+        return _split(text, scan_value, argument_of)
+    with uncollected():
+        return _split(text, scan_value, argument_of)
 
 
 def only(text: str, at: int) -> Argument | None:
-    """The last element of a JSON array, where it begins at ``at`` and nothing but ``]`` follows; else None."""
+    """The last element of a JSON array, where it begins at ``at`` and nothing but ``]`` follows; else None.
+
+    None as well where that is for ``split`` to find out.
+    """
+    if len(text) > SMALL_CHARS:
+        return None
     try:
-        value, end = _scan(text, at)
+        value, end = scan_value(text, at)
     except (ValueError, StopIteration, RecursionError, ArgumentError):
         return None
-    return _argument(value, text[at:end]) if text[end:] == "]" else None
+    return argument_of(value, text[at:end]) if text[end:] == "]" else None
 
 
 def split_binary(text: str, attachments: int) -> list[Argument | Attachment]:
-    """The elements of ``text`` where placeholder objects stand for ``attachments``; raises ArgumentError."""
+    """As ``split``, where placeholder objects stand for ``attachments``."""
     found: list[Attachment] = []
 
     def placeholder(value: dict[str, Any]) -> Any:
@@ -113,13 +149,17 @@ def split_binary(text: str, attachments: int) -> list[Argument | Attachment]:
         found.clear()
         if type(value) is Attachment:
             return value
-        return Json(raw, _NESTED_BINARY) if nested else _argument(value, raw)
+        return Json(raw, NESTED_BINARY) if nested else argument_of(value, raw)
 
-    return _split(text, scan, argument)
+    with uncollected():
+        return _split(text, scan, argument)
 
 
 def join(head: bytes, args: Sequence[Argument], attachments: list[Message]) -> bytes:
-    """``args``, after ``head`` (JSON, or empty for none), as a JSON array; binary is appended to ``attachments``."""
+    """``args``, after ``head`` (JSON, or empty for none), as a JSON array; binary is appended to ``attachments``.
+
+    None of ``args`` may be Oversized.
+    """
     parts = [head] if head else []
     for arg in args:
         if type(arg) is str:
@@ -140,7 +180,27 @@ def quote(text: str) -> bytes:
         return json.dumps(text).encode()
 
 
-def _argument(value: object, raw: str) -> Argument:
+def memory_bytes(value: Argument | Attachment) -> int:
+    """What ``value`` takes in memory, about."""
+    if isinstance(value, (Json, Oversized)):
+        return OBJECT_BYTES + sys.getsizeof(value[0])
+    return sys.getsizeof(value)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Values of many small objects are built two times as fast where the collector does not look at them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def argument_of(value: object, raw: str) -> Argument:
+    """The argument whose text is ``raw`` and which is ``value`` where it is a string."""
     if raw[0] != '"':
         return Json(raw)
     assert type(value) is str
@@ -148,7 +208,7 @@ def _argument(value: object, raw: str) -> Argument:
         try:
             value.encode()
         except UnicodeEncodeError:
-            return Json(raw, _SURROGATE)
+            return Json(raw, SURROGATE)
     return value
 
 
@@ -161,6 +221,8 @@ def _split(text: str, scan: Scan, argument: Callable[[object, str], Any]) -> lis
     if text[at : at + 1] == "]":
         separator, at = "]", at + 1
     while separator == ",":
+        if len(found) == MAX_ARGUMENTS:
+            return found
         try:
             value, end = scan(text, at)
         except RecursionError:

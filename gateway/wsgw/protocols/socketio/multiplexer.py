@@ -16,10 +16,11 @@ from wsgw.errors import INTERNAL
 from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
 from wsgw.protocols.handshake import Handshake
+from wsgw.protocols.longtext import Content
 from wsgw.protocols.socketio import packets as socketio
 from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Json
-from wsgw.protocols.socketio.carrier import Carrier
+from wsgw.protocols.socketio.carrier import NO_CARRIER, Carrier
 from wsgw.protocols.socketio.earlyevents import EarlyEvents
 from wsgw.protocols.socketio.handler import Handler
 from wsgw.protocols.socketio.namespace import ConnectRefused, Namespace
@@ -41,22 +42,26 @@ class Multiplexer:
         handshake: Handshake,
         namespaces: Mapping[str, Namespace],
         max_packet_bytes: Callable[[], int],
+        max_value_bytes: Callable[[], int],
     ) -> None:
         self.sender = sender
         self.handshake = handshake
-        self._carrier = carrier
+        self.known: object = None
+        self._carrier: Carrier = carrier
         self._namespaces = namespaces
-        self._decoder = Decoder(max_packet_bytes)
+        self._decoder = Decoder(max_packet_bytes, max_value_bytes)
+        self._incomplete_bytes = 0  # of them, kept in it
         # None: the client has left the namespace, or was refused and may not know it yet
         self._sockets: dict[str, Socket | None] = {}
         self._holding: set[Socket] = set()
-        #: a client was accepted, in any namespace
-        self.accepted = False
+        self._accepted = False  # a client, in any namespace
 
-    def message_received(self, data: str | bytes) -> None:
+    def message_received(self, data: Content) -> None:
         """One Engine.IO message. What is no packet, or not one for now, ends the connection (1002)."""
         try:
             packet = self._decoder.add(data)
+            if packet is None or type(data) is bytes:
+                self._count_incomplete()
             if packet is not None:
                 self._packet_received(packet)
         except ProtocolError as error:
@@ -69,13 +74,14 @@ class Multiplexer:
             self._call(handler.disconnected, ABNORMAL)
             return
         socket.handler = handler
-        self.accepted = True
-        self._send(socketio.encode_connect(socket.namespace, socket.sid))
+        if not self._accepted:
+            self._accepted = True
+            self._carrier.accepted()
+        self._send(socketio.encode_connect(socket.namespace, socket.sid, socket.pid))
         if not self.has(socket):  # the answer was one packet too many for a client that reads none
             return
         self._call(handler.connected)
-        early, socket.early = socket.early, None
-        for event in early.take() if early is not None else ():
+        for event in self._take_early(socket):
             if self.has(socket):  # the one before may have ended it
                 self._packet_received(event)
 
@@ -91,6 +97,7 @@ class Multiplexer:
         for socket in sockets.values():
             if socket is not None:
                 self._end(socket, code)
+        self._carrier = NO_CARRIER
 
     # -- SocketOwner
 
@@ -99,6 +106,12 @@ class Multiplexer:
 
     def send_all(self, items: Sequence[Encoded]) -> None:
         self.sender.send_all(items)
+
+    def needless(self, count: int = 1) -> None:
+        self._carrier.needless(count)
+
+    def keep(self, size: int) -> None:
+        self._carrier.keep(size)
 
     def close(self, code: int) -> None:
         self._carrier.close(code)
@@ -126,6 +139,8 @@ class Multiplexer:
         elif socket is None:
             if packet.type != socketio.DISCONNECT and namespace not in self._sockets:
                 raise ProtocolError(f"a packet for {namespace!r} before CONNECT")
+            if packet.type != socketio.EVENT:
+                self._carrier.needless()
         elif packet.type == socketio.EVENT:
             handler = socket.handler
             if handler is None:
@@ -138,15 +153,34 @@ class Multiplexer:
             if socket.handler is None:
                 self._carrier.give_up(socket)
             self._end(socket, NORMAL)
-        # else an ACK: no event of ours asks for one
+        else:  # an ACK: no event of ours asks for one
+            self._carrier.needless()
 
     def _keep(self, socket: Socket, event: SocketPacket) -> None:
         """Some clients (Rust's) emit without waiting for the answer to their CONNECT."""
         if socket.early is None:
             socket.early = EarlyEvents()
+        before = socket.early.size_bytes
         socket.early.add(event)
+        self.keep(socket.early.size_bytes - before)
+
+    def _take_early(self, socket: Socket) -> list[SocketPacket]:
+        early, socket.early = socket.early, None
+        if early is None:
+            return []
+        self.keep(-early.size_bytes)
+        return early.take()
+
+    def _count_incomplete(self) -> None:
+        size = self._decoder.kept_bytes
+        if bool(size) is not bool(self._incomplete_bytes):
+            self._carrier.owes(size > 0)
+        self.keep(size - self._incomplete_bytes)
+        self._incomplete_bytes = size
 
     def _connect(self, packet: SocketPacket) -> None:
+        if packet.namespace in self._sockets or packet.namespace not in self._namespaces:
+            self._carrier.needless()
         if packet.namespace not in self._namespaces:
             self._send(socketio.encode_connect_error(packet.namespace, "Invalid namespace", None))
             return
@@ -162,7 +196,7 @@ class Multiplexer:
 
     def _end(self, socket: Socket, code: int) -> None:
         self.release(socket)
-        socket.early = None
+        self._take_early(socket)
         handler, socket.handler = socket.handler, None
         if handler is not None:
             self._call(handler.disconnected, code)

@@ -13,18 +13,23 @@ from typing import NamedTuple
 from wsgw.channels.channel import RESERVED_EVENTS
 from wsgw.errors import WsgwError
 from wsgw.fanout.frames import Message
-from wsgw.fanout.publication import Encoded, Publication
+from wsgw.fanout.publication import Encoded
+from wsgw.protocols.longtext import Content, LongText
 from wsgw.protocols.socketio.arguments import (
+    MAX_SCANNED_CHARS,
+    OBJECT_BYTES,
     Argument,
     ArgumentError,
     Attachment,
     Json,
     join,
+    memory_bytes,
     only,
     quote,
     split,
     split_binary,
 )
+from wsgw.protocols.socketio.longarguments import split_long, split_long_binary
 
 CONNECT = "0"
 DISCONNECT = "1"
@@ -37,10 +42,11 @@ BINARY_ACK = "6"
 #: Most attachments of one packet, as in the reference parser.
 MAX_ATTACHMENTS = 10
 
-_HEADER = re.compile(r"([0-6])(?:([0-9]{1,3})-)?(?:(/[^,]*)(?:,|\Z))?([0-9]{0,16})")
+#: More than the longest header has.
+_HEADER_BYTES = 2048
+_HEADER = re.compile(r"([0-6])(?:([0-9]{1,3})-)?(?:(/[^,]{0,255})(?:,|\Z))?([0-9]{0,16})")
 #: What nearly all packets begin with: an event of the main namespace, its name with nothing escaped.
-_PLAIN_EVENT = re.compile(r'2([0-9]{0,16})\["([^"\\\x00-\x1f\ud800-\udfff]*)",')
-_MAX_NAMES = 4096
+_PLAIN_EVENT = re.compile(r'2([0-9]{0,16})\["([^"\\\x00-\x1f\ud800-\udfff]{0,1024})",')
 
 
 class ProtocolError(WsgwError):
@@ -59,31 +65,47 @@ class SocketPacket(NamedTuple):
     name: str
     args: list[Argument]
 
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes in memory, about."""
+        return OBJECT_BYTES + memory_bytes(self.name) + sum([memory_bytes(arg) for arg in self.args])
+
 
 class Decoder:
-    """Puts packets together from messages. A packet with its attachments has at most ``max_packet_bytes()``."""
+    """Puts packets together from messages. A packet with its attachments has at most ``max_packet_bytes()``.
 
-    __slots__ = ("_attachments", "_bytes", "_expected", "_max_packet_bytes", "_packet")
+    One argument of a long packet has at most ``max_value_bytes()``, else it is Oversized.
+    """
 
-    def __init__(self, max_packet_bytes: Callable[[], int]) -> None:
+    __slots__ = ("_attachments", "_bytes", "_expected", "_kept", "_max_packet_bytes", "_max_value_bytes", "_packet")
+
+    def __init__(self, max_packet_bytes: Callable[[], int], max_value_bytes: Callable[[], int]) -> None:
         self._max_packet_bytes = max_packet_bytes
+        self._max_value_bytes = max_value_bytes
         self._packet: SocketPacket | None = None  # the one whose attachments are being received
         self._expected = 0
         self._attachments: list[bytes] = []
-        self._bytes = 0
+        self._bytes = 0  # of it, as it came
+        self._kept = 0  # and in memory
 
-    def add(self, data: str | bytes) -> SocketPacket | None:
+    @property
+    def kept_bytes(self) -> int:
+        """What is kept of a packet whose attachments have not all come; 0 where there is none."""
+        return 0 if self._packet is None else self._kept
+
+    def add(self, data: Content) -> SocketPacket | None:
         """The packet that the message ``data`` completes, or None; raises ProtocolError."""
-        if type(data) is str:
+        if type(data) is not bytes:
             if self._packet is not None:
                 raise ProtocolError("text where an attachment is due")
-            return self._text(data)
+            return self._text(data) if type(data) is str else self._long(data)  # type: ignore[arg-type]  # not str
         if self._packet is None:
             raise ProtocolError("an attachment without a packet")
         self._bytes += len(data)
         if self._bytes > self._max_packet_bytes():
             raise ProtocolError("the attachments are too large")
-        self._attachments.append(data)  # type: ignore[arg-type]  # not str: bytes
+        self._kept += memory_bytes(data)
+        self._attachments.append(data)
         return self._completed() if len(self._attachments) == self._expected else None
 
     def _text(self, text: str) -> SocketPacket | None:
@@ -94,16 +116,23 @@ class Decoder:
             if arg is not None and name not in RESERVED_EVENTS:
                 # as ``SocketPacket(...)``, which takes three times as long
                 return tuple.__new__(SocketPacket, (EVENT, "/", int(id_digits) if id_digits else None, name, [arg]))
-        header = _HEADER.match(text)
-        if header is None:
-            raise ProtocolError("no packet type")
+        header = _header(text)
+        return self._packet_of(header, text[header.end() :], len(text))
+
+    def _long(self, text: LongText) -> SocketPacket | None:
+        begin = text.begin(_HEADER_BYTES)
+        header = _header(begin)
+        rest = LongText(text.data, text.at + len(begin[: header.end()].encode()))
+        return self._packet_of(header, rest.whole(MAX_SCANNED_CHARS) or rest, len(text))
+
+    def _packet_of(self, header: re.Match[str], payload: str | LongText, size: int) -> SocketPacket | None:
+        """The packet with that ``header``, if it is whole; ``size`` is the whole message's."""
         kind, attachments, namespace, id_digits = header.groups()
         binary = kind in (BINARY_EVENT, BINARY_ACK)
         if binary is not (attachments is not None):
             raise ProtocolError("the number of attachments is missing, or out of place")
         id = int(id_digits) if id_digits else None
         namespace = namespace or "/"
-        payload = text[header.end() :]
         if kind in (CONNECT, DISCONNECT):
             return self._control(kind, namespace, payload)
         if kind == CONNECT_ERROR:
@@ -115,22 +144,32 @@ class Decoder:
         if not payload and not is_event:
             payload = "[]"  # an ack without arguments
         try:
-            args = split_binary(payload, expected) if binary else split(payload)
+            args = self._arguments(payload, expected if binary else None)
         except ArgumentError as error:
             raise ProtocolError(str(error)) from error
         name = _event_name(args) if is_event else ""
         packet = SocketPacket(EVENT if is_event else ACK, namespace, id, name, args)  # type: ignore[arg-type]  # see below
         if not expected:
             return packet
-        self._packet, self._expected, self._bytes = packet, expected, len(text)
+        self._packet, self._expected, self._bytes, self._kept = packet, expected, size, packet.memory_bytes
         return None
 
-    def _control(self, kind: str, namespace: str, payload: str) -> SocketPacket:
+    def _arguments(
+        self, payload: str | LongText, attachments: int | None
+    ) -> list[Argument] | list[Argument | Attachment]:
+        """Those of a packet with so many ``attachments``, None where it is none for such; raises ArgumentError."""
+        if isinstance(payload, str):
+            return split(payload) if attachments is None else split_binary(payload, attachments)
+        return split_long(payload, self._max_value_bytes()) if attachments is None else split_long_binary(payload)
+
+    def _control(self, kind: str, namespace: str, payload: str | LongText) -> SocketPacket:
         """An id is passed over, as the reference server does."""
         if payload and kind == DISCONNECT:
             raise ProtocolError("more than a DISCONNECT has")
         if not payload:
             return SocketPacket(kind, namespace, None, "", [])
+        if not isinstance(payload, str):
+            raise ProtocolError("the payload of a CONNECT is too long")
         try:
             args = split(f"[{payload}]")
         except ArgumentError as error:
@@ -161,9 +200,10 @@ def encode_acks(namespace: str, ids: Sequence[int], args: Sequence[Argument]) ->
     return [Encoded(Message(True, head + b"%d" % id + payload), *attachments) for id in ids]
 
 
-def encode_connect(namespace: str, sid: str) -> Encoded:
-    """The answer to a CONNECT that was accepted."""
-    return _text(CONNECT, namespace, b'{"sid":' + quote(sid) + b"}")
+def encode_connect(namespace: str, sid: str, pid: str | None = None) -> Encoded:
+    """The answer to a CONNECT that was accepted; ``pid`` is what the client names itself by when it comes back."""
+    more = b"" if pid is None else b',"pid":' + quote(pid)
+    return _text(CONNECT, namespace, b'{"sid":' + quote(sid) + more + b"}")
 
 
 def encode_connect_error(namespace: str, message: str, data: Json | None) -> Encoded:
@@ -172,31 +212,11 @@ def encode_connect_error(namespace: str, message: str, data: Json | None) -> Enc
     return _text(CONNECT_ERROR, namespace, b'{"message":' + quote(message) + more + b"}")
 
 
-class SocketIOWire:
-    """Publications as events of the main namespace: one string argument, or one binary where it is not UTF-8."""
-
-    transport = "socketio"
-
-    __slots__ = ("_heads",)
-
-    def __init__(self) -> None:
-        self._heads: dict[str, bytes] = {}
-
-    def encode(self, name: str, publication: Publication) -> Encoded:
-        """See ``publication.Wire``. On the fan-out path: once per publication and name."""
-        text = publication.text
-        if text is None:
-            return encode_event("/", name, [publication.payload])
-        head = self._heads.get(name)
-        if head is None:
-            if len(self._heads) >= _MAX_NAMES:
-                self._heads.clear()
-            head = self._heads[name] = b"42[" + quote(name) + b","
-        return Encoded(Message(True, head + quote(text) + b"]"))
-
-
-#: Shared, so that all sessions share what it encodes. It keeps nothing but prefixes.
-SOCKETIO_WIRE = SocketIOWire()
+def _header(text: str) -> re.Match[str]:
+    header = _HEADER.match(text)
+    if header is None:
+        raise ProtocolError("no packet type")
+    return header
 
 
 def _event_name(args: list[Argument] | list[Argument | Attachment]) -> str:

@@ -9,6 +9,7 @@ from typing import Protocol
 from wsgw.closecodes import ABNORMAL
 from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
+from wsgw.fanout.stamp import StampingSender
 from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.socketio import packets as socketio
 from wsgw.protocols.socketio.ack import Ack
@@ -22,6 +23,8 @@ class SocketOwner(Protocol):
 
     sender: Sender
     handshake: Handshake
+    #: what the application found out about the client, for the next time it connects on the same connection
+    known: object
 
     def has(self, socket: Socket) -> bool:
         """Whether ``socket`` is part of the connection still."""
@@ -35,6 +38,12 @@ class SocketOwner(Protocol):
     def fail(self, code: int) -> None:
         """End the connection at once."""
 
+    def needless(self, count: int = 1) -> None:
+        """See ``Carrier.needless``."""
+
+    def keep(self, size: int) -> None:
+        """See ``Carrier.keep``."""
+
     def hold(self, socket: Socket) -> None:
         """See ``Socket.hold``."""
 
@@ -45,13 +54,15 @@ class SocketOwner(Protocol):
 class Socket:
     """One client in one namespace. Calls after it has ended do nothing.
 
-    ``sender`` belongs to the connection and is shared by its sockets: batches of SOCKETIO_WIRE are offered to it.
+    ``sender`` belongs to the connection and is shared by its sockets: batches of its wire are offered to it.
     """
 
-    __slots__ = ("_owner", "early", "handler", "handshake", "namespace", "sender", "sid")
+    __slots__ = ("_owner", "early", "handler", "handshake", "namespace", "pid", "sender", "sid")
 
     def __init__(self, owner: SocketOwner, namespace: str) -> None:
         self.sid = secrets.token_urlsafe(15)
+        #: by which the client may recover when it comes back; for the application to set before it accepts
+        self.pid: str | None = None
         self.namespace = namespace
         self.handshake = owner.handshake
         self.sender: Sender = owner.sender
@@ -59,11 +70,35 @@ class Socket:
         self.early: EarlyEvents | None = None  # what came before it was accepted
         self._owner = owner
 
+    @property
+    def known(self) -> object:
+        """What the application keeps of the connection's client, None at first; all its sockets have it in common."""
+        return self._owner.known
+
+    @known.setter
+    def known(self, value: object) -> None:
+        self._owner.known = value
+
+    def emit(self, name: str, *args: Argument) -> None:
+        """Send an event; with recovery it says where the client stands."""
+        if self._owner.has(self):
+            item, sender = socketio.encode_event(self.namespace, name, args), self.sender
+            self._owner.send_all((sender.stamped(item) if isinstance(sender, StampingSender) else item,))
+
     def answer(self, acks: Iterable[Ack], *args: Argument) -> None:
         """Call each of ``acks``, all of this socket, with ``args``; many cost little more than one."""
         ids = [ack.id for ack in acks if ack.claim()]
         if self._owner.has(self):
             self._owner.send_all(socketio.encode_acks(self.namespace, ids, args))
+
+    def answer_each(self, answers: Iterable[tuple[Iterable[Ack], Sequence[Argument]]]) -> None:
+        """As ``answer`` for each of ``answers``, all in one write."""
+        if self._owner.has(self):
+            items: list[Encoded] = []
+            for acks, args in answers:
+                ids = [ack.id for ack in acks if ack.claim()]
+                items += socketio.encode_acks(self.namespace, ids, args)
+            self._owner.send_all(items)
 
     def close(self, code: int) -> None:
         """End the client's connection, of all namespaces, with ``code`` when what was sent before is out."""
@@ -74,6 +109,15 @@ class Socket:
         """Drop the client's connection, of all namespaces, at once and with all that waits (1006)."""
         if self._owner.has(self):
             self._owner.fail(ABNORMAL)
+
+    def needless(self, count: int) -> None:
+        """What the client did costs as much as ``count`` packets that say nothing: too many of them end it."""
+        if self._owner.has(self):
+            self._owner.needless(count)
+
+    def keep(self, size: int) -> None:
+        """The application keeps ``size`` bytes more for the client, or fewer: also once this socket has ended."""
+        self._owner.keep(size)
 
     def hold(self) -> None:
         """Hold the client back, in all namespaces, until every socket that did so calls ``release`` or is gone.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from wsgw.channels.channel import Channel
 from wsgw.fanout.frames import Message
 from wsgw.fanout.publication import Encoded, Publication
+from wsgw.protocols.envelope import envelope
 
 
 class WebSocketWire:
@@ -11,9 +13,19 @@ class WebSocketWire:
 
     transport = "websocket"
 
-    def encode(self, name: str, publication: Publication) -> Encoded:
+    def encode(self, channel: Channel, name: str, publication: Publication) -> Encoded:
         payload = publication.payload
         return Encoded(Message(payload.isascii() or publication.text is not None, payload))
 
 
+class EnvelopeWire:
+    """A ``Wire``: a message is an envelope."""
+
+    transport = "websocket"
+
+    def encode(self, channel: Channel, name: str, publication: Publication) -> Encoded:
+        return Encoded(Message(True, envelope(channel, name, publication)))
+
+
 WEBSOCKET_WIRE = WebSocketWire()
+ENVELOPE_WIRE = EnvelopeWire()

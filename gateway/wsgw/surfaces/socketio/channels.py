@@ -8,31 +8,63 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Coroutine, Sequence
 from functools import partial
-
-import orjson
+from time import monotonic
+from typing import NamedTuple
 
 from wsgw.access.principal import Principal
+from wsgw.bridges.place import Coming, Place
+from wsgw.broker.puback import PublishResult
 from wsgw.channels.channel import Use
+from wsgw.channels.start import NOW, Start
+from wsgw.channels.table import shown
 from wsgw.closecodes import ABNORMAL
 from wsgw.config.file import split_names
 from wsgw.core.gateway import Gateway
-from wsgw.errors import BAD_REQUEST, DRAINING, INTERNAL, OVERLOADED, GatewayError
+from wsgw.errors import BAD_REQUEST, DRAINING, INTERNAL, OVERLOADED, TOO_MANY_SUBJECTS, GatewayError, Kind
+from wsgw.fanout.stamp import StampingSender
 from wsgw.protocols.socketio.ack import Ack
-from wsgw.protocols.socketio.arguments import Argument, Json
+from wsgw.protocols.socketio.arguments import Argument, Json, memory_bytes
 from wsgw.protocols.socketio.namespace import ConnectRefused
-from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
+from wsgw.protocols.socketio.recovery import Returning, returning
 from wsgw.protocols.socketio.socket import Socket
+from wsgw.protocols.socketio.wire import SOCKETIO_WIRE
+from wsgw.protocols.start import start_of
+from wsgw.shares.slices import one_by_one
+from wsgw.surfaces.socketio.payloads import TRUE, answer_of, error_of, id_of, name_of, only, payload_of
+from wsgw.surfaces.socketio.recovery import GAP, Recovery, gap
 
 log = logging.getLogger("wsgw.socketio")
 
 SUBSCRIBE = "wsgw:subscribe"
 UNSUBSCRIBE = "wsgw:unsubscribe"
-#: Requests and subscriptions of one socket that may wait for NATS at a time.
-MAX_TASKS = 1000
+#: Subscriptions of one socket that may wait for NATS at a time; requests are bounded by their session.
+MAX_CHANGES = 1000
+#: What one of them takes in memory, and a name that a handshake asks for, beside the name's characters.
+CHANGE_BYTES = 300
+NAME_BYTES = 60
 
-_TRUE = Json("true")
+
+class _Known(NamedTuple):
+    """The client of a connection: who it is, the channels its handshake asked for, each once, and from where on."""
+
+    principal: Principal
+    asked: tuple[str, ...] | None
+    start: Start
+
+
+class _Change(NamedTuple):
+    """Of a socket's subscriptions: to ``name``, or (``leave``) no more."""
+
+    name: str
+    ack: Ack | None
+    leave: bool
+
+    @property
+    def size_bytes(self) -> int:
+        return CHANGE_BYTES + memory_bytes(self.name)
 
 
 class ChannelsNamespace:
@@ -43,76 +75,148 @@ class ChannelsNamespace:
 
     async def connect(self, socket: Socket, auth: Json | None) -> ChannelsHandler:
         """See ``Namespace.connect``; refused where a channel asked for cannot be subscribed to."""
-        asked = socket.handshake.query.get("channels")
+        again = returning(auth) if isinstance(socket.sender, StampingSender) else None
+        known = socket.known
+        if isinstance(known, _Known):  # again, for a few bytes: it counts as much as it costs
+            names = len(self._gateway.channels.inbound() if known.asked is None else known.asked)
+            socket.needless(names if again is None else names + len(again.joined) + len(again.left))
+        else:
+            try:
+                known = socket.known = self._know(socket)
+            except GatewayError as error:
+                self._gateway.rejected(error.kind.name)
+                raise ConnectRefused(error.message, error_of(error)) from None
+        asked = known.asked
         try:
-            handler = ChannelsHandler(self._gateway, socket)
+            handler = ChannelsHandler(self._gateway, socket, known.principal, again)
         except GatewayError as error:
-            raise ConnectRefused(error.message, _error(error)) from None
+            raise ConnectRefused(error.message, error_of(error)) from None
         try:
-            await handler.subscribe(None if asked is None else list(dict.fromkeys(split_names(asked))))
+            self._check_number(asked)
+            await handler.begin(asked, known.start, again)
         except GatewayError as error:
             handler.rejected(error)
-            raise ConnectRefused(error.message, _error(error)) from None
+            raise ConnectRefused(error.message, error_of(error)) from None
         except BaseException:
             handler.disconnected(ABNORMAL)
             raise
         return handler
 
+    @property
+    def _most_names(self) -> int:
+        """More than a client can be subscribed to."""
+        return self._gateway.edge.limits.session_names + len(self._gateway.channels.inbound())
+
+    def _check_number(self, asked: tuple[str, ...] | None) -> None:
+        most = self._most_names
+        if asked is not None and len(asked) > most:
+            raise GatewayError(TOO_MANY_SUBJECTS, f"the handshake asks for more than {most} channels")
+
+    def _know(self, socket: Socket) -> _Known:
+        asked = socket.handshake.query.get("channels")
+        names = None if asked is None else tuple(dict.fromkeys(split_names(asked)))[: self._most_names + 1]
+        socket.keep(sum([len(name) + NAME_BYTES for name in names or ()]))
+        start = start_of(socket.handshake.query, None)
+        return _Known(Principal(SOCKETIO_WIRE.transport, socket.handshake), names, start)
+
 
 class ChannelsHandler:
     """One socket: its ``Handler``, and the ``SessionClient`` of its session. Raises as ``Gateway.open_session``."""
 
-    def __init__(self, gateway: Gateway, socket: Socket) -> None:
+    def __init__(self, gateway: Gateway, socket: Socket, principal: Principal, again: Returning | None) -> None:
+        """``again`` is what a client says that comes back."""
         self._socket = socket
-        self._session = gateway.open_session(Principal(SOCKETIO_WIRE.transport, socket.handshake), self, socket.sender)
+        self._session = gateway.open_session(principal, self, socket.sender)
+        sender = socket.sender
+        self._recovery = Recovery(socket, self._session, sender, again) if isinstance(sender, StampingSender) else None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._changing: asyncio.Lock | None = None  # made when first needed
-        self._changes = 0  # of subscriptions, that are under way or wait for their turn
+        self._slices = gateway.edge.slices
+        self._changes: deque[_Change] = deque()  # the first is under way, the others wait for their turn
         # events that came in this tick, to be published together
         self._name = ""
         self._payloads: list[bytes] = []
         self._acks: list[Ack | None] = []
+        self._ids: list[str | None] = []
+        # what others that came in it are answered, all together: why they are refused, None where they are not
+        self._answers: dict[tuple[Kind, str] | None, list[Ack]] = {}
         self._joining: dict[str, GatewayError | None] = {}  # and why NATS refuses it, once it does
 
-    async def subscribe(self, names: list[str] | None) -> None:
-        """Take interest in all of ``names``, by default all there are; raises GatewayError when one is refused."""
-        if names is None:
-            names = self._session.inbound()
+    async def begin(self, asked: Sequence[str] | None, start: Start, again: Returning | None) -> None:
+        """Subscribe to the names ``asked`` for, by default all there are, from ``start`` on.
+
+        A client that comes back (``again``) is to have what it had, from where it stood. Raises GatewayError when a
+        name asked for is refused.
+        """
+        names = self._session.inbound() if asked is None else asked
+        if again is not None:
+            start = Start(after=again.after)
+            names = [name for name in names if name not in again.left]
+        await self.subscribe(names, start)
+        if self._recovery is None:
+            return
+        for name in again.joined if again is not None else ():
+            try:
+                await self.subscribe((name,), start)
+            except GatewayError:
+                self._recovery.lose(name)
+        await self._recovery.begin(self._session.follow(), None if again is None else again.pid)
+
+    async def subscribe(self, names: Sequence[str], start: Start = NOW) -> None:
+        """Take interest in all of ``names``; raises GatewayError when one is refused."""
         self._joining |= dict.fromkeys(names)
+        ready: list[asyncio.Future[None]] = []
         try:
-            ready = [future for future in map(self._session.join, names) if future is not None]
-            if ready:
-                await asyncio.gather(*ready)
+            work = one_by_one(names, partial(self._join, ready, start))
+            if work(self._slices.until()):
+                await self._slices.work_off(work)
+            for future in ready:  # no gather: most are done by then, and each would be called back for
+                await future
         finally:
-            refusals = [error for name in names if (error := self._joining.pop(name, None)) is not None]
+            for future in ready:
+                future.cancel()
+            refusals = list(filter(None, [self._joining.pop(name, None) for name in names]))
         if refusals:
-            raise refusals[0]
+            raise refusals.pop(0)  # not kept here: an error keeps where it was raised
 
     def rejected(self, error: GatewayError) -> None:
         """The client cannot stay."""
         self._session.reject(error)
-        self._session.end(error.kind.close_code)
+        self._end(error.kind.close_code)
 
     # -- Handler
 
     def connected(self) -> None:
         self._session.listen()
         self._session.open()
+        if self._recovery is not None:
+            self._recovery.connected()
+        self._socket.handshake.forget()  # what is needed of it for another CONNECT is known
         log.debug("socketio %s: connected, %s", self._socket.sid, ",".join(self._session.names))
 
     def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
         try:
-            payload = _payload(args)
+            id = None
+            if len(args) == 1 and type(args[0]) is str:  # nearly all
+                argument: Argument = args[0]
+            else:
+                if len(args) == 2 and (id := id_of(args)) is not None and self._stores(name):
+                    args = args[:1]
+                argument = only(args)
             if name in (SUBSCRIBE, UNSUBSCRIBE):
-                self._control(name, payload.decode(errors="replace"), ack)
+                self._control(name, name_of(argument), ack)
                 return
-            outlet = self._session.outlet(name)
+            outlet = self._session.find(name)
+            if isinstance(outlet, GatewayError):
+                self._answer(ack, outlet)
+                return
+            payload = payload_of(argument, outlet)
             if outlet.use is Use.REQUEST:
-                self._start(self._request(name, payload, ack))
+                asking = self._session.request(name, payload)
+                asking.add_done_callback(partial(self._replied, ack))
                 return
             outlet.check(payload)  # alone, for all that are published together share one outcome
         except GatewayError as error:
-            _answer(ack, error)
+            self._answer(ack, error)
             return
         if name != self._name:
             self._publish_kept()
@@ -121,17 +225,23 @@ class ChannelsHandler:
             asyncio.get_running_loop().call_soon(self._publish_kept)
         self._payloads.append(payload)
         self._acks.append(ack)
+        self._ids.append(id)
 
     def disconnected(self, code: int) -> None:
         log.debug("socketio %s: closed with %d", self._socket.sid, code)
         self._publish_kept()
+        self._answers.clear()
         for task in self._tasks:
             task.cancel()
-        self._session.end(code)
+        if self._changes:
+            self._socket.keep(-sum([change.size_bytes for change in self._changes]))
+            self._changes.clear()
+        self._end(code)
 
     # -- Client
 
     def drain(self) -> None:
+        self._answer_kept()
         self._socket.close(DRAINING.close_code)
 
     def abort(self) -> None:
@@ -150,63 +260,125 @@ class ChannelsHandler:
         else:
             self._socket.close(error.kind.close_code)
 
+    def placed(self, name: str, place: Place) -> None:
+        if self._recovery is not None:
+            self._recovery.placed(name, place)
+        elif place.coming is Coming.GAP:
+            self._socket.emit(GAP, gap([name], place.missed))
+
     # -- inside
+
+    def _end(self, code: int) -> None:
+        self._session.end(code)
+        if self._recovery is not None:
+            self._recovery.close()
 
     def _publish_kept(self) -> None:
         payloads, self._payloads = self._payloads, []
         acks, self._acks = self._acks, []
+        ids, self._ids = self._ids, []
         if payloads:
-            self._session.publish(self._name, payloads, partial(self._settled, acks))
+            self._session.publish(self._name, payloads, partial(self._settled, acks), ids)
 
-    def _settled(self, acks: list[Ack | None], error: GatewayError | None) -> None:
-        answer = _TRUE if error is None else _error(error)
-        self._socket.answer([ack for ack in acks if ack is not None], answer)
+    def _stores(self, name: str) -> bool:
+        """Whether what is sent to ``name`` goes to a stream."""
+        if name in (SUBSCRIBE, UNSUBSCRIBE):
+            return False
+        outlet = self._session.find(name)
+        return not isinstance(outlet, GatewayError) and outlet.channel.durable is not None
+
+    def _answer(self, ack: Ack | None, error: GatewayError | None) -> None:
+        """At the end of the tick, for an answer is dear where each is written by itself."""
+        if ack is not None:
+            if not self._answers:
+                asyncio.get_running_loop().call_soon(self._answer_kept)
+            self._answers.setdefault(None if error is None else (error.kind, error.message), []).append(ack)
+
+    def _answer_kept(self) -> None:
+        answers, self._answers = self._answers, {}
+        if answers:
+            self._socket.answer_each(
+                [(acks, (TRUE if why is None else error_of(GatewayError(*why)),)) for why, acks in answers.items()]
+            )
+
+    def _settled(self, acks: list[Ack | None], result: PublishResult) -> None:
+        if isinstance(result, list):
+            told = zip(acks, result, strict=True)
+            self._socket.answer_each([((ack,), answer_of(receipt)) for ack, receipt in told if ack is not None])
+        else:
+            answer = TRUE if result is None else error_of(result)
+            self._socket.answer([ack for ack in acks if ack is not None], answer)
 
     def _control(self, name: str, channel: str, ack: Ack | None) -> None:
         leave = name == UNSUBSCRIBE
         if leave and not self._changes:  # nothing to wait behind
             self._leave(channel, ack)
             return
-        if self._changing is None:
-            self._changing = asyncio.Lock()
-        self._start(self._change_later(self._changing, channel, ack, leave=leave))
-        self._changes += 1
+        if len(self._changes) >= MAX_CHANGES:
+            raise GatewayError(OVERLOADED, f"{MAX_CHANGES} subscriptions of this client are waiting")
+        change = _Change(channel, ack, leave)
+        self._changes.append(change)
+        self._socket.keep(change.size_bytes)
+        if len(self._changes) == 1:
+            self._start(self._change_all())
 
-    async def _change_later(self, turn: asyncio.Lock, name: str, ack: Ack | None, *, leave: bool) -> None:
-        async with turn:  # one after the other, as they came: they may be about the same name
-            try:
-                if leave:
-                    self._leave(name, ack)
-                    return
-                await self.subscribe([name])
-            except GatewayError as refusal:
-                _answer(ack, refusal)
-            else:
-                self._session.listen()
-                _answer(ack, None)
-            finally:
-                self._changes -= 1
+    async def _change_all(self) -> None:
+        """One after the other, as they came: they may be about the same name."""
+        until = self._slices.until()
+        while self._changes:
+            await self._change(self._changes[0])
+            self._socket.keep(-self._changes.popleft().size_bytes)
+            if monotonic() >= until:
+                await asyncio.sleep(0)
+                until = self._slices.until()
+
+    async def _change(self, change: _Change) -> None:
+        if change.leave:
+            self._leave(change.name, change.ack)
+            return
+        recovery, durable = None if self._session.has(change.name) else self._recovery, False
+        try:
+            if recovery is not None:
+                durable = self._session.is_durable(change.name)
+                recovery.check(change.name, durable=durable)
+            await self.subscribe((change.name,))
+        except GatewayError as refusal:
+            self._answer(change.ack, refusal)
+        else:
+            self._answer(change.ack, None)
+            self._answer_kept()  # before what comes for the name
+            if recovery is not None:
+                recovery.joining(change.name, durable=durable)
+            self._session.listen()
+
+    def _join(self, ready: list[asyncio.Future[None]], start: Start, name: str) -> None:
+        """Join ``name``; ``ready`` gets what is to be awaited."""
+        future = self._session.join(name, start)
+        if future is not None:
+            ready.append(future)
 
     def _leave(self, name: str, ack: Ack | None) -> None:
         known = self._session.unsubscribe(name)
-        _answer(ack, None if known else GatewayError(BAD_REQUEST, f"this client is not subscribed to {name!r}"))
+        if known and self._recovery is not None:
+            self._recovery.left(name)
+        self._answer(
+            ack, None if known else GatewayError(BAD_REQUEST, f"this client is not subscribed to {shown(name)}")
+        )
 
-    async def _request(self, name: str, payload: bytes, ack: Ack | None) -> None:
-        try:
-            reply = await self._session.request(name, payload)
-        except GatewayError as error:
-            _answer(ack, error)
-            return
-        if ack is not None:
+    def _replied(self, ack: Ack | None, asking: asyncio.Task[bytes]) -> None:
+        error = None if asking.cancelled() else asking.exception()
+        if isinstance(error, GatewayError):
+            self._answer(ack, error)
+        elif error is not None:
+            self._failed(error)
+        elif ack is not None and not asking.cancelled():
+            reply = asking.result()
             try:
                 ack(reply.decode())
             except UnicodeDecodeError:
                 ack(reply)
 
     def _start(self, coroutine: Coroutine[object, object, None]) -> None:
-        if len(self._tasks) >= MAX_TASKS:
-            coroutine.close()
-            raise GatewayError(OVERLOADED, f"{MAX_TASKS} requests of this client are waiting")
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -215,28 +387,8 @@ class ChannelsHandler:
         self._tasks.discard(task)
         fault = None if task.cancelled() else task.exception()
         if fault is not None:
-            log.error("socketio %s: a fault", self._socket.sid, exc_info=fault)
-            self._socket.close(INTERNAL.close_code)
+            self._failed(fault)
 
-
-def _payload(args: list[Argument]) -> bytes:
-    """The one payload of an event, as bytes for NATS; raises GatewayError (bad_request)."""
-    if len(args) != 1:
-        raise GatewayError(BAD_REQUEST, f"one payload argument is expected, the event has {len(args)}")
-    payload = args[0]
-    if isinstance(payload, bytes):
-        return payload
-    if isinstance(payload, Json):
-        if payload.problem is not None:
-            raise GatewayError(BAD_REQUEST, payload.problem)
-        return payload.raw.encode()
-    return payload.encode()
-
-
-def _answer(ack: Ack | None, error: GatewayError | None) -> None:
-    if ack is not None:
-        ack(_TRUE if error is None else _error(error))
-
-
-def _error(error: GatewayError) -> Json:
-    return Json(orjson.dumps(error.as_json()).decode())
+    def _failed(self, fault: BaseException) -> None:
+        log.error("socketio %s: a fault", self._socket.sid, exc_info=fault)
+        self._socket.close(INTERNAL.close_code)

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import partial
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
 from typing import NamedTuple
 
 from wsgw.access.origins import Origins
 from wsgw.closecodes import ABNORMAL, GOING_AWAY, TOO_BIG
+from wsgw.core.edge import Edge
+from wsgw.errors import OVERLOADED, SLOW_CONSUMER, TOO_MANY_SESSIONS
 from wsgw.fanout.frames import Message
 from wsgw.fanout.sender import Sender
 from wsgw.protocols.engineio import packets as engineio
-from wsgw.protocols.engineio.engine import Timing
-from wsgw.protocols.engineio.packets import RequestError, RequestRefused
+from wsgw.protocols.engineio.engine import State, Timing
+from wsgw.protocols.engineio.packets import EnginePacket, RequestError, RequestRefused
 from wsgw.protocols.handshake import Handshake
+from wsgw.shares.slices import one_by_one
 from wsgw.surfaces.socketio.scopes import Scopes
-from wsgw.surfaces.socketio.session import EngineSession, Service
+from wsgw.surfaces.socketio.service import Service
+from wsgw.surfaces.socketio.session import EngineSession
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 from wsgw.transports.accept import open_link, refuse
 from wsgw.transports.asgi import Event, Receive, Send
-from wsgw.transports.http import Body, BodyTooLarge, ClientGone, handshake_of, respond, wait_gone
+from wsgw.transports.http import Body, BodyDropped, BodyTooLarge, ClientGone, handshake_of, respond, wait_gone
 
-#: Longest that a POST waits for ``EngineSession.release``; then it is answered all the same.
-MAX_HOLD_SECONDS = 30.0
+#: What sessions that have not connected may keep in all, most of it their handshakes' headers.
+MAX_UNCONNECTED_BYTES = 16 * 1024 * 1024
+#: A larger body is worked off in turn with others', whatever the tick has left.
+SMALL_BODY_BYTES = 16 * 1024
 
 Headers = dict[str, str]
 
@@ -38,10 +44,12 @@ _FRESH = {"cache-control": "no-store"}
 class Options(NamedTuple):
     """What an endpoint offers. ``announced_max_payload_bytes`` tells clients how to split the bodies of their POSTs.
 
-    ``max_packet_bytes()`` is the most that one packet may have; a larger one closes its session.
+    ``max_packet_bytes()`` is the most that one packet may have; a larger one closes its session. ``max_value_bytes()``
+    is the most that one JSON value in it may have that is no string; a larger one is not looked at.
     """
 
     max_packet_bytes: Callable[[], int]
+    max_value_bytes: Callable[[], int]
     ping_interval_seconds: float = 25.0
     ping_timeout_seconds: float = 20.0
     connect_timeout_seconds: float = 45.0
@@ -49,15 +57,16 @@ class Options(NamedTuple):
     cors_origins: str | Sequence[str] = "*"
 
 
-#: Makes the sending half of a connection; told what to call when the client lets control items pile up.
-OpenSender = Callable[[Callable[[], None]], Sender]
+#: Makes the sending half of a connection, as its handshake asks for it; told what to call when the client lets control
+#: items pile up.
+OpenSender = Callable[[Handshake, Callable[[], None]], Sender]
 
 
 class EngineIOServer:
-    """A plain ASGI callable; ``open_service`` makes the protocol above each new session. Implements ``drain.Surface``.
+    """A plain ASGI callable; ``open_service`` makes the protocol above each new session.
 
-    ``rejected`` counts a handshake that was refused, by the reason.
-    The path is the router's business. One object belongs to one event loop.
+    Implements ``drain.Surface`` and ``session.Endpoint``. The path is the router's business. One object belongs to one
+    event loop.
     """
 
     def __init__(
@@ -65,21 +74,22 @@ class EngineIOServer:
         open_service: Callable[[EngineSession], Service],
         options: Options,
         *,
+        edge: Edge,
         open_sender: OpenSender,
-        rejected: Callable[[str], None],
     ) -> None:
+        self.edge = edge
+        self.open_sender = open_sender
+        self.timing = Timing(options.ping_interval_seconds, options.ping_timeout_seconds)
+        self.connect_timeout_seconds = options.connect_timeout_seconds
         self._open_service = open_service
         self._options = options
-        self._timing = Timing(options.ping_interval_seconds, options.ping_timeout_seconds)
         self._origins = Origins(options.cors_origins, ("GET", "POST"))
-        self._open_sender = open_sender
-        self._rejected = rejected
         self._sessions: dict[str, EngineSession] = {}
+        self._unconnected: OrderedDict[EngineSession, None] = OrderedDict()  # the oldest first
+        self._unconnected_bytes = 0
         self._draining = False
         self._active = 0  # requests and handshakes
-        self._posts = Scopes()  # by sid: they end with their sessions
-        self._discards = Scopes()  # by body: what is left of refused ones is of use while there is time
-        self._gave_up = False
+        self._posts = Scopes()  # what they wait for, by sid: that ends with their sessions
         self._websockets: set[WebSocketEnd] = set()
         self._all_gone: asyncio.Event | None = None
 
@@ -98,23 +108,23 @@ class EngineIOServer:
     def close_all(self, code: int = GOING_AWAY) -> None:
         """Take no new clients, close those there are: polls get what waits and a close packet, WebSockets ``code``."""
         self._draining = True
-        for session in list(self._sessions.values()):
+
+        def close(session: EngineSession) -> None:
             session.close(code)
             self._posts.end(session.sid)
 
-    async def wait_gone(self, timeout_seconds: float) -> bool:
-        """Wait until every session, request and WebSocket has ended, but not longer; whether they all have.
+        work = one_by_one(list(self._sessions.values()), close)
+        if work(self.edge.slices.until()):
+            self.edge.slices.queue(work)
 
-        Where they have not, what is left of refused requests is read no further.
-        """
+    async def wait_gone(self, timeout_seconds: float) -> bool:
+        """Wait until every session, request and WebSocket has ended, but not longer; whether they all have."""
         self._all_gone = asyncio.Event()
         self._check_all_gone()
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._all_gone.wait()
         except TimeoutError:
-            self._gave_up = True
-            self._discards.end_all()
             return False
         return True
 
@@ -129,7 +139,6 @@ class EngineIOServer:
             wanted = request.header(b"access-control-request-headers")
             await respond(send, 204, b"", headers | self._origins.preflight(origin, wanted))
             return
-        body = Body(scope, receive)
         try:
             session = self._find(request, "polling", method)
             if session is None:
@@ -138,21 +147,11 @@ class EngineIOServer:
             elif method == "GET":
                 await self._poll(session, receive, send, headers)
             elif method == "POST":
-                await self._post(session, body, send, headers)
+                await self._post(session, Body(scope, receive, self.edge.memory), send, headers)
             else:
-                await self._refuse(send, engineio.BAD_REQUEST, body, headers)
+                raise RequestRefused(engineio.BAD_REQUEST)  # noqa: TRY301  all refusals are answered below
         except RequestRefused as refused:
-            await self._refuse(send, refused.error, body, headers)
-
-    async def _refuse(self, send: Send, refusal: RequestError, body: Body, headers: Headers) -> None:
-        rest = partial(self._discard, body) if body.unfinished else None
-        await respond(send, refusal.http_status, refusal.body, headers | _JSON, rest)
-
-    async def _discard(self, body: Body) -> None:
-        if not self._gave_up:
-            with suppress(TimeoutError):
-                async with self._discards.open(body):
-                    await body.discard()
+            await respond(send, refused.error.http_status, refused.error.body, headers | _JSON)
 
     async def _poll(self, session: EngineSession, receive: Receive, send: Send, headers: Headers) -> None:
         answer = session.poll()
@@ -175,17 +174,19 @@ class EngineIOServer:
         engine = session.engine
         session.post_started()
         try:
-            async with self._posts.open(session.sid):
-                await self._take(session, body)
+            await self._take(session, body)
         except BodyTooLarge:
             engine.post_failed(TOO_BIG)
-            self._rejected(engineio.TOO_LARGE.reason)
+            self.edge.refused(engineio.TOO_LARGE.reason)
             raise RequestRefused(engineio.TOO_LARGE) from None
         except TimeoutError:
             raise RequestRefused(engineio.DRAINING if self._draining else engineio.UNKNOWN_SID) from None
         except ClientGone:
             engine.post_failed(ABNORMAL)
             return
+        except BodyDropped:
+            engine.post_failed(SLOW_CONSUMER.close_code)
+            raise RequestRefused(engineio.NO_MEMORY) from None
         except asyncio.CancelledError:
             engine.post_failed(ABNORMAL)
             raise
@@ -193,15 +194,48 @@ class EngineIOServer:
         await respond(send, 200, b"ok", headers | _OK)
 
     async def _take(self, session: EngineSession, body: Body) -> None:
-        """Read a POST and take its packets, as fast as the client may send."""
+        """Read a POST and take all of its packets, as fast as NATS takes them.
+
+        However many answers an honest burst has: a client may fetch none before its POST is answered. The next one
+        waits for it.
+        """
         options = self._options
         limit = max(options.announced_max_payload_bytes, options.max_packet_bytes())
-        packets = engineio.decode_payload(await body.read(limit))
-        deadline = asyncio.get_running_loop().time() + MAX_HOLD_SECONDS
-        while session.engine.post_received(packets):
-            await asyncio.sleep(0)
-            await session.wait_released(deadline)
-        await session.wait_released(deadline)
+        async with self._posts.open(session.sid):
+            content = await body.read(limit)
+        session.keep(len(content))
+        try:
+            session.check_answers()  # to the POST before: many come after it
+            await self._wait_taken(session)
+            work = _Taking(session, engineio.decode_payload(content))
+            if len(content) <= SMALL_BODY_BYTES:
+                work(self.edge.slices.until())
+            while work.unfinished:
+                if not await self._wait_released(session):
+                    self.edge.refused(engineio.OVERLOADED.reason, "NATS does not take what a Socket.IO client sent")
+                    session.close(OVERLOADED.close_code)
+                    raise RequestRefused(engineio.OVERLOADED)
+                if session.is_far_behind:
+                    session.check_answers()
+                    await self._wait_taken(session)
+                await self.edge.slices.work_off(work)  # in no scope: its last packet may be what ends the session
+        finally:
+            session.keep(-len(content))
+        session.check_answers()
+        await self._wait_released(session)
+
+    async def _wait_taken(self, session: EngineSession) -> None:
+        """See ``EngineSession.wait_taken``; raises TimeoutError where the session ends meanwhile."""
+        if session.is_held:
+            async with self._posts.open(session.sid):
+                await session.wait_taken()
+
+    async def _wait_released(self, session: EngineSession) -> bool:
+        """See ``EngineSession.wait_released``; raises TimeoutError where the session ends meanwhile."""
+        if not session.is_held_by_service:
+            return True
+        async with self._posts.open(session.sid):
+            return await session.wait_released()
 
     # -- WebSocket
 
@@ -241,7 +275,7 @@ class EngineIOServer:
         refusal = self._refusal(request, transport, method, session)
         if refusal is not None:
             if sid is None:
-                self._rejected(refusal.reason)
+                self.edge.refused(refusal.reason)
             raise RequestRefused(refusal)
         return session
 
@@ -266,23 +300,27 @@ class EngineIOServer:
             return engineio.UNSUPPORTED_VERSION
         if session is None and self._draining:
             return engineio.DRAINING
+        if session is None and self.edge.memory.full:
+            return engineio.NO_MEMORY
         return None
 
     def _open(self, handshake: Handshake, *, websocket: bool) -> tuple[EngineSession, Message]:
         """A new session, and the packet that tells the client so."""
         options = self._options
+        most = self.edge.limits.unconnected_sessions
+        while len(self._unconnected) >= most or self._unconnected_bytes > MAX_UNCONNECTED_BYTES:
+            oldest = next(iter(self._unconnected))
+            count, size = len(self._unconnected), self._unconnected_bytes
+            self.edge.refused(
+                TOO_MANY_SESSIONS.name, "%d with %d bytes have not connected; the oldest ends", count, size
+            )
+            oldest.fail(TOO_MANY_SESSIONS.close_code)
         sid = secrets.token_urlsafe(15)
-        session = EngineSession(
-            sid,
-            handshake,
-            self._open_sender,
-            self._timing,
-            options.connect_timeout_seconds,
-            self._forget,
-            websocket=websocket,
-        )
-        session.service = self._open_service(session)
+        session = EngineSession(self, sid, handshake, websocket=websocket)
         self._sessions[sid] = session
+        self._unconnected[session] = None
+        self._unconnected_bytes += session.opening_bytes
+        session.service = self._open_service(session)
         opening = engineio.open_packet(
             sid,
             () if websocket else ("websocket",),
@@ -292,8 +330,16 @@ class EngineIOServer:
         )
         return session, opening
 
-    def _forget(self, session: EngineSession) -> None:
+    # -- Endpoint
+
+    def accepted(self, session: EngineSession) -> None:
+        del self._unconnected[session]
+        self._unconnected_bytes -= session.opening_bytes
+
+    def forget(self, session: EngineSession) -> None:
         self._sessions.pop(session.sid, None)
+        if session in self._unconnected:
+            self.accepted(session)
         self._posts.end(session.sid)
         self._check_all_gone()
 
@@ -305,3 +351,28 @@ class EngineIOServer:
         busy = self._active or self._websockets or self._sessions
         if self._all_gone is not None and not busy:
             self._all_gone.set()
+
+
+class _Taking:
+    """Takes the packets of a POST: ``slices.Work`` that ends early where the client is to wait.
+
+    Raises RequestRefused, and TimeoutError where the session was closed between two calls, as ``Scopes`` does.
+    """
+
+    __slots__ = ("_packets", "_session", "unfinished")
+
+    def __init__(self, session: EngineSession, packets: Iterator[EnginePacket]) -> None:
+        self._session = session
+        self._packets = packets
+        self.unfinished = True
+
+    def __call__(self, until: float) -> bool:
+        session = self._session
+        if session.engine.state is State.LINGERING:
+            raise TimeoutError
+        while True:
+            self.unfinished = session.engine.post_received(self._packets)
+            if not self.unfinished or session.is_held_by_service or session.is_far_behind:
+                return False
+            if monotonic() >= until:
+                return True

@@ -28,8 +28,3 @@ class Scopes:
         scope = self._open.pop(key, None)
         if scope is not None:
             scope.reschedule(asyncio.get_running_loop().time())
-
-    def end_all(self) -> None:
-        """End those that are open now."""
-        for key in list(self._open):
-            self.end(key)

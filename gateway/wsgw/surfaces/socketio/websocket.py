@@ -23,6 +23,12 @@ class Owner(Protocol):
     def is_held(self) -> bool:
         """The client is held back: its WebSocket is not to be read."""
 
+    def check_answers(self) -> None:
+        """To be called when some of what the client sent was worked off: hold it back if it takes no answers."""
+
+    def taken(self) -> None:
+        """The client has taken some of what waited."""
+
     def uses(self, websocket: WebSocketEnd) -> bool:
         """Whether ``websocket`` is still the session's."""
 
@@ -33,11 +39,14 @@ class Owner(Protocol):
 class WebSocketEnd:
     """A session's WebSocket, or the one that probes: implements ``Receiver``."""
 
-    __slots__ = ("_paused", "_session", "link", "on_lost")
+    __slots__ = ("_code", "_paused", "_session", "link", "on_lost")
+
+    messages_at_a_time = 16  # a packet costs many times what a frame does
 
     def __init__(self, session: Owner) -> None:
         self._session = session
         self._paused = False
+        self._code = PROTOCOL_ERROR  # what it is closed with as soon as it is open, if it is not the session's then
         self.link: Link | None = None
         self.on_lost: Callable[[WebSocketEnd], None] | None = None
 
@@ -46,7 +55,7 @@ class WebSocketEnd:
         self.link = link
         link.stop_keepalive()  # Engine.IO has a heartbeat of its own
         if not self._session.uses(self):
-            link.close(PROTOCOL_ERROR)
+            self.end(self._code)
             return
         if self._session.engine.state is State.WEBSOCKET:
             self.take_over()
@@ -66,12 +75,13 @@ class WebSocketEnd:
             self._session.sender.pause()
 
     def end(self, code: int) -> None:
-        """Close it; a client that was lost needs no closing handshake."""
-        if self.link is not None:
-            if code == ABNORMAL:
-                self.link.abort()
-            else:
-                self.link.close(code)
+        """Close it, as soon as it is open; a client that was lost needs no closing handshake."""
+        if self.link is None:
+            self._code = code
+        elif code == ABNORMAL:
+            self.link.abort()
+        else:
+            self.link.close(code)
 
     def pause_reading(self) -> None:
         """Take nothing more from it."""
@@ -83,17 +93,23 @@ class WebSocketEnd:
         if self.link is not None:
             self.link.resume_reading()
 
+    def buffered_bytes(self) -> int:
+        """Bytes written that the client has not taken yet, as far as is known."""
+        return 0 if self.link is None else self.link.buffered_bytes()
+
     # -- Receiver
 
     def messages_received(self, messages: Sequence[Message]) -> None:
         for message in messages:
             if self._session.uses(self):
                 self._session.engine.websocket_received(message)
+        self._session.check_answers()
 
     def close_received(self, code: int, reason: str) -> None:
-        assert self.link is not None
+        link = self.link
+        assert link is not None
         self.lost(code)
-        self.link.close(code)
+        link.close(code)
 
     def writing_paused(self) -> None:
         self._paused = True
@@ -104,12 +120,14 @@ class WebSocketEnd:
         self._paused = False
         if self._is_active():
             self._session.sender.resume()
+            self._session.taken()
 
     def lost(self, code: int) -> None:
         if self._session.uses(self):
             self._session.websocket_lost(code)
         if self.on_lost is not None:
             self.on_lost(self)
+        self.link = None  # each keeps the other
 
     def _is_active(self) -> bool:
         return self._session.uses(self) and self._session.engine.state is State.WEBSOCKET

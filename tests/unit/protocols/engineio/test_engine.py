@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from helpers.engine_shell import PROBE, UPGRADE, Recorder, ended, post, refusal_of, text
 from wsgw.fanout.frames import Message
-from wsgw.protocols.engineio.engine import MAX_PACKETS_AT_ONCE, Engine, Timing
+from wsgw.protocols.engineio.engine import LARGE_PACKET_CHARS, MAX_PACKETS_AT_ONCE, Engine, Timing
 from wsgw.protocols.engineio.packets import (
     BAD_REQUEST,
     CLOSE_PACKET,
@@ -15,6 +17,7 @@ from wsgw.protocols.engineio.packets import (
     UNKNOWN_SID,
     decode_payload,
 )
+from wsgw.protocols.longtext import LONG_TEXT_BYTES, LongText
 
 #: OPEN, UPGRADE and NOOP of a session that is open: clients send some of them late, or for nothing.
 NEEDLESS = [b"0", b'0{"sid":"x"}', b"5", b"5abc", b"6", b"6abc"]
@@ -37,6 +40,14 @@ class TestPolling:
         assert port.take() == [("message", str(2 * MAX_PACKETS_AT_ONCE))]
         assert refusal_of(lambda: polling.post_started(100.0)) is BAD_REQUEST  # not answered yet
 
+    def test_a_large_packet_is_the_last_of_a_part(self, polling: Engine, port: Recorder) -> None:
+        packets = decode_payload(b"4a\x1e4" + b"b" * (LARGE_PACKET_CHARS + 1) + b"\x1e4" + b"d" * LARGE_PACKET_CHARS)
+        polling.post_started(100.0)
+        assert polling.post_received(packets)
+        assert len(port.take()) == 2
+        assert not polling.post_received(packets)
+        assert len(port.take()) == 1
+
     def test_the_session_may_end_between_the_parts_of_a_post(self, polling: Engine, port: Recorder) -> None:
         packets = decode_payload(b"\x1e".join([b"4a"] * 2 * MAX_PACKETS_AT_ONCE))
         polling.post_started(100.0)
@@ -57,10 +68,10 @@ class TestPolling:
         assert refusal_of(lambda: polling.post_started(100.0)) is UNKNOWN_SID
 
     @pytest.mark.parametrize("packet", NEEDLESS)
-    def test_a_needless_packet_is_ignored(self, polling: Engine, port: Recorder, packet: bytes) -> None:
+    def test_a_needless_packet_is_told(self, polling: Engine, port: Recorder, packet: bytes) -> None:
         polling.post_started(100.0)
         post(polling, b"4a\x1e" + packet + b"\x1e4b")
-        assert port.take() == [("message", "a"), ("message", "b")]
+        assert port.take() == [("message", "a"), ("needless",), ("message", "b")]
 
     def test_a_second_poll_ends_the_session(self, polling: Engine, port: Recorder) -> None:
         assert polling.poll(100.0) is None
@@ -113,10 +124,18 @@ class TestWebSocket:
         assert port.take() == ended(1002)
 
     @pytest.mark.parametrize("data", NEEDLESS)
-    def test_a_needless_packet_is_ignored(self, websocket: Engine, port: Recorder, data: bytes) -> None:
+    def test_a_needless_packet_is_told(self, websocket: Engine, port: Recorder, data: bytes) -> None:
         websocket.websocket_received(Message(True, data))
         websocket.websocket_received(text("4a"))
-        assert port.take() == [("message", "a")]
+        assert port.take() == [("needless",), ("message", "a")]
+
+    def test_a_pong_is_needless_where_no_ping_waits_for_it(self, websocket: Engine, port: Recorder) -> None:
+        websocket.websocket_received(text("3"))
+        assert port.take() == [("needless",)]
+        websocket.tick(125.0)
+        websocket.websocket_received(text("3"))
+        websocket.websocket_received(text("3"))
+        assert port.take() == [("send", PING_PACKET), ("needless",)]
 
     def test_binary_as_text(self, websocket: Engine, port: Recorder) -> None:
         websocket.websocket_received(text("bAQI="))
@@ -207,8 +226,11 @@ class TestHold:
         websocket.tick(310.0)
         assert port.take() == ended(1006)
 
-    def test_nor_an_upgrade(self, polling: Engine, port: Recorder) -> None:
+    def test_nor_an_upgrade_while_its_post_waits(self, polling: Engine, port: Recorder) -> None:
         polling.websocket_opened(100.0)
+        polling.post_started(100.0)
+        polling.post_received(decode_payload(b"4a"))
+        assert port.take() == [("message", "a")]
         polling.websocket_received(PROBE)
         polling.hold()
         polling.tick(111.0)
@@ -216,7 +238,17 @@ class TestHold:
         polling.websocket_received(UPGRADE)
         assert port.take() == [("reply",), ("switch",)]
 
+    def test_but_it_does_once_that_is_answered(self, polling: Engine, port: Recorder) -> None:
+        polling.websocket_opened(100.0)
+        polling.websocket_received(PROBE)
+        polling.hold()
+        polling.tick(109.9)
+        assert port.take() == [("reply",)]
+        polling.tick(110.0)
+        assert port.take() == [("drop", 1002)]
+
     def test_lingering_ends_all_the_same(self, polling: Engine, port: Recorder) -> None:
+        polling.post_started(100.0)
         polling.hold()
         polling.close(1001, 100.0)
         polling.tick(105.0)
@@ -269,3 +301,17 @@ class TestClose:
         polling.post_started(100.0)
         post(polling, b"4a\x1e4b\x1eabc")
         assert port.take()[:2] == [("message", "a"), ("closed", 4010)]
+
+
+def test_a_long_text_is_not_decoded(websocket: Engine, port: Recorder) -> None:
+    data = b"4" + "😀".encode() + b"x" * LONG_TEXT_BYTES
+    tracemalloc.start()
+    try:
+        websocket.websocket_received(Message(True, data))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    ((_, long),) = port.take()
+    assert isinstance(long, LongText)
+    assert (long.data, long.at) == (data, 1)
+    assert peak < len(data) / 10

@@ -21,6 +21,7 @@ from wsgw.protocols.engineio.packets import (
     decode_payload,
     encode_payload,
 )
+from wsgw.protocols.longtext import LONG_TEXT_BYTES, LongText
 
 Read = Callable[[bytes], EnginePacket]
 
@@ -41,6 +42,11 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=32))
 )
 def test_decode(message: Message, packet: EnginePacket) -> None:
     assert decode(message) == packet
+
+
+def test_the_fixed_packets_as_the_protocol_writes_them() -> None:
+    fixed = [engineio.CLOSE_PACKET, engineio.PING_PACKET, engineio.PROBE_REPLY, engineio.NOOP_PACKET]
+    assert fixed == [Message(True, data) for data in (b"1", b"2", b"3probe", b"6")]
 
 
 @pytest.mark.parametrize("data", [b"", b"7", b"abc", b" 4", "٤".encode(), b"4\xff"])
@@ -153,3 +159,25 @@ def test_refusals_are_worded_as_the_reference_server_words_them(
 ) -> None:
     assert (refusal.body, refusal.http_status, refusal.reason) == (body, 400, reason)
     assert str(RequestRefused(refusal)) == refusal.message
+
+
+class TestLong:
+    """A long text is handed on as what it came as."""
+
+    @pytest.mark.parametrize("kind", "0123456")
+    def test_of_any_kind(self, kind: str) -> None:
+        for size in (LONG_TEXT_BYTES, LONG_TEXT_BYTES + 1):
+            data = (kind + "é" + "x" * (size - 3)).encode()
+            for packet in (decode(Message(True, data)), *decode_payload(data)):
+                assert packet.type == kind
+                content = packet.data
+                if size > LONG_TEXT_BYTES:
+                    assert isinstance(content, LongText)
+                    assert len(content) == size - 1
+                    content = content.begin(10**9)
+                assert content == data[1:].decode()
+
+    @pytest.mark.parametrize("body", [b"4\xff" + b"x" * 100_000, b"4" + b"x" * 100_000 + b"\xf0\x9f", b"7" * 100_000])
+    def test_what_is_none_is_refused(self, body: bytes) -> None:
+        with pytest.raises(PacketError):
+            list(decode_payload(body))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import string
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,12 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsgw.fanout.frames import Message
+from wsgw.protocols.socketio import arguments
 from wsgw.protocols.socketio.arguments import (
+    MAX_ARGUMENTS,
+    MAX_SCANNED_CHARS,
+    SMALL_CHARS,
     Argument,
     ArgumentError,
     Attachment,
     Json,
     join,
+    only,
     quote,
     split,
     split_binary,
@@ -114,7 +121,7 @@ def test_quote_escapes_an_unpaired_surrogate() -> None:
     assert quote("\ud800") == b'"\\ud800"'
 
 
-@given(st.lists(VALUES))
+@given(st.lists(VALUES, max_size=MAX_ARGUMENTS))
 def test_split_finds_what_was_dumped(values: list[Any]) -> None:
     raws = [json.dumps(value, ensure_ascii=False) for value in values]
     expected: list[Argument] = [
@@ -136,3 +143,44 @@ def test_any_text_is_arguments_or_refused(text: str) -> None:
         for argument in found:
             if isinstance(argument, Json) and argument.problem is None:
                 json.loads(argument.raw)
+
+
+def test_only_small_ones_are_looked_at_twice() -> None:
+    """Whatever is behind its first value, a large text is scanned once, by ``split``."""
+    for size in (SMALL_CHARS - 2, SMALL_CHARS - 1):
+        text = '"' + "x" * (size - 1) + '"]'
+        assert only(text, 0) == (text[1:-2] if len(text) <= SMALL_CHARS else None)
+
+
+@pytest.mark.parametrize("size", [SMALL_CHARS, SMALL_CHARS + 1, MAX_SCANNED_CHARS])
+@pytest.mark.parametrize("fails", [True, False])
+def test_nothing_is_collected_while_a_large_value_is_built(
+    size: int, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enabled: list[bool] = []
+    argument = arguments.argument_of
+
+    def looking(value: object, raw: str) -> Argument:
+        enabled.append(gc.isenabled())
+        if fails:
+            raise ArgumentError("x")
+        return argument(value, raw)
+
+    monkeypatch.setattr(arguments, "argument_of", looking)
+    text = '["' + "x" * (size - 4) + '"]'
+    with suppress(ArgumentError):
+        split(text)
+    assert enabled == [size <= SMALL_CHARS]
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("count", [MAX_ARGUMENTS - 1, MAX_ARGUMENTS, MAX_ARGUMENTS + 1, 1000])
+def test_no_more_arguments_than_that_are_looked_for(count: int) -> None:
+    text = "[" + ",".join(["1"] * count)
+    assert len(split(text + "]")) == min(count, MAX_ARGUMENTS)
+    assert len(split_binary(text + "]", 0)) == min(count, MAX_ARGUMENTS)
+    if count > MAX_ARGUMENTS:
+        assert split(text + " no JSON") == [Json("1")] * MAX_ARGUMENTS
+    else:
+        with pytest.raises(ArgumentError):
+            split(text + " no JSON")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from helpers.socket_carrier import Carrier, Recorder
-from wsgw.protocols.socketio.arguments import Json
+from wsgw.protocols.socketio.arguments import MAX_ARGUMENTS, Json
 from wsgw.protocols.socketio.earlyevents import MAX_BYTES, MAX_EVENTS
 from wsgw.protocols.socketio.namespace import ConnectRefused
 
@@ -97,8 +97,23 @@ class TestEarlyEvents:
 
     def test_many_arguments_count(self, port: Carrier) -> None:
         """Each is an object, whatever its length."""
-        port.sockets.message_received('2["a"' + ",1" * (MAX_BYTES // 50) + "]")
+        for _ in range(MAX_EVENTS - 1):
+            port.sockets.message_received('2["a"' + ",1" * (MAX_ARGUMENTS - 1) + "]")
         assert port.ended == [("fail", 1002)]
+
+    def test_they_count(self, port: Carrier) -> None:
+        for _ in range(2):
+            port.sockets.message_received('2["a","' + "x" * 500 + '"]')
+        assert 1000 < port.kept_bytes < 2000
+        port.accept()
+        assert port.kept_bytes == 0
+        for end in ("1", None):
+            for packet in ("1", "0", '2["a"]'):
+                port.accepting = False
+                port.sockets.message_received(packet)
+            assert port.kept_bytes > 0
+            port.sockets.closed(1006) if end is None else port.sockets.message_received(end)
+            assert port.kept_bytes == 0
 
     def test_without_connect_none_is_taken(self) -> None:
         port = Carrier()

@@ -30,13 +30,13 @@ def socket(port: Carrier) -> Socket:
 
 
 def test_connect(port: Carrier) -> None:
-    assert not port.sockets.accepted
+    assert not port.was_accepted
     port.sockets.message_received('0{"token":1.0}')
     socket, auth = port.connecting[0]
     assert auth == Json('{"token":1.0}')
     assert port.sent() == [f'40{{"sid":"{socket.sid}"}}']
     assert port.handlers["/"].calls == [("connected",)]
-    assert port.sockets.accepted
+    assert port.was_accepted
     port.sockets.message_received("0/b")
     assert port.connecting[1][1] is None
     assert port.connecting[1][0].sid != socket.sid
@@ -68,7 +68,7 @@ def test_refused_connect(port: Carrier) -> None:
     port.sockets.message_received("0")
     port.sockets.refuse(port.connecting[0][0], ConnectRefused("no", Json('{"code":1}')))
     assert port.sent() == ['44{"message":"no","data":{"code":1}}']
-    assert not port.sockets.accepted
+    assert not port.was_accepted
     port.sockets.message_received("0")
     assert len(port.connecting) == 2
 
@@ -82,11 +82,63 @@ def test_wrong_packets_end_the_connection(port: Carrier, data: str | bytes) -> N
     assert port.ended == [("fail", 1002)]
 
 
+def test_attachments_that_are_due_count(port: Carrier, socket: Socket) -> None:
+    text = '52-["a",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]'
+    for _ in range(2):
+        port.owing.clear()
+        port.sockets.message_received(text)
+        assert (port.owing, port.kept_bytes) == ([True], port.sockets._decoder.kept_bytes)
+        assert port.kept_bytes > len(text)
+        port.sockets.message_received(bytes(100))
+        assert (port.owing, port.kept_bytes) == ([True], port.sockets._decoder.kept_bytes)
+        assert port.kept_bytes > len(text) + 100
+        port.sockets.message_received(b"")
+        assert (port.owing, port.kept_bytes) == ([True, False], 0)
+    port.sockets.message_received('2["a"]')
+    assert port.owing == [True, False]
+
+
+def test_to_connect_again_and_again_is_needless(port: Carrier, socket: Socket) -> None:
+    port.sockets.message_received("0/b")
+    assert port.needless_packets == 0
+    for _ in range(3):
+        port.sockets.message_received("1")
+        port.sockets.message_received("0")
+    assert port.needless_packets == 3
+    port.sockets.message_received("0/foo")
+    assert port.needless_packets == 4
+    socket.needless(9)  # it is gone
+    port.connecting[-1][0].needless(9)
+    assert port.needless_packets == 13
+
+
 def test_events_of_a_namespace_that_the_client_has_left(port: Carrier, socket: Socket) -> None:
     for packet in ("1", '2["x"]', '21["x"]', "30[]", "1"):
         port.sockets.message_received(packet)
     assert port.handlers["/"].calls == [("connected",), ("disconnected", 1000)]
     assert port.ended == []
+
+
+def test_what_answers_nothing_and_what_has_ended_already_is_needless(port: Carrier, socket: Socket) -> None:
+    port.sockets.message_received("30[]")
+    assert port.needless_packets == 1
+    for packet in ("1", "1", "30[]", '2["x"]'):
+        port.sockets.message_received(packet)
+    assert port.needless_packets == 3
+    assert port.ended == []
+
+
+def test_a_client_is_accepted_once(port: Carrier, socket: Socket) -> None:
+    for packet in ("0/b", "1", "0"):
+        port.sockets.message_received(packet)
+    assert port.was_accepted == 1
+
+
+@pytest.mark.parametrize("packet", ["0/{},", "0/{}", '2/{},["x"]', "1/{},"])
+def test_a_namespace_has_a_name_of_some_length(port: Carrier, packet: str) -> None:
+    port.sockets.message_received(packet.format("x" * 1000))
+    assert port.ended == [("fail", 1002)]
+    assert port.sent() == []
 
 
 def test_a_second_connect_ends_the_connection(port: Carrier, socket: Socket) -> None:

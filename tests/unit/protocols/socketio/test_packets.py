@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wsgw.fanout.frames import Message
-from wsgw.fanout.publication import Encoded, Publication
+from wsgw.fanout.publication import Encoded
+from wsgw.protocols.longtext import LongText
 from wsgw.protocols.socketio.arguments import Argument, Json
 from wsgw.protocols.socketio.packets import (
     ACK,
@@ -17,10 +20,8 @@ from wsgw.protocols.socketio.packets import (
     DISCONNECT,
     EVENT,
     MAX_ATTACHMENTS,
-    SOCKETIO_WIRE,
     Decoder,
     ProtocolError,
-    SocketIOWire,
     SocketPacket,
     encode_acks,
     encode_connect,
@@ -34,10 +35,70 @@ PLACEHOLDER = '{"_placeholder":true,"num":0}'
 
 def decode(*messages: str | bytes) -> SocketPacket | None:
     """What the messages are together; all but the last complete nothing."""
-    decoder = Decoder(lambda: LIMIT)
+    decoder = Decoder(lambda: LIMIT, lambda: LIMIT)
     for message in messages[:-1]:
         assert decoder.add(message) is None
     return decoder.add(messages[-1])
+
+
+def test_what_is_kept_of_an_incomplete_packet_is_told() -> None:
+    decoder = Decoder(lambda: LIMIT, lambda: LIMIT)
+    text = f'52-["a",{PLACEHOLDER},{{"_placeholder":true,"num":1}}]'
+    sizes = []
+    for message in (text, bytes(100), bytes(50), '2["a"]'):
+        decoder.add(message)
+        sizes.append(decoder.kept_bytes)
+    assert len(text) < sizes[0] < len(text) + 500
+    assert sizes[1:] == [sizes[0] + sys.getsizeof(bytes(100)), 0, 0]
+
+
+@pytest.mark.parametrize("chars", [1000, 60_000, 100_000])
+@pytest.mark.parametrize("wide", ["", "\U0001f600"])
+def test_what_is_told_is_what_it_takes_in_memory(chars: int, wide: str) -> None:
+    """One character can make all others take four bytes."""
+    decoder = Decoder(lambda: 10**6, lambda: 10**6)
+    text = f'51-["a",{PLACEHOLDER},"{wide}{"x" * chars}"]'
+    message = text if chars < 65536 else LongText(text.encode(), 0)
+    tracemalloc.start()
+    try:
+        assert decoder.add(message) is None
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept - 1000 < decoder.kept_bytes < kept + 1000
+
+
+@pytest.mark.parametrize("head", ["2", "27", "2/é,7", "2/" + "n" * 254 + ",1234567890123456"])
+@pytest.mark.parametrize("wide", ["", "\U0001f600"])
+@pytest.mark.parametrize("chars", [20_000, 65_530, 70_000, 300_000])
+def test_long_texts_are_packets_like_others(head: str, wide: str, chars: int) -> None:
+    decoder = Decoder(lambda: 10**6, lambda: 10**6)
+    for name in ("a", "é"):
+        long = LongText(f'4{head}["{name}","{wide}{"x" * chars}"]'.encode(), 1)
+        short = decode(f'{head}["{name}",""]')
+        assert short is not None
+        assert decoder.add(long) == short._replace(args=[wide + "x" * chars])
+
+
+def test_what_has_few_characters_may_have_many_arguments() -> None:
+    decoder = Decoder(lambda: 10**6, lambda: 10**6)
+    text = "é" * 60_000
+    assert decoder.add(LongText(f'2["a",1,"{text}"]'.encode(), 0)) == SocketPacket(
+        EVENT, "/", None, "a", [Json("1"), text]
+    )
+    assert decoder.add(LongText(f'51-["a",{PLACEHOLDER},"{text}"]'.encode(), 0)) is None
+    assert decoder.add(b"x") == SocketPacket(EVENT, "/", None, "a", [b"x", text])
+
+
+@pytest.mark.parametrize("text", ["7{}", '0{"a":"{}"}', "1{}", '51["a","{}"]', '2["connect","{}"]', '51-["a"]{}'])
+def test_long_texts_that_are_no_packets(text: str) -> None:
+    decoder = Decoder(lambda: 10**6, lambda: 10**6)
+    long = LongText(text.replace("{}", "x" * 100_000).encode(), 0)
+    with pytest.raises(ProtocolError):
+        decoder.add(long)
+    assert decoder.add(f'51-["m",{PLACEHOLDER}]') is None
+    with pytest.raises(ProtocolError):
+        decoder.add(long)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +146,7 @@ def test_binary_packets_are_put_together() -> None:
 
 
 def test_a_decoder_goes_on_after_a_binary_packet() -> None:
-    decoder = Decoder(lambda: LIMIT)
+    decoder = Decoder(lambda: LIMIT, lambda: LIMIT)
     for expected in (b"first", b"second"):
         assert decoder.add(f'51-["m",{PLACEHOLDER}]') is None
         assert decoder.add(expected) == SocketPacket(EVENT, "/", None, "m", [expected])
@@ -128,7 +189,7 @@ def test_attachments_count_towards_the_packet() -> None:
 
 @given(st.lists(st.one_of(st.text(), st.binary(), st.from_regex(r"[0-6]([0-9]-)?(/a,)?[0-9]?[\[{].*", fullmatch=True))))
 def test_any_messages_are_packets_or_refused(messages: list[str | bytes]) -> None:
-    decoder = Decoder(lambda: LIMIT)
+    decoder = Decoder(lambda: LIMIT, lambda: LIMIT)
     for message in messages:
         try:
             packet = decoder.add(message)
@@ -206,23 +267,3 @@ def test_encoding_as_the_protocol_shows_it(item: Encoded, text: bytes | None) ->
         assert item.messages == (Message(True, header), Message(False, b"1"), Message(False, b"2"))
     else:
         assert item.messages == (Message(True, text),)
-
-
-@pytest.mark.parametrize("payload", [b"", b"text", b'{"a":1}', 'é"\\\0\x1e😀'.encode(), b"\xef\xbb\xbfbom"])
-def test_utf8_publications_are_one_string(payload: bytes) -> None:
-    item = SOCKETIO_WIRE.encode("IN", Publication("IN", payload, 0.0))
-    assert b"\x1e" not in item.messages[0].data  # it would end the packet in a polling payload
-    assert received(item) == SocketPacket(EVENT, "/", None, "IN", [payload.decode()])
-
-
-def test_other_publications_are_one_binary() -> None:
-    item = SOCKETIO_WIRE.encode("IN", Publication("IN", b"\xff\x00", 0.0))
-    assert item.messages == (Message(True, f'451-["IN",{PLACEHOLDER}]'.encode()), Message(False, b"\xff\x00"))
-
-
-def test_names_are_remembered_within_bounds() -> None:
-    wire = SocketIOWire()
-    for i in range(5000):
-        item = wire.encode(f"n{i}", Publication("s", b"x", 0.0))
-        assert item.messages[0].data == b'42["n%d","x"]' % i
-    assert len(wire._heads) < 5000

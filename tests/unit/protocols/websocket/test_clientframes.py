@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import SERVER, Protocol, State
 
 from wsgw.fanout.frames import Message
-from wsgw.protocols.websocket.clientframes import ClientFrames
+from wsgw.protocols.websocket.clientframes import CONTINUATION, LARGE_FRAME_BYTES, OBJECT_BYTES, ClientFrames, Control
 
 LIMIT = 300
 #: Byte streams of the long random run; WSGW_FUZZ_STREAMS sets more.
@@ -55,6 +55,9 @@ class Listener:
         close = self.protocol.close_sent
         return self.heard, None if close is None else (int(close.code), close.reason)
 
+    def take_over(self, splitter: ClientFrames) -> None:
+        self.protocol.current_size = splitter.fragments_bytes
+
 
 def by_library(chunks: Iterable[bytes]) -> Heard:
     listener = Listener()
@@ -63,17 +66,31 @@ def by_library(chunks: Iterable[bytes]) -> Heard:
     return listener.result()
 
 
-def by_splitter(chunks: Iterable[bytes]) -> Heard:
+def by_splitter(chunks: Iterable[bytes], most: int) -> Heard:
     listener = Listener()
     splitter = ClientFrames(LIMIT)
+    ending = False
     for chunk in chunks:
-        for item in [] if listener.ended else splitter.feed(chunk):
-            if isinstance(item, bytes):
-                listener.feed(item)
-                if listener.ended:
-                    break
-            else:
-                listener.heard.append(item)
+        if ending:
+            if not listener.ended:
+                listener.feed(chunk)
+            continue
+        items = splitter.feed(chunk, most)
+        while True:
+            assert len(items) <= most
+            for item in items:
+                assert not ending, "something comes after the bytes"
+                if isinstance(item, bytes):
+                    ending = True
+                    listener.take_over(splitter)
+                    listener.feed(item)
+                elif isinstance(item, Message):
+                    listener.heard.append(item)
+                elif item.opcode != CONTINUATION:
+                    listener.heard.append((Opcode(item.opcode).name, item.data))
+            if ending or not splitter.unread:
+                break
+            items = splitter.feed(b"", most)
     return listener.result()
 
 
@@ -128,25 +145,72 @@ def test_random_streams(part: int) -> None:
             stream = stream[: rng.randrange(len(stream) + 1)]
         chunks = cut(stream, rng)
         expected = by_library(chunks)
-        assert by_splitter(chunks) == expected, chunks
+        assert by_splitter(chunks, rng.choice([1, 2, 100])) == expected, chunks
         closes.add(None if expected[1] is None else expected[1][0])
     assert {None, 1002, 1005, 1009} <= closes
 
 
 @settings(max_examples=300)
-@given(st.lists(st.binary(max_size=12), max_size=12))
-def test_any_bytes(chunks: Sequence[bytes]) -> None:
+@given(st.lists(st.binary(max_size=12), max_size=12), st.integers(1, 4))
+def test_any_bytes(chunks: Sequence[bytes], most: int) -> None:
     chunks = [chunk for chunk in chunks if chunk]
-    assert by_splitter(chunks) == by_library(chunks)
+    assert by_splitter(chunks, most) == by_library(chunks)
 
 
 def test_simple_frames_do_not_reach_the_library() -> None:
     frames = [Frame(Opcode.TEXT, b"a"), Frame(Opcode.BINARY, b"x" * 200)]
     stream = b"".join(frame.serialize(mask=True) for frame in frames)
     messages = [Message(True, b"a"), Message(False, b"x" * 200)]
-    assert ClientFrames(LIMIT).feed(stream) == messages
+    assert ClientFrames(LIMIT).feed(stream, 10) == messages
     splitter = ClientFrames(LIMIT)
-    assert [item for byte in stream for item in splitter.feed(bytes([byte]))] == messages
+    assert [item for byte in stream for item in splitter.feed(bytes([byte]), 1)] == messages
+
+
+@pytest.mark.parametrize("size", [LARGE_FRAME_BYTES, LARGE_FRAME_BYTES + 1, 2**16])
+def test_behind_a_large_frame_there_are_others_turns(size: int) -> None:
+    frames = ClientFrames(2**20)
+    stream = b"".join(Frame(Opcode.BINARY, bytes(n)).serialize(mask=True, extensions=[]) for n in (1, size, 1, 1))
+    large = size > LARGE_FRAME_BYTES
+    assert len(frames.feed(stream, 16)) == (2 if large else 4)
+    assert frames.unread is large
+    assert len(frames.feed(b"", 16)) == (2 if large else 0)
+
+
+def fragments(*parts: bytes) -> bytes:
+    """A message of text in ``parts``."""
+    opcodes = [Opcode.TEXT, *[Opcode.CONT] * (len(parts) - 1)]
+    frames = [Frame(opcode, part, fin=False) for opcode, part in zip(opcodes, parts, strict=True)]
+    frames[-1].fin = True
+    return b"".join(frame.serialize(mask=True) for frame in frames)
+
+
+def test_empty_fragments_are_told_as_they_are_endless_for_nothing() -> None:
+    told = ClientFrames(LIMIT).feed(fragments(b"", b"a", b"", b"", b"b", b""), 10)
+    assert told == [*[Control(CONTINUATION, b"")] * 3, Message(True, b"ab")]
+
+
+def test_a_fragment_may_be_as_long_as_a_message() -> None:
+    for parts in ((b"x" * LIMIT, b""), (b"", b"x" * LIMIT)):
+        assert ClientFrames(LIMIT).feed(fragments(*parts), 10)[-1] == Message(True, b"x" * LIMIT)
+
+
+def test_what_is_kept_is_counted() -> None:
+    splitter = ClientFrames(LIMIT)
+    stream = fragments(b"x" * 100, b"y" * 100, b"z")
+    first, rest = stream[:106], stream[106:]
+    assert splitter.feed(first[:50], 10) == []
+    assert splitter.kept_bytes == 50
+    assert splitter.feed(first[50:], 10) == []
+    assert splitter.kept_bytes == OBJECT_BYTES + 100
+    assert splitter.feed(rest[:10], 10) == []
+    assert splitter.kept_bytes == OBJECT_BYTES + 110
+    assert splitter.feed(rest[10:], 10) == [Message(True, b"x" * 100 + b"y" * 100 + b"z")]
+    assert splitter.kept_bytes == 0
+    two = b"".join(Frame(Opcode.TEXT, b"a").serialize(mask=True) for _ in range(2))
+    assert splitter.feed(two, 1) == [Message(True, b"a")]
+    assert splitter.kept_bytes == len(two), "what is not looked at yet"
+    assert splitter.feed(b"", 1) == [Message(True, b"a")]
+    assert splitter.kept_bytes == 0
 
 
 #: With a first argument "without" as on a platform for which the library has no C extension.
@@ -156,7 +220,7 @@ if sys.argv[1] == "without":
     sys.modules["websockets.speedups"] = None
 from wsgw.protocols.websocket import clientframes
 print(type(clientframes.apply_mask).__name__)
-print(clientframes.ClientFrames(100).feed(b"\\x81\\x85\\x01\\x02\\x03\\x04igohn\\x82\\x80\\x01\\x02\\x03\\x04"))
+print(clientframes.ClientFrames(100).feed(b"\\x81\\x85\\x01\\x02\\x03\\x04igohn\\x82\\x80\\x01\\x02\\x03\\x04", 10))
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.fanout import IN
 from wsgw.fanout.publication import Publication
 from wsgw.protocols.websocket.wire import WEBSOCKET_WIRE
 
@@ -13,5 +14,5 @@ from wsgw.protocols.websocket.wire import WEBSOCKET_WIRE
     [(b"", True), (b"abc", True), ("é\ufeff".encode(), True), (b"\xff", False), (b"a\xc3", False)],
 )
 def test_wire(payload: bytes, is_text: bool) -> None:
-    (message,) = WEBSOCKET_WIRE.encode("IN", Publication("IN", payload, 0.0)).messages
+    (message,) = WEBSOCKET_WIRE.encode(IN, "IN", Publication("IN", payload, 0.0)).messages
     assert message == (is_text, payload)

@@ -11,12 +11,13 @@ from helpers.fanout import no_overflow
 from helpers.running import Running
 from helpers.waiting import eventually
 from wsgw.protocols.handshake import Handshake
+from wsgw.protocols.longtext import LONG_TEXT_BYTES, LongText
 from wsgw.protocols.socketio.arguments import Json
 from wsgw.protocols.socketio.multiplexer import Multiplexer
 from wsgw.protocols.socketio.namespace import ConnectRefused
-from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
 from wsgw.protocols.socketio.socket import Socket
 from wsgw.surfaces.socketio.channels import ChannelsNamespace
+from wsgw.surfaces.socketio.recovery import open_sender
 
 
 class Client:
@@ -25,13 +26,32 @@ class Client:
     def __init__(self, served: Running, query: dict[str, str]) -> None:
         gateway = served.gateway
         self.namespace = ChannelsNamespace(gateway)
-        self.sender = gateway.sender(SOCKETIO_WIRE, no_overflow)
         handshake = Handshake("/socket.io/", urlencode(query).encode(), (), "")
-        self.sockets = Multiplexer(self, self.sender, handshake, {"/": self.namespace}, lambda: 10 * 1024 * 1024)
+        self.sender = open_sender(gateway, handshake, no_overflow)
+        self.sockets = Multiplexer(
+            self,
+            self.sender,
+            handshake,
+            {"/": self.namespace},
+            lambda: 10 * 1024 * 1024,
+            lambda: gateway.max_payload_bytes,
+        )
         self.ended: list[tuple[str, int]] = []
         self.packets: list[Any] = []
         self.held: list[bool] = []
+        self.needless_packets = 0
+        self.kept_bytes = 0
         self._task: asyncio.Task[None] | None = None
+
+    def accepted(self) -> None: ...
+
+    def needless(self, count: int = 1) -> None:
+        self.needless_packets += count
+
+    def keep(self, size: int) -> None:
+        self.kept_bytes += size
+
+    def owes(self, owing: bool) -> None: ...
 
     def connect(self, socket: Socket, auth: Json | None) -> None:
         self._task = asyncio.get_running_loop().create_task(self._connect(socket, auth))
@@ -63,11 +83,12 @@ class Client:
         self.held.append(False)
 
     def send(self, data: str | bytes) -> None:
-        self.sockets.message_received(data)
+        is_long = isinstance(data, str) and len(data.encode()) > LONG_TEXT_BYTES
+        self.sockets.message_received(LongText(data.encode(), 0) if is_long else data)  # type: ignore[union-attr]
 
-    async def opened(self) -> str:
+    async def opened(self, auth: str = "") -> str:
         """Connect; the answer."""
-        self.send("0")
+        self.send("0" + auth)
         assert self._task is not None
         await self._task
         return str((await self.received(1))[0])

@@ -6,15 +6,18 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
 
+from helpers.fanout import IN
+from helpers.running import Running
 from helpers.waiting import eventually
 from wsgw.channels.channel import Channel, Direction
+from wsgw.config.settings import LimitsSettings
+from wsgw.core.edge import Edge
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Batch, Publication
@@ -24,11 +27,14 @@ from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Argument, Json
 from wsgw.protocols.socketio.handler import Handler
 from wsgw.protocols.socketio.namespace import ConnectRefused
-from wsgw.protocols.socketio.packets import SOCKETIO_WIRE, encode_event
+from wsgw.protocols.socketio.packets import encode_event
 from wsgw.protocols.socketio.socket import Socket
+from wsgw.protocols.socketio.wire import SOCKETIO_WIRE
 from wsgw.surfaces.socketio.engineio import Options
 from wsgw.surfaces.socketio.server import SocketIOServer
-from wsgw.transports.direct import DirectProtocol
+from wsgw.transports.http11 import http_class
+
+from .client import Client
 
 CHANNEL = Channel("IN", Direction.INBOUND, outbox_messages=10**6, outbox_bytes=10**9)
 
@@ -78,6 +84,7 @@ class Board:
         self.events: list[tuple[Any, ...]] = []
         self.auths: list[Json | None] = []
         self.metrics = Metrics()
+        self.edge: Edge
         self.deliveries = Deliveries(CHANNEL, SOCKETIO_WIRE.transport, self.metrics)
         self.metrics.on_read.append(self.deliveries.report)
         self.totals = OutboxTotals()
@@ -96,26 +103,29 @@ class Board:
 
     def publish(self, *payloads: bytes) -> None:
         """Fan publications out to every client that is there, as the hub does."""
-        items = [SOCKETIO_WIRE.encode("IN", Publication("IN", payload, 0.0)) for payload in payloads]
+        items = [SOCKETIO_WIRE.encode(IN, "IN", Publication("IN", payload, 0.0)) for payload in payloads]
         batch = Batch(self.deliveries, "IN", items)
         for handler in self.handlers:
             if handler.code is None:
                 handler.socket.sender.offer(batch)
 
     @asynccontextmanager
-    async def serving(self, ws: Any, **options: Any) -> AsyncIterator[Board]:
-        """The endpoint, live; uvicorn speaks WebSocket by ``ws``."""
+    async def serving(self, direct: bool, **options: Any) -> AsyncIterator[Board]:
+        """The endpoint, live, its WebSockets on our protocol class (``direct``) or uvicorn's."""
         options.setdefault("max_packet_bytes", lambda: 2_000_000)
+        options.setdefault("max_value_bytes", lambda: 2_000_000)
+        self.edge = Edge(LimitsSettings(), self.metrics)
         self.server = SocketIOServer(
             {"/": self},
             Options(**options),
-            open_sender=partial(Sender, SOCKETIO_WIRE, self.totals),
-            rejected=lambda reason: self.metrics.rejected.labels(reason).inc(),
+            open_sender=lambda _, overflowed: Sender(SOCKETIO_WIRE, self.totals, overflowed),
+            edge=self.edge,
         )
         config = uvicorn.Config(
             self.server,
             log_config=None,
-            ws=ws,
+            http=http_class(lambda: self.edge) if direct else "httptools",
+            ws="websockets-sansio",
             ws_per_message_deflate=False,
             lifespan="off",
             log_level="critical",
@@ -136,7 +146,7 @@ class Board:
                 server.should_exit = True
                 await task
         assert all(handler.code is not None for handler in self.handlers)
-        assert (self.totals.messages, self.totals.bytes) == (0, 0)
+        assert (self.totals.messages, self.totals.bytes, self.edge.memory.used_bytes) == (0, 0, 0)
 
 
 class _Server(uvicorn.Server):
@@ -145,7 +155,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-@pytest.fixture(params=[DirectProtocol, "websockets-sansio"], ids=["direct", "asgi"])
+@pytest.fixture(params=[True, False], ids=["direct", "asgi"])
 async def board(request: pytest.FixtureRequest) -> AsyncIterator[Board]:
     """A live endpoint with the default timing."""
     async with Board().serving(request.param) as board:
@@ -156,3 +166,12 @@ async def board(request: pytest.FixtureRequest) -> AsyncIterator[Board]:
 async def http(board: Board) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=board.url, timeout=30) as client:
         yield client
+
+
+@pytest.fixture
+async def client(served: Running) -> AsyncIterator[Client]:
+    """A client of the namespace ``/`` of a gateway that gets IN."""
+    made = Client(served, {"channels": "IN"})
+    assert (await made.opened()).startswith('40{"sid":')
+    yield made
+    await made.stop()

@@ -12,7 +12,6 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from helpers.metrics import value
-from wsgw.transports.direct import DirectProtocol
 
 from .conftest import Board, until
 from .raw import POLLING, Polling, opened, websocket
@@ -104,7 +103,7 @@ class TestCors:
 
     async def test_only_the_origins_named(self) -> None:
         async with (
-            Board().serving(DirectProtocol, cors_origins=["http://good"]) as board,
+            Board().serving(True, cors_origins=["http://good"]) as board,
             httpx.AsyncClient(base_url=board.url) as http,
         ):
             good = await http.get("", params=POLLING, headers={"Origin": "http://good"})
@@ -235,7 +234,7 @@ class TestPolling:
 class TestTime:
     async def test_no_pong_in_time(self) -> None:
         async with (
-            Board().serving(DirectProtocol, ping_interval_seconds=1.0, ping_timeout_seconds=0.5) as board,
+            Board().serving(True, ping_interval_seconds=1.0, ping_timeout_seconds=0.5) as board,
             websocket(board) as ws,
             httpx.AsyncClient(base_url=board.url) as http,
         ):
@@ -249,7 +248,7 @@ class TestTime:
 
     async def test_no_connect_in_time(self) -> None:
         async with (
-            Board().serving(DirectProtocol, connect_timeout_seconds=1.5) as board,
+            Board().serving(True, connect_timeout_seconds=1.5) as board,
             websocket(board) as silent,
             websocket(board) as ws,
         ):

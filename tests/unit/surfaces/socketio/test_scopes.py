@@ -23,12 +23,12 @@ async def test_a_wait_ends() -> None:
     with pytest.raises(TimeoutError):
         await one
     assert not two.done()
-    scopes.end_all()
+    scopes.end("two")
+    scopes.end("three")
     for task in (two, three):
         with pytest.raises(TimeoutError):
             await task
     scopes.end("one")
-    scopes.end_all()
 
 
 async def test_what_does_not_wait_any_more_ends_well() -> None:

@@ -3,137 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
+import math
 from typing import Any
 
 import pytest
 
 from helpers.fanout import batch
+from helpers.metrics import value
 from wsgw.channels.channel import Channel, Direction
 from wsgw.fanout import outbox
 from wsgw.fanout.frames import Message
-from wsgw.fanout.link import Receiver
-from wsgw.fanout.outbox import OutboxTotals
-from wsgw.fanout.publication import Batch, Encoded
-from wsgw.fanout.sender import Sender
-from wsgw.protocols.handshake import Handshake
-from wsgw.protocols.socketio.packets import SOCKETIO_WIRE
-from wsgw.surfaces.socketio import engineio
-from wsgw.surfaces.socketio.engineio import EngineIOServer, Options
-from wsgw.surfaces.socketio.session import EngineSession
+from wsgw.fanout.publication import Encoded
+from wsgw.protocols.engineio.engine import MAX_PACKETS_AT_ONCE
+from wsgw.surfaces.socketio import engineio, session
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 
 from .conftest import until
+from .endpoint import WEBSOCKET, Endpoint, FakeLink, polling
 
 PING_INTERVAL_SECONDS = 0.05
 CHANNEL = Channel("IN", Direction.INBOUND)
 
 
-class Service:
-    """Keeps what it gets."""
+class Clock:
+    """The loop, whose time is as a test says."""
 
-    accepted = True
+    def __init__(self, now: float) -> None:
+        self.now = now
 
-    def __init__(self, connection: EngineSession) -> None:
-        self.connection = connection
-        self.messages: list[str | bytes] = []
-        self.code: int | None = None
-        self.on_message: Callable[[], None] = lambda: None
+    def time(self) -> float:
+        return self.now
 
-    def message_received(self, data: str | bytes) -> None:
-        self.messages.append(data)
-        self.on_message()
-
-    def closed(self, code: int) -> None:
-        self.code = code
-
-
-class FakeLink:
-    """A link that keeps what it is told; ``full_after`` messages it pauses its receiver."""
-
-    def __init__(self, receiver: Receiver, full_after: int = 1000) -> None:
-        self.receiver = receiver
-        self.written: list[bytes] = []
-        self.full_after = full_after
-        self.ended: int | None = None
-        self.reading = True
-
-    async def run(self) -> None: ...
-
-    def write(self, item: Encoded) -> None:
-        self.written += [message.data for message in item.messages]
-        if len(self.written) >= self.full_after:
-            self.receiver.writing_paused()
-
-    def write_batch(self, batch: Batch) -> None:
-        for item in batch.items:
-            self.write(item)
-
-    def buffered_bytes(self) -> int:
-        return 0
-
-    def close(self, code: int, reason: str = "") -> None:
-        self.ended = self.ended or code
-
-    def abort(self) -> None:
-        self.ended = 1006
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-    def stop_keepalive(self) -> None: ...
-
-
-class Endpoint:
-    """A server whose services can be looked at, and ASGI by hand."""
-
-    def __init__(self, **options: Any) -> None:
-        self.services: list[Service] = []
-        self.refused: list[str] = []
-        self.server = EngineIOServer(
-            self.service,
-            Options(lambda: 1000, **options),
-            open_sender=partial(Sender, SOCKETIO_WIRE, OutboxTotals()),
-            rejected=self.refused.append,
-        )
-        self.sent: list[dict[str, Any]] = []
-
-    def service(self, connection: EngineSession) -> Service:
-        self.services.append(Service(connection))
-        return self.services[-1]
-
-    def open(self, *, websocket: bool) -> EngineSession:
-        self.server._open(Handshake("/socket.io/", b"", (), ""), websocket=websocket)
-        return self.services[-1].connection
-
-    async def call(self, scope: dict[str, Any], *events: dict[str, Any] | Exception) -> None:
-        """One ASGI call that receives ``events`` and then nothing; an exception is what a send then raises."""
-        coming = list(events)
-
-        async def receive() -> Any:
-            while not coming or isinstance(coming[0], Exception):
-                await asyncio.Event().wait()
-            return coming.pop(0)
-
-        async def send(event: Any) -> None:
-            if coming and isinstance(coming[0], Exception):
-                raise coming[0]
-            self.sent.append(event)
-
-        base: dict[str, Any] = {"path": "/socket.io/", "headers": [], "query_string": b"", "client": None}
-        await self.server({**base, **scope}, receive, send)
-
-
-def polling(connection: EngineSession, method: str) -> dict[str, Any]:
-    query = f"EIO=4&transport=polling&sid={connection.sid}".encode()
-    return {"type": "http", "method": method, "query_string": query}
-
-
-WEBSOCKET = {"type": "websocket", "query_string": b"EIO=4&transport=websocket"}
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio.get_running_loop(), name)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -151,17 +53,61 @@ async def test_a_cancelled_request_ends_its_session(method: str) -> None:
     assert await endpoint.server.wait_gone(1.0)
 
 
+@pytest.fixture
+def one_unit_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is always past what a turn may take."""
+    monkeypatch.setattr(engineio, "SMALL_BODY_BYTES", 0)
+    monkeypatch.setattr(engineio, "monotonic", lambda: math.inf)
+
+
+@pytest.mark.usefixtures("one_unit_a_turn")
 async def test_others_get_a_turn_while_a_post_is_taken() -> None:
     endpoint = Endpoint()
     connection = endpoint.open(websocket=False)
-    body = b"\x1e".join([b"4"] * 400)
+    body = b"\x1e".join([b"4"] * 4 * MAX_PACKETS_AT_ONCE)
     request = asyncio.ensure_future(endpoint.call(polling(connection, "POST"), {"type": "http.request", "body": body}))
     seen = set()
     while not request.done():
         seen.add(len(endpoint.services[0].messages))
         await asyncio.sleep(0)
-    assert {0, 100, 200, 300, 400} <= seen
+    assert {n * MAX_PACKETS_AT_ONCE for n in range(5)} <= seen
     connection.fail(1001)
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize(
+    ("last", "status", "answer", "code"), [(b"1", 200, b"ok", 1000), (b"9", 400, b'"code":3', 1002)]
+)
+async def test_a_post_that_ends_the_session(
+    monkeypatch: pytest.MonkeyPatch, inline: bool, last: bytes, status: int, answer: bytes, code: int
+) -> None:
+    """By its last packet, which comes at once or in a turn of its own: it is answered as what it is."""
+    monkeypatch.setattr(engineio, "SMALL_BODY_BYTES", 10**6 if inline else 0)
+    endpoint = Endpoint()
+    connection = endpoint.open(websocket=False)
+    body = b"\x1e".join([b"4"] * 4 * MAX_PACKETS_AT_ONCE + [last])
+    await endpoint.call(polling(connection, "POST"), {"type": "http.request", "body": body})
+    assert endpoint.sent[0]["status"] == status
+    assert answer in endpoint.sent[1]["body"]
+    assert endpoint.services[0].code == code
+    assert len(endpoint.services[0].messages) == 4 * MAX_PACKETS_AT_ONCE
+
+
+@pytest.mark.usefixtures("one_unit_a_turn")
+@pytest.mark.parametrize("stop", [True, False])
+async def test_a_session_that_ends_in_the_middle_of_a_post(stop: bool) -> None:
+    endpoint = Endpoint()
+    connection = endpoint.open(websocket=False)
+    body = {"type": "http.request", "body": b"\x1e".join([b"4"] * 100 * MAX_PACKETS_AT_ONCE)}
+    request = asyncio.ensure_future(endpoint.call(polling(connection, "POST"), body))
+    while not endpoint.services[0].messages:  # noqa: ASYNC110  every tick counts
+        await asyncio.sleep(0)
+    endpoint.server.close_all() if stop else connection.fail(4008)
+    await request
+    assert endpoint.sent[0]["status"] == (503 if stop else 400)
+    assert (b"Draining" if stop else b"Session ID unknown") in endpoint.sent[1]["body"]
+    connection.fail(1000)
+    assert endpoint.server.edge.memory.used_bytes == 0
 
 
 class TestHold:
@@ -169,11 +115,12 @@ class TestHold:
         endpoint = Endpoint()
         connection = endpoint.open(websocket=False)
         endpoint.services[0].on_message = connection.hold
-        body = b"\x1e".join([b"4"] * 400)
+        body = b"\x1e".join([b"4"] * 4 * MAX_PACKETS_AT_ONCE)
         request = asyncio.ensure_future(
             endpoint.call(polling(connection, "POST"), {"type": "http.request", "body": body})
         )
-        for count in (100, 200, 300, 400):
+        for unit in range(4):
+            count = (unit + 1) * MAX_PACKETS_AT_ONCE
             await until(lambda: len(endpoint.services[0].messages) == count)  # noqa: B023  # awaited in the loop
             for _ in range(10):
                 await asyncio.sleep(0)
@@ -185,13 +132,47 @@ class TestHold:
         connection.fail(1001)
 
     async def test_but_not_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(engineio, "MAX_HOLD_SECONDS", 0.05)
+        monkeypatch.setattr(session, "MAX_HOLD_SECONDS", 0.05)
         endpoint = Endpoint()
         connection = endpoint.open(websocket=False)
         connection.hold()
         await endpoint.call(polling(connection, "POST"), {"type": "http.request", "body": b"4a\x1e4b"})
         assert endpoint.sent[0]["status"] == 200
         assert endpoint.services[0].messages == ["a", "b"]
+        connection.fail(1001)
+
+    async def test_what_is_not_taken_by_then_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(session, "MAX_HOLD_SECONDS", 0.05)
+        endpoint = Endpoint()
+        connection = endpoint.open(websocket=False)
+        connection.hold()
+        body = b"\x1e".join([b"4"] * 4 * MAX_PACKETS_AT_ONCE)
+        await endpoint.call(polling(connection, "POST"), {"type": "http.request", "body": body})
+        assert endpoint.sent[0]["status"] == 503
+        assert b"Overloaded" in endpoint.sent[1]["body"]
+        assert len(endpoint.services[0].messages) == MAX_PACKETS_AT_ONCE
+        assert endpoint.services[0].code == 1013
+        assert value(endpoint.metrics, "wsgw_rejected_total", reason="overloaded") == 1
+        connection.fail(1001)
+        assert endpoint.server.edge.memory.used_bytes == 0
+
+    async def test_each_time_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A POST may take longer, as long as NATS takes some of it."""
+        monkeypatch.setattr(session, "MAX_HOLD_SECONDS", 30)
+        endpoint = Endpoint()
+        connection = endpoint.open(websocket=False)
+        now = connection._loop.time()
+        clock = connection._loop = Clock(now)  # type: ignore[assignment]
+        endpoint.services[0].on_message = connection.hold
+        body = {"type": "http.request", "body": b"\x1e".join([b"4"] * 4 * MAX_PACKETS_AT_ONCE)}
+        request = asyncio.ensure_future(endpoint.call(polling(connection, "POST"), body))
+        for unit in range(4):
+            count = (unit + 1) * MAX_PACKETS_AT_ONCE
+            await until(lambda: connection._changed and len(endpoint.services[0].messages) == count)  # noqa: B023
+            clock.now += 20
+            connection.release()
+        await request
+        assert endpoint.sent[0]["status"] == 200
         connection.fail(1001)
 
     async def test_and_not_when_the_session_ends(self) -> None:
@@ -285,14 +266,25 @@ async def test_a_refused_websocket_where_asgi_has_no_way_to_say_why() -> None:
     assert endpoint.sent == [{"type": "websocket.close", "code": 1008}]
 
 
-async def test_a_link_that_comes_too_late_is_closed() -> None:
+@pytest.mark.parametrize("code", [4008, 1013, 1006])
+async def test_a_link_that_comes_too_late_is_closed_as_its_session_was(code: int) -> None:
     endpoint = Endpoint()
     connection = endpoint.open(websocket=True)
     end = connection.use(WebSocketEnd(connection))
-    connection.fail(4008)
+    connection.fail(code)
     link = FakeLink(end)
     end.opened(link)
+    assert link.ended == code
+
+
+async def test_one_that_was_never_its_sessions_broke_the_protocol() -> None:
+    endpoint = Endpoint()
+    connection = endpoint.open(websocket=False)
+    connection.websocket_opened()
+    second = connection.websocket_opened()
+    second.opened(link := FakeLink(second))
     assert link.ended == 1002
+    connection.fail(1000)
 
 
 async def test_a_full_link_is_written_to_again_when_it_takes_more() -> None:
@@ -358,3 +350,41 @@ async def test_one_timer_is_kept_while_nothing_is_due_earlier() -> None:
         end.messages_received([Message(True, b"3")])
     connection.fail(1000)
     assert connection._timer is None
+
+
+async def test_a_session_that_was_accepted_has_nothing_due_but_pings() -> None:
+    """Its time to connect would else be over for ever, and the timer due at once, again and again."""
+    endpoint = Endpoint(connect_timeout_seconds=0.01, ping_interval_seconds=1000.0)
+    connection = endpoint.open(websocket=True)
+    ticks = 0
+    tick = connection._tick
+
+    def counted() -> None:
+        nonlocal ticks
+        ticks += 1
+        tick()
+
+    connection._tick = counted  # type: ignore[method-assign]
+    connection._timer.cancel()  # type: ignore[union-attr]
+    connection._timer = None
+    connection._arm()
+    await asyncio.sleep(0.05)
+    assert ticks <= 1
+    assert connection._timer is not None
+    assert connection._timer.when() > asyncio.get_running_loop().time() + 100
+    assert endpoint.services[0].code is None
+    connection.fail(1000)
+
+
+async def test_a_probe_ends_in_its_own_time() -> None:
+    """And not when a ping is due next."""
+    endpoint = Endpoint(ping_interval_seconds=1000.0)
+    connection = endpoint.open(websocket=False)
+    end = connection.websocket_opened()
+    end.opened(link := FakeLink(end))
+    now = asyncio.get_running_loop().time()
+    assert connection._timer is not None
+    assert connection._timer.when() <= now + endpoint.server.timing.probe_timeout
+    connection.engine.tick(now + endpoint.server.timing.probe_timeout)
+    assert link.ended == 1002
+    connection.fail(1000)

@@ -32,6 +32,7 @@ class Client:
         self.emitted = 0
         self.query = dict(QUERY)
         self.pausing = False
+        self.random = random.Random(name)  # of its own: the order in which they run is not the test's
 
     async def run(self, before: int, after: int) -> None:
         """At least ``before`` polls before the probe, ``after`` messages by WebSocket after it."""
@@ -41,7 +42,7 @@ class Client:
         async with AsyncExitStack() as stack:
             polling = asyncio.ensure_future(self.poll_on())
             posting = asyncio.ensure_future(self.post_on())
-            await asyncio.sleep(random.random() * before / 1000)
+            await asyncio.sleep(self.random.random() * before / 1000)
             url = f"{self.board.url.replace('http', 'ws')}?EIO=4&transport=websocket&sid={self.query['sid']}"
             ws = await stack.enter_async_context(connect(url, proxy=None))
             await ws.send("2probe")
@@ -59,7 +60,7 @@ class Client:
 
     async def post_on(self) -> None:
         while not self.pausing:
-            body = "\x1e".join(self.next_event() for _ in range(random.randrange(1, 40)))
+            body = "\x1e".join(self.next_event() for _ in range(self.random.randrange(1, 40)))
             assert (await self.http.post("", params=self.query, content=body)).text == "ok"
 
     async def exchange(self, ws: ClientConnection, count: int) -> None:

@@ -1,0 +1,56 @@
+"""What all connections of a process share below their sessions: bounds, turns, memory, and how refusals are told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from wsgw.config.settings import LimitsSettings
+from wsgw.metrics import Metrics
+from wsgw.shares.files import Files
+from wsgw.shares.memory import Memory
+from wsgw.shares.repeats import Repeats
+from wsgw.shares.slices import Slices
+
+log = logging.getLogger("wsgw.edge")
+
+#: Refusals for one reason get one line in the log in this time, which counts those since the last one.
+LOG_PERIOD_SECONDS = 60.0
+
+
+class Edge:
+    """Needs a running loop. ``limits`` are the settings of that name."""
+
+    def __init__(self, limits: LimitsSettings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+        loop = asyncio.get_running_loop()
+        self.limits = limits
+        self.slices = Slices(loop)
+        self.memory = Memory(int(limits.memory), loop)
+        self.memory.on_evicted = self._evicted
+        self.files = Files(limits.files_reserve)
+        self._metrics = metrics
+        self._repeats = Repeats(log, LOG_PERIOD_SECONDS, clock)
+        metrics.memory_bytes.set_function(lambda: self.memory.used_bytes)
+        metrics.memory_limit_bytes.set(self.memory.limit_bytes)
+        metrics.open_files.set_function(lambda: self.files.open)
+        metrics.open_files_limit.set(self.files.limit)
+        metrics.deferred_connections.set_function(lambda: len(self.slices))
+
+    def refused(self, reason: str, detail: str = "", *args: object) -> None:
+        """Count a connection or request that was refused; one with a ``detail`` is logged once per reason and period.
+
+        ``reason`` is a row of the table of errors, by name, or one of Engine.IO's; ``detail`` is formatted with
+        ``args`` only where it is logged. What clients sent must be in ``args``, never in ``detail``.
+        """
+        self._metrics.rejected.labels(reason).inc()
+        if detail:
+            self._repeats.say(logging.WARNING, f"refused: {reason}", f": {detail}", *args)
+
+    # -- inside
+
+    def _evicted(self, count: int) -> None:
+        detail = f": more than {self.memory.limit_bytes} bytes wait"
+        many = f" ({count} at once)" if count > 1 else ""
+        self._repeats.say(logging.WARNING, "clients ended for whom most was kept", detail + many, count=count)

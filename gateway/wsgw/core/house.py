@@ -1,0 +1,34 @@
+"""What a session needs of the gateway."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from wsgw.access.rules import Rules
+from wsgw.bridges.base import Bridge
+from wsgw.broker.broker import Broker
+from wsgw.channels.channel import Channel
+from wsgw.channels.table import ChannelTable
+from wsgw.core.drain import Drain
+from wsgw.core.edge import Edge
+from wsgw.core.outbound import Outlets
+from wsgw.fanout.hub import Hub
+from wsgw.metrics import Metrics
+
+
+class House(Protocol):
+    """The gateway, as its sessions see it."""
+
+    channels: ChannelTable
+    rules: Rules
+    broker: Broker
+    hub: Hub
+    outlets: Outlets
+    drain: Drain
+    edge: Edge
+    metrics: Metrics
+    #: how many are connected, by transport
+    connected: dict[str, int]
+
+    def bridge_of(self, channel: Channel) -> Bridge:
+        """The bridge of a channel that delivers."""

@@ -1,0 +1,241 @@
+"""The receiving half of a session: the names it is subscribed to, and what that takes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Iterator
+
+from wsgw.access.principal import Principal
+from wsgw.bridges.durable import DurableBridge
+from wsgw.bridges.place import Place
+from wsgw.channels.channel import Channel, Use
+from wsgw.channels.position import mark
+from wsgw.channels.start import NOW, Start
+from wsgw.core.followings import Followings
+from wsgw.core.house import House
+from wsgw.core.sessionclient import SessionClient
+from wsgw.core.subscription import Subscription
+from wsgw.errors import FORBIDDEN, TOO_MANY_SUBJECTS, GatewayError
+from wsgw.fanout.publication import Batch
+from wsgw.fanout.sender import Sender
+from wsgw.shares.slices import one_by_one
+
+log = logging.getLogger("wsgw.session")
+
+#: Who ends with more names leaves them in turn with others' work.
+MOST_LEFT_AT_ONCE = 50
+
+
+class Receiving:
+    """``sender`` writes to the client; without one nothing can be subscribed to.
+
+    ``memory.Holder``, of its subscriptions, and ``SlowClient``.
+    """
+
+    __slots__ = (
+        "_client",
+        "_ended",
+        "_followings",
+        "_held_bytes",
+        "_house",
+        "_names",
+        "_silent",
+        "_slow",
+        "_subscriptions",
+        "principal",
+        "sender",
+    )
+
+    def __init__(self, house: House, principal: Principal, client: SessionClient | None, sender: Sender | None) -> None:
+        self._house = house
+        self._client = client
+        self._subscriptions: dict[str, Subscription] = {}
+        self._names = 0  # of patterns that it is subscribed to
+        self._held_bytes = 0
+        self._silent: list[str] = []  # names joined since ``listen``
+        self._followings: Followings | None = None  # once it subscribes to a durable channel
+        self._slow = False
+        self._ended = False
+        self.principal = principal
+        self.sender = sender
+        if sender is not None:
+            sender.session = self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the session is subscribed to."""
+        return tuple(self._subscriptions)
+
+    def inbound(self) -> list[str]:
+        """What a client that asks for nothing gets: every channel that it may subscribe to, by name."""
+        channels = self._house.channels.inbound()
+        return [channel.name for channel in channels if self._allows(Use.SUBSCRIBE, channel, channel.name)]
+
+    def join(self, name: str, start: Start = NOW) -> asyncio.Future[None] | None:
+        """Take NATS' interest in a channel, or a concrete name of a pattern; nothing happens when it is taken already.
+
+        ``start`` is from where on a durable channel is wanted; others have only what comes from now on. What is
+        returned, if anything, is to be awaited: then the interest is in effect. Raises GatewayError.
+        """
+        if self._ended or name in self._subscriptions:
+            return None
+        channel = self._house.channels.find(name, Use.SUBSCRIBE)
+        self._check(Use.SUBSCRIBE, channel, name)
+        if start is NOW and channel.on_join_last:
+            start = Start(last=channel.on_join_last)
+        bridge = self._house.bridge_of(channel)
+        if channel.is_pattern:
+            most = self._house.edge.limits.session_names
+            if self._names >= most:
+                message = f"this client is subscribed to {most} names of patterns, and may be to no more"
+                raise GatewayError(TOO_MANY_SUBJECTS, message)
+        subscription = Subscription(self, channel, name, bridge)
+        ready = bridge.join(name, subscription)
+        self._subscriptions[name] = subscription
+        if channel.durable is not None:
+            if self._followings is None:
+                self._followings = Followings(self._placed)
+            self._followings.want(name, start)
+        self._silent.append(name)
+        if size := subscription.size_bytes:
+            self._names += 1
+            self._keep(size)
+        return ready
+
+    def is_durable(self, name: str) -> bool:
+        """Whether ``name`` is one of a durable channel; raises GatewayError where it cannot be subscribed to."""
+        return self._house.channels.find(name, Use.SUBSCRIBE).durable is not None
+
+    def has(self, name: str) -> bool:
+        """Whether it is subscribed to ``name``."""
+        return name in self._subscriptions
+
+    def follow(self) -> list[str]:
+        """As ``listen``, for the names of durable channels among those joined, which are returned."""
+        silent, self._silent = self._silent, []
+        durable: list[str] = []
+        for name in silent:
+            subscription = self._subscriptions.get(name)
+            if subscription is not None:
+                (durable if subscription.channel.durable is not None else self._silent).append(name)
+        self._listen_to(durable)
+        return durable
+
+    def listen(self) -> None:
+        """From now on the sender gets what comes for every name joined."""
+        silent, self._silent = self._silent, []
+        self._listen_to(silent)
+
+    def mark_of(self, name: str, place: Place) -> str:
+        """What ``name``, which it is subscribed to, is called in a position of several names."""
+        return mark(place.identity, self._subscriptions[name].channel.name, name)
+
+    def unsubscribe(self, name: str) -> bool:
+        """Undo ``join`` and ``listen``; False when there is none of that name."""
+        found = self._subscriptions.pop(name, None)
+        if found is None:
+            return False
+        self._deafen(found)
+        found.bridge.leave(name, found)
+        if size := found.size_bytes:
+            self._names -= 1
+            self._keep(-size)
+        return True
+
+    def refused(self, name: str, error: GatewayError) -> None:
+        """NATS refuses ``name``, which it was subscribed to."""
+        self.unsubscribe(name)
+        if self._client is not None:
+            self._client.refused(name, error)
+
+    def dropped(self, batch: Batch, count: int) -> None:
+        """The client is slow (see ``SlowClient``); counted where it was dropped."""
+        if not self._slow:
+            self._slow = True
+            log.debug("%s: a slow client, publications of %s are dropped", self.principal, batch.name)
+
+    # -- Holder
+
+    def held_bytes(self) -> int:
+        return self._held_bytes
+
+    def evict(self) -> None:
+        assert self.sender is not None
+        self._leave_all(at_once=True)
+        self.sender.overflow()
+
+    # -- inside
+
+    def _listen_to(self, names: list[str]) -> None:
+        assert self.sender is not None
+        for name in names:
+            subscription = self._subscriptions.get(name)
+            if subscription is not None and not subscription.listening:
+                subscription.listening = True
+                if self._followings is not None and isinstance(subscription.bridge, DurableBridge):
+                    self._followings.begin(subscription.bridge, name, self.sender)
+                else:
+                    self._house.hub.subscribe(subscription.channel, name, self.sender)
+
+    def _keep(self, size: int) -> None:
+        before = self._held_bytes
+        self._held_bytes += size
+        self._house.edge.memory.change(self, before, self._held_bytes)
+
+    def _leave_all(self, *, at_once: bool = False) -> None:
+        """What comes is for the sender no more, at once; NATS' interest follows, for many names in turns.
+
+        What was kept of a name counts until then.
+        """
+        left = list(self._subscriptions.values())  # a list becomes smaller as it is emptied
+        self._subscriptions, self._silent, self._names = {}, [], 0
+        self._held_bytes = 0
+        self._house.edge.memory.discard(self)
+        if self._followings is not None:
+            self._followings.close()
+        for subscription in left:
+            self._deafen(subscription)
+        leaving = one_by_one(_emptied(left), self._leave)
+        if len(left) > MOST_LEFT_AT_ONCE and not at_once:
+            self._house.edge.slices.queue(leaving)
+        else:
+            leaving(math.inf)
+
+    def _leave(self, left: Subscription) -> None:
+        left.bridge.leave(left.name, left)
+        self._house.edge.memory.add(-left.size_bytes)
+
+    def _deafen(self, subscription: Subscription) -> None:
+        if subscription.channel.durable is not None:
+            if self._followings is not None:
+                self._followings.leave(subscription.name)
+        elif subscription.listening:
+            assert self.sender is not None
+            self._house.hub.unsubscribe(subscription.name, self.sender)
+
+    def _placed(self, name: str, place: Place) -> None:
+        if self._client is not None:
+            self._client.placed(name, place)
+
+    def _allows(self, use: Use, channel: Channel, name: str) -> bool:
+        return self._house.rules.allow(self.principal, use, channel, name)
+
+    def _check(self, use: Use, channel: Channel, name: str) -> None:
+        if not self._allows(use, channel, name):
+            raise forbidden(use, name)
+
+
+_DOING = {Use.SUBSCRIBE: "subscribe to", Use.PUBLISH: "publish to", Use.REQUEST: "send requests to"}
+
+
+def _emptied(left: list[Subscription]) -> Iterator[Subscription]:
+    """Each of them, which is not kept any longer."""
+    while left:
+        yield left.pop()
+
+
+def forbidden(use: Use, name: str) -> GatewayError:
+    """Why ``name`` may not be used so."""
+    return GatewayError(FORBIDDEN, f"this client may not {_DOING[use]} {name!r}")

@@ -1,0 +1,44 @@
+"""One name that a session is subscribed to."""
+
+from __future__ import annotations
+
+import sys
+from typing import Protocol
+
+from wsgw.bridges.base import Bridge
+from wsgw.channels.channel import Channel
+from wsgw.errors import GatewayError
+
+#: What one to a name of a pattern takes in memory, beside the name: this object, and a place in the tables of session,
+#: interest and audience.
+SUBSCRIPTION_BYTES = 200
+
+
+class Subscriber(Protocol):
+    """A session, as its subscriptions see it."""
+
+    def refused(self, name: str, error: GatewayError) -> None:
+        """NATS refuses ``name``, which it is subscribed to."""
+
+
+class Subscription:
+    """It is itself what a bridge tells that NATS refuses the name (``OnRefused``): a client may have very many."""
+
+    __slots__ = ("_counts", "_subscriber", "bridge", "channel", "listening", "name")
+
+    def __init__(self, subscriber: Subscriber, channel: Channel, name: str, bridge: Bridge) -> None:
+        self._subscriber = subscriber
+        self.channel = channel
+        self.name = name
+        self.bridge = bridge
+        #: the sender gets what comes
+        self.listening = False
+        self._counts = channel.is_pattern
+
+    def __call__(self, error: GatewayError) -> None:
+        self._subscriber.refused(self.name, error)
+
+    @property
+    def size_bytes(self) -> int:
+        """What counts as kept; channels with a name of their own are as few as the configuration has."""
+        return SUBSCRIPTION_BYTES + sys.getsizeof(self.name) if self._counts else 0

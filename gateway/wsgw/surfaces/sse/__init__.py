@@ -1,0 +1,1 @@
+"""``/sse``: channels as streams of server-sent events."""

@@ -1,0 +1,36 @@
+"""Three nats-servers with JetStream that are one cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from helpers.nats_server import NatsServer
+from helpers.ports import lasting_port
+
+SIZE = 3
+
+
+def cluster(folder: Callable[[str], Path]) -> list[NatsServer]:
+    """Its servers, which take connections; JetStream answers when it has a leader. To be stopped, each.
+
+    They tell clients nothing of one another: who is to know them all is given their URLs. ``folder(name)`` makes a
+    directory. A server that is started again has the name, the ports and the files that it had.
+    """
+    ports = [lasting_port() for _ in range(SIZE)]
+    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+    servers: list[NatsServer] = []
+    for number, port in enumerate(ports):
+        store = folder("nats")
+        configuration = f"""
+            server_name: {name_of(number)}
+            jetstream {{store_dir: "{store}"}}
+            cluster {{name: c, listen: "127.0.0.1:{port}", no_advertise: true, routes: [{routes}]}}
+        """
+        servers.append(NatsServer(store, configuration, lasting_port()))
+    return servers
+
+
+def name_of(number: int) -> str:
+    """What the server ``number`` is called in JetStream's answers."""
+    return f"n{number}"
