@@ -165,6 +165,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "socketio.engineio",
             "socketio.server",
             "socketio.payloads",
+            "socketio.change",
             "socketio.recovery",
             "socketio.channels",
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from wsgw.fanout.frames import Message
 from wsgw.fanout.link import OneWayLink
 from wsgw.fanout.outbox import Outbox, OutboxTotals, Overflow
 from wsgw.fanout.publication import Batch, Encoded, Wire
@@ -110,6 +111,14 @@ class Sender:
             return
         for item in items:
             self.send(item)
+
+    def send_each(self, messages: Sequence[Message]) -> None:
+        """As ``send_all`` of items of one message each, which are made only where they are queued."""
+        if self._clear and messages:
+            self._link.write(Encoded(*messages))  # type: ignore[union-attr]
+            return
+        for message in messages:
+            self.send(Encoded(message))
 
     def has_room(self, told: Callable[[], None]) -> bool:
         """Whether nothing waits, here or at the link; if not, ``told`` is called once when that is so, or at the end.

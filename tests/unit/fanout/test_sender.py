@@ -69,6 +69,17 @@ def test_many_items_at_once(sender: Sender) -> None:
     assert len(sender.take(1, 10**9)) == 1  # each may go in an answer of its own
 
 
+def test_many_messages_at_once_are_items_where_they_wait(sender: Sender) -> None:
+    sender.send_each([Message(True, b"a"), Message(True, b"b")])
+    assert len(sender) == 2
+    assert [one.data for one in sender.take(1, 10**9)] == [b"a"]
+    link = FakeLink(sender)
+    sender.attach(link)
+    sender.send_each([])
+    sender.send_each([Message(True, b"c"), Message(True, b"d")])
+    assert (link.data, link.calls) == ([b"b", b"c", b"d"], 2)
+
+
 def test_what_comes_before_the_link_waits_for_it(sender: Sender, counted: Deliveries, totals: OutboxTotals) -> None:
     assert not sender.offer(batch(b"a", b"b", counted=counted))
     sender.send(item(b"c"))

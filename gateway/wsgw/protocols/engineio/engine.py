@@ -167,7 +167,7 @@ class Engine:
         try:
             if self.state is State.WEBSOCKET:
                 text, data = message
-                if text and data.startswith(b"4") and len(data) <= LONG_TEXT_BYTES:  # nearly all
+                if text and data[:1] == b"4" and len(data) <= LONG_TEXT_BYTES:  # nearly all
                     self._shell.message_received(data[1:].decode())
                 else:
                     self._packet_received(engineio.decode(message))

@@ -18,17 +18,23 @@ class Answerer(Protocol):
 class Ack:
     """Answers one event of the client; later if need be. A second call, or one after the end, does nothing."""
 
-    __slots__ = ("_answered", "_socket", "id")
+    __slots__ = ("_socket", "answered", "id")
 
     def __init__(self, socket: Answerer, id: int) -> None:
         self.id = id
         self._socket = socket
-        self._answered = False
+        #: whoever answers it takes note of that here
+        self.answered = False
 
     def __call__(self, *args: Argument) -> None:
         self._socket.answer([self], *args)
 
-    def claim(self) -> bool:
-        """Whether the answer is still to be given; then it counts as given."""
-        answered, self._answered = self._answered, True
-        return not answered
+
+def claim(acks: Iterable[Ack]) -> list[int]:
+    """The ids of those that are still to be answered; then they count as answered."""
+    ids: list[int] = []
+    for ack in acks:
+        if not ack.answered:
+            ack.answered = True
+            ids.append(ack.id)
+    return ids

@@ -13,6 +13,7 @@ from typing import ParamSpec
 
 from wsgw.closecodes import ABNORMAL, NORMAL, PROTOCOL_ERROR
 from wsgw.errors import INTERNAL
+from wsgw.fanout.frames import Message
 from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
 from wsgw.protocols.handshake import Handshake
@@ -107,6 +108,9 @@ class Multiplexer:
     def send_all(self, items: Sequence[Encoded]) -> None:
         self.sender.send_all(items)
 
+    def send_each(self, messages: Sequence[Message]) -> None:
+        self.sender.send_each(messages)
+
     def needless(self, count: int = 1) -> None:
         self._carrier.needless(count)
 
@@ -132,23 +136,23 @@ class Multiplexer:
     # -- inside
 
     def _packet_received(self, packet: SocketPacket) -> None:
-        namespace = packet.namespace
+        kind, namespace, id, name, args = packet
         socket = self._sockets.get(namespace)
-        if packet.type == socketio.CONNECT:
+        if kind == socketio.EVENT and socket is not None and socket.handler is not None:  # nearly all
+            try:  # as ``_call``, without the call
+                socket.handler.event(name, args, None if id is None else Ack(socket, id))
+            except Exception:
+                self._failed()
+        elif kind == socketio.CONNECT:
             self._connect(packet)
         elif socket is None:
-            if packet.type != socketio.DISCONNECT and namespace not in self._sockets:
+            if kind != socketio.DISCONNECT and namespace not in self._sockets:
                 raise ProtocolError(f"a packet for {namespace!r} before CONNECT")
-            if packet.type != socketio.EVENT:
+            if kind != socketio.EVENT:
                 self._carrier.needless()
-        elif packet.type == socketio.EVENT:
-            handler = socket.handler
-            if handler is None:
-                self._keep(socket, packet)
-            else:
-                ack = None if packet.id is None else Ack(socket, packet.id)
-                self._call(handler.event, packet.name, packet.args, ack)
-        elif packet.type == socketio.DISCONNECT:
+        elif kind == socketio.EVENT:
+            self._keep(socket, packet)
+        elif kind == socketio.DISCONNECT:
             self._sockets[namespace] = None
             if socket.handler is None:
                 self._carrier.give_up(socket)
@@ -205,5 +209,9 @@ class Multiplexer:
         try:
             function(*args, **kwargs)
         except Exception:
-            _log.exception("a Socket.IO handler failed")
-            self.fail(INTERNAL.close_code)
+            self._failed()
+
+    def _failed(self) -> None:
+        """To be called where an exception is handled."""
+        _log.exception("a Socket.IO handler failed")
+        self.fail(INTERNAL.close_code)

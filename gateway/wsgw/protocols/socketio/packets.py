@@ -200,6 +200,15 @@ def encode_acks(namespace: str, ids: Sequence[int], args: Sequence[Argument]) ->
     return [Encoded(Message(True, head + b"%d" % id + payload), *attachments) for id in ids]
 
 
+def encode_text_acks(namespace: str, ids: Sequence[int], args: Sequence[Argument]) -> list[Message] | None:
+    """As ``encode_acks``, a message each; None where there are binary ones among ``args``."""
+    head, payload, attachments = _parts(ACK, BINARY_ACK, namespace, b"", args)
+    if attachments:
+        return None
+    new = tuple.__new__  # as ``Message(...)``, in a third of its time
+    return [new(Message, (True, b"%b%d%b" % (head, id, payload))) for id in ids]
+
+
 def encode_connect(namespace: str, sid: str, pid: str | None = None) -> Encoded:
     """The answer to a CONNECT that was accepted; ``pid`` is what the client names itself by when it comes back."""
     more = b"" if pid is None else b',"pid":' + quote(pid)

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from wsgw.closecodes import ABNORMAL
+from wsgw.fanout.frames import Message
 from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
 from wsgw.fanout.stamp import StampingSender
 from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.socketio import packets as socketio
-from wsgw.protocols.socketio.ack import Ack
+from wsgw.protocols.socketio.ack import Ack, claim
 from wsgw.protocols.socketio.arguments import Argument
 from wsgw.protocols.socketio.earlyevents import EarlyEvents
 from wsgw.protocols.socketio.handler import Handler
@@ -31,6 +32,9 @@ class SocketOwner(Protocol):
 
     def send_all(self, items: Sequence[Encoded]) -> None:
         """Send packets; a client that lets them pile up is closed."""
+
+    def send_each(self, messages: Sequence[Message]) -> None:
+        """The same, a packet in each of ``messages``."""
 
     def close(self, code: int) -> None:
         """End the connection when what was sent before is out."""
@@ -87,18 +91,22 @@ class Socket:
 
     def answer(self, acks: Iterable[Ack], *args: Argument) -> None:
         """Call each of ``acks``, all of this socket, with ``args``; many cost little more than one."""
-        ids = [ack.id for ack in acks if ack.claim()]
-        if self._owner.has(self):
-            self._owner.send_all(socketio.encode_acks(self.namespace, ids, args))
+        self.answer_each([(acks, args)])
 
     def answer_each(self, answers: Iterable[tuple[Iterable[Ack], Sequence[Argument]]]) -> None:
         """As ``answer`` for each of ``answers``, all in one write."""
+        texts: list[Message] = []
+        for acks, args in answers:
+            ids = claim(acks)
+            messages = socketio.encode_text_acks(self.namespace, ids, args)
+            if messages is not None:
+                texts += messages
+            elif self._owner.has(self):
+                self._owner.send_each(texts)
+                texts = []
+                self._owner.send_all(socketio.encode_acks(self.namespace, ids, args))
         if self._owner.has(self):
-            items: list[Encoded] = []
-            for acks, args in answers:
-                ids = [ack.id for ack in acks if ack.claim()]
-                items += socketio.encode_acks(self.namespace, ids, args)
-            self._owner.send_all(items)
+            self._owner.send_each(texts)
 
     def close(self, code: int) -> None:
         """End the client's connection, of all namespaces, with ``code`` when what was sent before is out."""

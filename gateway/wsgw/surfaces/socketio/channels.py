@@ -26,14 +26,15 @@ from wsgw.core.gateway import Gateway
 from wsgw.errors import BAD_REQUEST, DRAINING, INTERNAL, OVERLOADED, TOO_MANY_SUBJECTS, GatewayError, Kind
 from wsgw.fanout.stamp import StampingSender
 from wsgw.protocols.socketio.ack import Ack
-from wsgw.protocols.socketio.arguments import Argument, Json, memory_bytes
+from wsgw.protocols.socketio.arguments import Argument, Json
 from wsgw.protocols.socketio.namespace import ConnectRefused
 from wsgw.protocols.socketio.recovery import Returning, returning
 from wsgw.protocols.socketio.socket import Socket
 from wsgw.protocols.socketio.wire import SOCKETIO_WIRE
 from wsgw.protocols.start import start_of
 from wsgw.shares.slices import one_by_one
-from wsgw.surfaces.socketio.payloads import TRUE, answer_of, error_of, id_of, name_of, only, payload_of
+from wsgw.surfaces.socketio.change import Change
+from wsgw.surfaces.socketio.payloads import LARGE_CHARS, TRUE, answer_of, error_of, id_of, name_of, only, payload_of
 from wsgw.surfaces.socketio.recovery import GAP, Recovery, gap
 
 log = logging.getLogger("wsgw.socketio")
@@ -42,8 +43,7 @@ SUBSCRIBE = "wsgw:subscribe"
 UNSUBSCRIBE = "wsgw:unsubscribe"
 #: Subscriptions of one socket that may wait for NATS at a time; requests are bounded by their session.
 MAX_CHANGES = 1000
-#: What one of them takes in memory, and a name that a handshake asks for, beside the name's characters.
-CHANGE_BYTES = 300
+#: What a name that a handshake asks for takes in memory, beside its characters.
 NAME_BYTES = 60
 
 
@@ -53,18 +53,6 @@ class _Known(NamedTuple):
     principal: Principal
     asked: tuple[str, ...] | None
     start: Start
-
-
-class _Change(NamedTuple):
-    """Of a socket's subscriptions: to ``name``, or (``leave``) no more."""
-
-    name: str
-    ack: Ack | None
-    leave: bool
-
-    @property
-    def size_bytes(self) -> int:
-        return CHANGE_BYTES + memory_bytes(self.name)
 
 
 class ChannelsNamespace:
@@ -131,12 +119,13 @@ class ChannelsHandler:
         self._recovery = Recovery(socket, self._session, sender, again) if isinstance(sender, StampingSender) else None
         self._tasks: set[asyncio.Task[None]] = set()
         self._slices = gateway.edge.slices
-        self._changes: deque[_Change] = deque()  # the first is under way, the others wait for their turn
+        self._changes: deque[Change] = deque()  # the first is under way, the others wait for their turn
         # events that came in this tick, to be published together
         self._name = ""
         self._payloads: list[bytes] = []
         self._acks: list[Ack | None] = []
         self._ids: list[str | None] = []
+        self._max_payload_bytes = 0  # in it
         # what others that came in it are answered, all together: why they are refused, None where they are not
         self._answers: dict[tuple[Kind, str] | None, list[Ack]] = {}
         self._joining: dict[str, GatewayError | None] = {}  # and why NATS refuses it, once it does
@@ -198,6 +187,13 @@ class ChannelsHandler:
             id = None
             if len(args) == 1 and type(args[0]) is str:  # nearly all
                 argument: Argument = args[0]
+                if name == self._name and self._payloads and len(argument) <= LARGE_CHARS:  # one more of the same
+                    payload = argument.encode()
+                    if len(payload) <= self._max_payload_bytes:
+                        self._payloads.append(payload)
+                        self._acks.append(ack)
+                        self._ids.append(None)
+                        return
             else:
                 if len(args) == 2 and (id := id_of(args)) is not None and self._stores(name):
                     args = args[:1]
@@ -222,6 +218,7 @@ class ChannelsHandler:
             self._publish_kept()
             self._name = name
         if not self._payloads:
+            self._max_payload_bytes = self._session.max_payload_bytes
             asyncio.get_running_loop().call_soon(self._publish_kept)
         self._payloads.append(payload)
         self._acks.append(ack)
@@ -316,7 +313,7 @@ class ChannelsHandler:
             return
         if len(self._changes) >= MAX_CHANGES:
             raise GatewayError(OVERLOADED, f"{MAX_CHANGES} subscriptions of this client are waiting")
-        change = _Change(channel, ack, leave)
+        change = Change(channel, ack, leave)
         self._changes.append(change)
         self._socket.keep(change.size_bytes)
         if len(self._changes) == 1:
@@ -332,7 +329,7 @@ class ChannelsHandler:
                 await asyncio.sleep(0)
                 until = self._slices.until()
 
-    async def _change(self, change: _Change) -> None:
+    async def _change(self, change: Change) -> None:
         if change.leave:
             self._leave(change.name, change.ack)
             return

@@ -91,7 +91,8 @@ class EngineSession:
         self._timer: asyncio.TimerHandle | None = None
         self._poll: asyncio.Future[bytes | None] | None = None
         self._waking = False
-        self._websocket: WebSocketEnd | None = None
+        #: the session's WebSocket, or the one that probes
+        self.websocket: WebSocketEnd | None = None
         self._held = False  # by the service
         self._behind = False  # the client takes no answers
         self._take_by = math.inf  # then it is to take some
@@ -222,19 +223,15 @@ class EngineSession:
 
     def use(self, websocket: WebSocketEnd) -> WebSocketEnd:
         """The session's WebSocket, or the one that probes."""
-        self._websocket = websocket
+        self.websocket = websocket
         return websocket
 
     def websocket_lost(self, code: int) -> None:
         """The session's WebSocket, or the one that probes, was closed by the client, or lost (1006)."""
-        self._websocket = None
+        self.websocket = None
         if self.engine.state is State.WEBSOCKET:
             self.sender.close()  # nobody is there to whom what ends with the session could be told
         self.engine.websocket_lost(code)
-
-    def uses(self, websocket: WebSocketEnd) -> bool:
-        """Whether ``websocket`` is still the session's."""
-        return self._websocket is websocket
 
     # -- Holder
 
@@ -264,20 +261,20 @@ class EngineSession:
         self._answer(self._take() if packet is None else engineio.encode_payload([packet]))
 
     def reply_to_probe(self) -> None:
-        assert self._websocket is not None
-        self._websocket.write(engineio.PROBE_REPLY)
+        assert self.websocket is not None
+        self.websocket.write(engineio.PROBE_REPLY)
         self._tell_change()  # see wait_taken
 
     def switch(self) -> None:
-        assert self._websocket is not None
+        assert self.websocket is not None
         self.sender.on_queued = None
-        self._websocket.take_over()
+        self.websocket.take_over()
         size, self._on_polling_bytes = self._on_polling_bytes, 0
         self.keep(-size)
         self.taken()
 
     def drop_probe(self, code: int) -> None:
-        websocket, self._websocket = self._websocket, None
+        websocket, self.websocket = self.websocket, None
         if websocket is not None:
             websocket.end(code)
 
@@ -321,12 +318,12 @@ class EngineSession:
             return
         if before:
             self.engine.release(self._loop.time())
-            if self._websocket is not None:
-                self._websocket.resume_reading()
+            if self.websocket is not None:
+                self.websocket.resume_reading()
         else:
             self.engine.hold()
-            if self._websocket is not None and self.engine.state is State.WEBSOCKET:
-                self._websocket.pause_reading()
+            if self.websocket is not None and self.engine.state is State.WEBSOCKET:
+                self.websocket.pause_reading()
 
     def _tell_change(self) -> None:
         if self._changed is not None:
@@ -397,4 +394,4 @@ class EngineSession:
     def _give_time(self) -> None:
         """To take some of the answers, from now."""
         self._take_by = self._loop.time() + MAX_UNTAKEN_SECONDS
-        self._buffered_bytes = 0 if self._websocket is None else self._websocket.buffered_bytes()
+        self._buffered_bytes = 0 if self.websocket is None else self.websocket.buffered_bytes()

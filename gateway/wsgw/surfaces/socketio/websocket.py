@@ -18,6 +18,8 @@ class Owner(Protocol):
 
     sender: Sender
     engine: Engine
+    #: the session's WebSocket, or the one that probes
+    websocket: WebSocketEnd | None
 
     @property
     def is_held(self) -> bool:
@@ -28,9 +30,6 @@ class Owner(Protocol):
 
     def taken(self) -> None:
         """The client has taken some of what waited."""
-
-    def uses(self, websocket: WebSocketEnd) -> bool:
-        """Whether ``websocket`` is still the session's."""
 
     def websocket_lost(self, code: int) -> None:
         """The session's WebSocket, or the one that probes, was closed by the client, or lost (1006)."""
@@ -54,7 +53,7 @@ class WebSocketEnd:
         """The WebSocket is accepted; ``link`` is this object's."""
         self.link = link
         link.stop_keepalive()  # Engine.IO has a heartbeat of its own
-        if not self._session.uses(self):
+        if self._session.websocket is not self:
             self.end(self._code)
             return
         if self._session.engine.state is State.WEBSOCKET:
@@ -100,10 +99,12 @@ class WebSocketEnd:
     # -- Receiver
 
     def messages_received(self, messages: Sequence[Message]) -> None:
+        session = self._session
+        received = session.engine.websocket_received
         for message in messages:
-            if self._session.uses(self):
-                self._session.engine.websocket_received(message)
-        self._session.check_answers()
+            if session.websocket is self:
+                received(message)
+        session.check_answers()
 
     def close_received(self, code: int, reason: str) -> None:
         link = self.link
@@ -123,11 +124,11 @@ class WebSocketEnd:
             self._session.taken()
 
     def lost(self, code: int) -> None:
-        if self._session.uses(self):
+        if self._session.websocket is self:
             self._session.websocket_lost(code)
         if self.on_lost is not None:
             self.on_lost(self)
         self.link = None  # each keeps the other
 
     def _is_active(self) -> bool:
-        return self._session.uses(self) and self._session.engine.state is State.WEBSOCKET
+        return self._session.websocket is self and self._session.engine.state is State.WEBSOCKET

@@ -27,6 +27,7 @@ from wsgw.protocols.socketio.packets import (
     encode_connect,
     encode_connect_error,
     encode_event,
+    encode_text_acks,
 )
 
 LIMIT = 1000
@@ -246,6 +247,11 @@ def test_events_and_acks_round_trip(args: list[Argument], id: int, namespace: st
         SocketPacket(ACK, namespace, id, "", args),
         SocketPacket(ACK, namespace, 7, "", args),
     ]
+    texts = encode_text_acks(namespace, [id, 7], args)
+    if any(isinstance(arg, bytes) for arg in args):
+        assert texts is None
+    else:
+        assert texts == [message for item in encode_acks(namespace, [id, 7], args) for message in item.messages]
 
 
 @pytest.mark.parametrize(

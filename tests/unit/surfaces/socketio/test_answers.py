@@ -78,8 +78,8 @@ class TestPolling:
         assert 2 * MOST < len(endpoint.services[0].messages) < 3 * MOST
         assert not request.done()
         connection.websocket_opened().opened(FakeLink(WebSocketEnd(connection)))
-        assert connection._websocket is not None
-        connection._websocket.messages_received([Message(True, b"2probe")])
+        assert connection.websocket is not None
+        connection.websocket.messages_received([Message(True, b"2probe")])
         await asyncio.wait_for(request, 30)
         assert len(endpoint.services[0].messages) == 10 * MOST
         connection.fail(1000)

@@ -15,11 +15,13 @@ from wsgw.config.settings import LimitsSettings
 from wsgw.core.outbound import Outlet
 from wsgw.core.receiving import MOST_LEFT_AT_ONCE
 from wsgw.errors import TOO_LARGE, GatewayError
-from wsgw.fanout.publication import Encoded, Publication
+from wsgw.fanout.frames import Message
+from wsgw.fanout.publication import Publication
 from wsgw.fanout.sender import Sender
 from wsgw.shares import slices
 from wsgw.shares.slices import Work, one_by_one
 from wsgw.surfaces.socketio import channels as module
+from wsgw.surfaces.socketio.change import CHANGE_BYTES
 from wsgw.surfaces.socketio.payloads import payload_of
 
 from .client import Client
@@ -69,13 +71,13 @@ async def test_a_name_is_not_told_at_any_length(client: Client, event: str) -> N
 
 async def test_what_is_refused_in_a_tick_is_answered_together(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
-    send_all = Sender.send_all
+    send_each = Sender.send_each
 
-    def counting(sender: Sender, items: Sequence[Encoded]) -> None:
-        sent.append(len(items))
-        send_all(sender, items)
+    def counting(sender: Sender, messages: Sequence[Message]) -> None:
+        sent.append(len(messages))
+        send_each(sender, messages)
 
-    monkeypatch.setattr(Sender, "send_all", counting)
+    monkeypatch.setattr(Sender, "send_each", counting)
     for number in range(100):
         client.send(f'2{number}["{("NOPE", "IN", "chat.*")[number % 3]}","x"]')
     packets = await client.received(100)
@@ -168,7 +170,7 @@ async def test_waiting_subscriptions_take_one_task_and_count(client: Client) -> 
         client.send(f'2{number}["wsgw:subscribe","chat.{number}"]')
         client.send(f'2["wsgw:unsubscribe","chat.{number}"]')
     assert len(asyncio.all_tasks()) == tasks + 1
-    assert client.kept_bytes > before + 200 * module.CHANGE_BYTES
+    assert client.kept_bytes > before + 200 * CHANGE_BYTES
     assert [packet[-6:] for packet in await client.received(100)] == ["[true]"] * 100
     await eventually(lambda: client.kept_bytes == before, "nothing waits")
     client.send('2["wsgw:subscribe","chat.1"]')

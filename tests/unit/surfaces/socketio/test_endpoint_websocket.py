@@ -186,7 +186,7 @@ class TestUpgrade:
             await ws.send("2probe")
             await ws.recv()
             board.publish(b"1")
-        await until(lambda: next(iter(board.server._sessions.values()))._websocket is None)
+        await until(lambda: next(iter(board.server._sessions.values())).websocket is None)
         board.publish(b"2")
         assert (await session.get()).text == '42["IN","1"]\x1e42["IN","2"]'
 
