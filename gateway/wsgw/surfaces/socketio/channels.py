@@ -185,10 +185,10 @@ class ChannelsHandler:
     def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
         try:
             id = None
-            if len(args) == 1 and type(args[0]) is str:  # nearly all
-                argument: Argument = args[0]
-                if name == self._name and self._payloads and len(argument) <= LARGE_CHARS:  # one more of the same
-                    payload = argument.encode()
+            if len(args) == 1 and isinstance(text := args[0], str):  # nearly all
+                argument: Argument = text
+                if name == self._name and self._payloads and len(text) <= LARGE_CHARS:  # one more of the same
+                    payload = text.encode()
                     if len(payload) <= self._max_payload_bytes:
                         self._payloads.append(payload)
                         self._acks.append(ack)
