@@ -19,6 +19,8 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "turn",
             "deliveries",
             "publication",
+            "gap",
+            "share",
             "history",
             "link",
             "outbox",
@@ -90,6 +92,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "bridges",
         (
             "base",
+            "lost",
             "fixed",
             "interests",
             "concrete",

@@ -64,6 +64,7 @@ STREAM_UNAVAILABLE = Kind(
 )
 NO_RESPONDERS = Kind("no_responders", 503, closecodes.TRY_AGAIN_LATER, "nobody answers requests on the subject")
 TIMEOUT = Kind("timeout", 504, closecodes.TRY_AGAIN_LATER, "no reply within the channel's timeout")
+GAP = Kind("gap", 503, 4100, "publications may be missing; come back, and have what there is now")
 SLOW_CONSUMER = Kind("slow_consumer", 503, 4008, "acks and answers pile up: the client does not read")
 OVERLOADED = Kind("overloaded", 503, closecodes.TRY_AGAIN_LATER, "too many publishes or requests are waiting")
 DRAINING = Kind("draining", 503, closecodes.GOING_AWAY, "the gateway is stopping")
@@ -91,6 +92,7 @@ KINDS: tuple[Kind, ...] = (
     TIMEOUT,
     TOO_MANY_SUBJECTS,
     TOO_MANY_SESSIONS,
+    GAP,
     SLOW_CONSUMER,
     OVERLOADED,
     NO_FILES,

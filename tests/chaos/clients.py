@@ -13,6 +13,7 @@ import json
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
+from typing import Any
 
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
@@ -47,6 +48,11 @@ class ChaosClient(ABC):
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     @property
+    def joined(self) -> bool:
+        """Whether it was connected, and knows where it stands."""
+        return bool(self._id)
+
+    @property
     def position(self) -> tuple[str, int]:
         """Where it stands; ("", 0) before it knows."""
         return position_of(self._id) if self._id else ("", 0)
@@ -61,6 +67,9 @@ class ChaosClient(ABC):
             await self._task
 
     # -- for subclasses
+
+    def _opened(self) -> None:  # noqa: B027  most need not know
+        """A connection is open."""
 
     @abstractmethod
     async def _follow(self, port: int) -> None:
@@ -105,6 +114,7 @@ class WebSocketClient(ChaosClient):
             url, open_timeout=OPEN_SECONDS, proxy=None, compression=None, max_queue=None, ping_interval=None
         )
         self._socket = socket
+        self._opened()
         try:
             while True:
                 self._said(json.loads(await socket.recv()))
@@ -113,7 +123,7 @@ class WebSocketClient(ChaosClient):
         finally:
             socket.transport.abort()
 
-    def _said(self, said: dict[str, str]) -> None:
+    def _said(self, said: dict[str, Any]) -> None:
         if said.get("event") == "gap":
             self.entries.append(GAP)
         elif said.get("event") == "joined":
@@ -143,6 +153,7 @@ class SseClient(ChaosClient):
             if b" 200 " not in head[:20]:
                 self.ends[head[:20].decode()] += 1
                 return
+            self._opened()
             parser = EventParser()
             while data := await reader.read(65536):
                 for event in parser.feed(data):
@@ -186,6 +197,7 @@ class SocketIOClient(ChaosClient):
                 if packet == "2":
                     await socket.send("3")
                 elif packet.startswith("40"):
+                    self._opened()
                     self._connected(json.loads(packet[2:])["pid"])
                 elif packet.startswith("42"):
                     self._said(*json.loads(packet[2:]))
@@ -199,7 +211,7 @@ class SocketIOClient(ChaosClient):
             self._pid = pid
             self._stands(pid.partition("~")[2])
 
-    def _said(self, name: str, argument: str, offset: str) -> None:
+    def _said(self, name: str, argument: Any, offset: str = "") -> None:
         self._offset = offset
         if name == "wsgw:gap":
             self.entries.append(GAP)

@@ -79,6 +79,8 @@ class FixedPortGateway(GatewayProcess):
 class Field:
     """``open`` it first, ``close`` it in the end. ``folder(name)`` makes directories."""
 
+    kinds: tuple[type[ChaosClient], ...] = KINDS
+
     def __init__(self, folder: Callable[[str], Path], seed: int, setup: Setup = PLAIN) -> None:
         self.setup = setup
         self.chance = random.Random(seed)
@@ -96,7 +98,6 @@ class Field:
         self._started: list[GatewayProcess] = []
         self._folder = folder
         self._peer: Client
-        self._numbers: NatsPublisher
 
     async def open(self, each_kind: int = 4) -> None:
         """Start everything, with so many clients of each kind; every other one is far."""
@@ -114,15 +115,26 @@ class Field:
         for gateway in self.gateways:
             assert gateway is not None
             await gateway.ready()
-        for kind in KINDS:
+        for kind in self.kinds:
             for number in range(each_kind):
                 self.add_client(kind, far=number % 2 == 1)
-        await eventually(lambda: all(client.position[0] for client in self.clients), "all know where they stand")
-        self._numbers = NatsPublisher(self._peer, CHANNEL, lambda: self.streams, PACE_SECONDS)
-        self.publishers = [self._numbers, *(self._http_publisher(name) for name in "ab")]
+        await eventually(lambda: all(client.joined for client in self.clients), "all know where they stand")
+        self.publishers = self.make_publishers(self._peer)
         for publisher in self.publishers:
             publisher.start()
         await self.progress(20)
+
+    def make_publishers(self, peer: Client) -> list[Publisher]:
+        """The first one is behind NATS, and its messages are numbers."""
+        numbers = NatsPublisher(peer, CHANNEL, lambda: self.streams, PACE_SECONDS)
+        return [numbers, *(self._http_publisher(name) for name in "ab")]
+
+    def channel_settings(self) -> dict[str, Any]:
+        """Of the one channel."""
+        durable: dict[str, Any] = {"stream": STREAM, "replicas": SIZE if self.setup.cluster else 1}
+        if self.setup.own_stream:
+            durable = {"stream": STREAM, "managed": False}
+        return {"name": CHANNEL, "direction": "both", "durable": durable, "outbox": OUTBOX}
 
     def add_client(self, kind: type[ChaosClient], *, far: bool = False) -> ChaosClient:
         ports = [way.port for way in self.ways] if far else self.ports
@@ -132,12 +144,9 @@ class Field:
 
     async def start_gateway(self, number: int) -> None:
         servers = self.networks[number] or self.servers
-        durable: dict[str, Any] = {"stream": STREAM, "replicas": SIZE if self.setup.cluster else 1}
-        if self.setup.own_stream:
-            durable = {"stream": STREAM, "managed": False}
         configuration: dict[str, Any] = {
             "nats": {"servers": [server.url for server in servers]},
-            "channels": [{"name": CHANNEL, "direction": "both", "durable": durable, "outbox": OUTBOX}],
+            "channels": [self.channel_settings()],
         }
         made = type("Gateway", (FixedPortGateway,), {"fixed_port": self.ports[number]})
         gateway = await asyncio.to_thread(made, self._folder("gateway"), configuration)
@@ -156,12 +165,12 @@ class Field:
 
     async def progress(self, count: int) -> None:
         """Returns when ``count`` more messages of the publisher behind NATS are stored."""
-        until = len(self._numbers.posts) + count
-        await eventually(lambda: len(self._numbers.posts) > until, f"{count} more are stored", SETTLED_SECONDS)
+        until = len(self.publishers[0].posts) + count
+        await eventually(lambda: len(self.publishers[0].posts) > until, f"{count} more are stored", SETTLED_SECONDS)
 
     async def recovery(self) -> float:
         """Seconds until every client has a message that was published after now."""
-        began, number = time.monotonic(), len(self._numbers.posts)
+        began, number = time.monotonic(), len(self.publishers[0].posts)
         await eventually(
             lambda: all(client.newest >= number for client in self.clients),
             "every client has a message of afterwards",
@@ -172,11 +181,11 @@ class Field:
     @contextlib.asynccontextmanager
     async def padded(self, size: int) -> AsyncIterator[None]:
         """Messages are longer by ``size`` bytes, and fewer."""
-        self._numbers.padding, self._numbers.pace_seconds = size, LONG_PACE_SECONDS
+        self.publishers[0].padding, self.publishers[0].pace_seconds = size, LONG_PACE_SECONDS
         try:
             yield
         finally:
-            self._numbers.padding, self._numbers.pace_seconds = 0, PACE_SECONDS
+            self.publishers[0].padding, self.publishers[0].pace_seconds = 0, PACE_SECONDS
 
     async def metric(self, name: str, **labels: str) -> float:
         """The sum of it at all gateways that answer."""
@@ -221,15 +230,24 @@ class Field:
             "max_bytes": max_bytes,
         }
 
-    async def settle(self) -> tuple[Account, PostAccount]:
-        """Publish a last message, wait until every client has it, and account for all."""
+    async def start_missing(self) -> None:
+        """Start the gateways that are not there."""
         for number, gateway in enumerate(self.gateways):
             if gateway is None or gateway.process.poll() is not None:
                 await self.start_gateway(number)
+
+    def check_logs(self) -> None:
+        """No gateway logs a fault."""
+        for gateway in self._started:
+            assert "Traceback" not in gateway.output, f"a gateway logs a fault: {gateway.output[-5000:]}"
+
+    async def settle(self) -> tuple[Account, PostAccount]:
+        """Publish a last message, wait until every client has it, and account for all."""
+        await self.start_missing()
         await self.progress(5)
         for publisher in self.publishers:
             await publisher.stop()
-        await self._numbers.send(THE_END)
+        await self.publishers[0].send(THE_END)
         await eventually(self._all_have_the_end, "every client has the last message", SETTLED_SECONDS)
         held = await self._held()
         ledger = Ledger(self.clients[0].entries[-1].identity, held)
@@ -241,8 +259,7 @@ class Field:
         total = sum(accounts, Account())
         first = min(held)
         posts = [account_posts(publisher.posts, held, self.streams, first) for publisher in self.publishers]
-        for gateway in self._started:
-            assert "Traceback" not in gateway.output, f"a gateway logs a fault: {gateway.output[-5000:]}"
+        self.check_logs()
         return total, sum(posts, PostAccount())
 
     async def close(self) -> None:

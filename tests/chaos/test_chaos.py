@@ -13,6 +13,8 @@ import pytest
 
 from chaos.faults import FAULTS, SHORT, Fault
 from chaos.field import Field, Setup
+from chaos.plain import PlainField
+from chaos.plain_faults import PLAIN_FAULTS
 from chaos.report import Run
 
 pytestmark = pytest.mark.timeout(480)
@@ -30,10 +32,12 @@ RANDOM = {
 
 
 @asynccontextmanager
-async def accounted(run: Run, runs: list[Run], folder: Folder, setup: Setup, *, told: bool) -> AsyncIterator[Field]:
+async def accounted(
+    run: Run, runs: list[Run], folder: Folder, setup: Setup, *, told: bool, of: type[Field] = Field
+) -> AsyncIterator[Field]:
     """A field, and what became of every message in it in ``run``, which is printed and kept in any case."""
     runs.append(run)
-    field = Field(folder, run.seed, setup)
+    field = of(folder, run.seed, setup)
     try:
         async with asyncio.timeout(400):
             await field.open()
@@ -65,6 +69,27 @@ async def test_a_fault(runs: list[Run], folder: Folder, name: str, number: int) 
     run = Run(name, SEED + number)
     async with accounted(run, runs, folder, fault.setup, told=fault.told) as field:
         await hurt(field, run, fault)
+
+
+@pytest.mark.parametrize("number", range(RUNS))
+@pytest.mark.parametrize("name", PLAIN_FAULTS)
+async def test_a_fault_of_a_plain_channel(runs: list[Run], folder: Folder, name: str, number: int) -> None:
+    fault = PLAIN_FAULTS[name]
+    run = Run(f"plain {name}", SEED + number)
+    async with accounted(run, runs, folder, fault.setup, told=True, of=PlainField) as field:
+        await hurt(field, run, fault)
+
+
+@pytest.mark.skipif(SHORT, reason="each alone will do")
+@pytest.mark.parametrize("number", range(RUNS))
+async def test_many_at_random_of_a_plain_channel(runs: list[Run], folder: Folder, number: int) -> None:
+    run = Run("plain random", 2000 + SEED + number)
+    possible = [one for key, one in PLAIN_FAULTS.items() if key not in ("clients_half_open", "nats_stopped")]
+    async with accounted(run, runs, folder, Setup(network=True), told=True, of=PlainField) as field:
+        field.several_faults = True
+        for _ in range(8):
+            several = {fault.of: fault for fault in field.chance.sample(possible, field.chance.randint(1, 3))}
+            await hurt(field, run, *several.values())
 
 
 @pytest.mark.parametrize("number", range(RUNS))

@@ -46,6 +46,9 @@ class SequenceWire:
         self.encoded += 1
         return Encoded(Message(True, b"%d %b" % (publication.sequence, publication.payload)))
 
+    def dropped(self, name: str, count: int) -> None:
+        """Nothing is."""
+
 
 WIRE = SequenceWire()
 

@@ -26,6 +26,16 @@ class Wire:
         self.encoded.append((name, publication.payload))
         return Encoded(Message(True, publication.payload))
 
+    def dropped(self, name: str, count: int) -> Encoded | None:
+        return None
+
+
+class TellingWire(Wire):
+    """One whose clients can be told what was dropped."""
+
+    def dropped(self, name: str, count: int) -> Encoded:
+        return Encoded(Message(True, b"%d of %b dropped" % (count, name.encode())))
+
 
 class FakeLink:
     """A link whose transport is full after ``room`` calls; then it pauses ``sender`` from inside, as uvicorn does.

@@ -30,6 +30,7 @@ class Client:
         self.calls: list[str] = []
         self.refusals: list[tuple[str, str]] = []
         self.places: list[tuple[str, Place]] = []
+        self.gaps: list[list[str]] = []
 
     def drain(self) -> None:
         self.calls.append("drain")
@@ -48,6 +49,9 @@ class Client:
 
     def placed(self, name: str, place: Place) -> None:
         self.places.append((name, place))
+
+    def gap(self, names: list[str]) -> None:
+        self.gaps.append(names)
 
 
 class Except:

@@ -9,9 +9,10 @@ from wsgw.bridges.base import Bridge
 from wsgw.broker.broker import Broker
 from wsgw.channels.channel import Channel
 from wsgw.fanout.frames import Message
+from wsgw.fanout.gap import Gap
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.outbox import OutboxTotals
-from wsgw.fanout.publication import Encoded, Publication
+from wsgw.fanout.publication import Batch, Encoded, Publication
 from wsgw.fanout.sender import Sender
 from wsgw.metrics import Metrics
 
@@ -24,13 +25,18 @@ class PlainWire:
     def encode(self, channel: Channel, name: str, publication: Publication) -> Encoded:
         return Encoded(Message(False, publication.payload))
 
+    def dropped(self, name: str, count: int) -> None:
+        """It is not told."""
+
 
 #: Listeners have it in common, as the clients of a surface have its wire.
 PLAIN = PlainWire()
+#: What a listener writes down of a gap.
+GAP = b"(gap)"
 
 
 class Listener(Sender):
-    """Collects the payloads that are written to it."""
+    """Collects the payloads that are written to it, and ``GAP`` where it is told of one."""
 
     __slots__ = ("payloads",)
 
@@ -38,7 +44,14 @@ class Listener(Sender):
         super().__init__(PLAIN, OutboxTotals(), no_overflow)
         link = FakeLink(self)
         self.payloads = link.data
+        self.session = self
         self.attach(link)
+
+    def dropped(self, batch: Batch, count: int) -> None:
+        """Nobody is told."""
+
+    def gapped(self, name: str, gap: Gap) -> None:
+        self.payloads.append(GAP)
 
 
 class Stack:

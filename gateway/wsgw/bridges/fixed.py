@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from wsgw.bridges.base import STEADY_SECONDS, KeptBridge
+from wsgw.bridges.lost import Lost
 from wsgw.broker.broker import Broker
 from wsgw.channels.channel import Channel
-from wsgw.errors import NATS_UNAVAILABLE
+from wsgw.errors import NATS_UNAVAILABLE, GatewayError
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.publication import Publication
 
@@ -20,13 +21,21 @@ class FixedBridge(KeptBridge):
         self._broker = broker
         self._hub = hub
         self._was_subscribed = False
+        self._lost = Lost(hub, broker)
+        self._lose(alone=False)
 
     # -- inside
 
     async def _serve(self) -> Exception:
         """Subscribe once there is a connection; see ``Keeper``."""
         await self._broker.wait_connected()
-        subscription = await self._broker.subscribe(self.channel.subject, self._deliver)
+        await self._lost.settle()
+        try:
+            subscription = await self._broker.subscribe(self.channel.subject, self._deliver)
+        except GatewayError as refusal:
+            self._lose(alone=refusal.kind is not NATS_UNAVAILABLE)
+            raise
+        self._lost.tell()
         if self._was_subscribed:
             self._gaps.inc()
         self._was_subscribed = True
@@ -38,8 +47,14 @@ class FixedBridge(KeptBridge):
         if error.kind is NATS_UNAVAILABLE:  # the broker's back-off is enough
             self._keeper.backoff.reset()
         self._broker.unsubscribe(subscription)
+        self._lose(alone=error.kind is not NATS_UNAVAILABLE)
         return error
 
+    def _lose(self, *, alone: bool) -> None:
+        self._lost.add((self.channel.name,), alone=alone)
+
     def _deliver(self, publication: Publication) -> None:
+        if self._lost.names:  # it came before the proof that NATS has taken the subscription
+            self._lost.tell()
         self._keeper.received += 1
         self._hub.publish(self.channel.name, publication)

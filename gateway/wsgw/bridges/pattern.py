@@ -16,6 +16,7 @@ from wsgw.backoff import Backoff
 from wsgw.bridges.base import BridgeState, KeptBridge, OnRefused
 from wsgw.bridges.concrete import ConcreteSubscriptions
 from wsgw.bridges.interests import Interests
+from wsgw.bridges.lost import Lost
 from wsgw.bridges.overlap import Overlap, Via
 from wsgw.broker.broker import Broker
 from wsgw.broker.subscription import NatsSubscription
@@ -53,6 +54,7 @@ class PatternBridge(KeptBridge):
         self._overlap: Overlap | None = None
         self._pace: asyncio.Task[None] | None = None  # while there is an overlap
         self._changed = asyncio.Event()
+        self._lost = Lost(hub, broker)
         self._concrete = ConcreteSubscriptions(channel, broker, interests, self._deliver_concrete, self._changed.set)
 
     async def stop(self) -> None:
@@ -69,7 +71,10 @@ class PatternBridge(KeptBridge):
             interest = self._interests.add(name)
             if self._overlap is not None:
                 self._overlap.leave_out(name)
-            if self._served_via is Via.PATTERN or not self._broker.connected:
+            if not self._broker.connected:
+                self._lost.add((name,), alone=False)
+                interest.settle()
+            elif self._served_via is Via.PATTERN:
                 interest.settle()
             self._changed.set()
         self._interests.enter(name, refused)
@@ -96,6 +101,7 @@ class PatternBridge(KeptBridge):
             await end(following)
         if self._pattern is not None or self._interests.subscribed():
             self._gaps.inc()
+        self._lost.add(self._interests.names(), alone=not lost.done())
         await self._forget()
         if lost.done():
             self._keeper.backoff.reset()
@@ -112,6 +118,7 @@ class PatternBridge(KeptBridge):
             if self._pattern is not None and self._pattern.ended.done():
                 self._lose_pattern(self._pattern)
             wanted = self._interests.in_pattern
+            await self._lost.settle()
             if wanted is None and self._keeper.state is BridgeState.FAILED:  # the refusal hurts nobody any more
                 self._retry_at = 0.0
                 self._keeper.subscribed()
@@ -119,6 +126,7 @@ class PatternBridge(KeptBridge):
                 await self._start_pattern()
             if self._pattern is None:
                 await self._concrete.subscribe_missing()
+                self._lost.tell(still=(self.channel.name,))
             elif wanted is None:
                 await self._stop_pattern()
             timed = self._keeper.state is BridgeState.FAILED or self._interests.any_idle
@@ -142,6 +150,7 @@ class PatternBridge(KeptBridge):
         self._retry.reset()
         self._keeper.subscribed()
         self._served_via = Via.PATTERN
+        self._lost.tell()
         for interest in self._interests:
             interest.settle()
         if concrete:
@@ -226,6 +235,8 @@ class PatternBridge(KeptBridge):
 
         Other names under the pattern belong to more specific channels, whose bridges serve them.
         """
+        if self._lost.names:  # it came before the proof that NATS has taken the subscription
+            self._lost.tell()
         self._hub.publish(self.channel.name, publication)
         name = self.channel.name_of(publication.subject)
         # NATS takes a publish to the subject ``chat.*`` itself, too
@@ -240,12 +251,16 @@ class PatternBridge(KeptBridge):
         else:
             taken = via is self._served_via
         if taken:
+            if self._lost.names and name in self._lost.names:
+                self._lost.tell(still=(self.channel.name,))
             self._keeper.received += 1
             self._hub.publish(name, publication)
 
     def _lose_pattern(self, pattern: NatsSubscription) -> None:
         """NATS took the pattern's subscription back; concrete names go on with their own."""
         self._broker.unsubscribe(pattern)
+        self._gaps.inc()
+        self._lost.add(self._interests.names() - self._interests.subscribed(), alone=True)
         self._pattern, self._served_via = None, Via.CONCRETE
         self._refuse_pattern(pattern.ended.result())
 
@@ -253,6 +268,7 @@ class PatternBridge(KeptBridge):
         self._keeper.failed(error)
         self._retry_at = asyncio.get_running_loop().time() + self._retry.next()
         if self._interests.in_pattern is not None:
+            self._lost.add((self.channel.name,), alone=True)
             self._interests.in_pattern.settle()
 
     async def _forget(self) -> None:

@@ -72,7 +72,8 @@ class Broker:
         self._connection: NatsConnection | None = None
         self._connected = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._reconnecting = False
+        #: connections there were, with that of now
+        self.connects = 0
         self._url = ""  # connected to now or last
         self._told_connected = False  # the log
         self._requests = 0
@@ -327,9 +328,9 @@ class Broker:
                 reasons.append(f"{masked(url)}: {error}")
                 self._put_last(url)
                 continue
-            if self._reconnecting:
+            if self.connects:
                 self._metrics.nats_reconnects.inc()
-            self._reconnecting = True
+            self.connects += 1
             self._connection = connection
             self._url = url
             self._connected.set()

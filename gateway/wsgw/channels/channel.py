@@ -45,7 +45,16 @@ class SlowConsumer(StrEnum):
     """What happens to a client that does not take what the channel brings (the policy of a slow consumer)."""
 
     DROP_OLDEST = "drop_oldest"
+    #: of each subject only the newest waits
+    LATEST = "latest"
     DISCONNECT = "disconnect"
+
+
+class OnGap(StrEnum):
+    """What happens to a client of which publications are missing that cannot be told so: a bare WebSocket."""
+
+    IGNORE = "ignore"
+    CLOSE = "close"
 
 
 class Payload(StrEnum):
@@ -76,6 +85,7 @@ class Channel:
     payload: Payload = Payload.BYTES
     headers: tuple[str, ...] = ()
     on_join_last: int = 0
+    on_gap: OnGap = OnGap.IGNORE
 
     def __post_init__(self) -> None:
         if not self.subject:

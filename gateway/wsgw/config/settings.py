@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from wsgw.channels.channel import Channel, Direction, Payload, SlowConsumer
+from wsgw.channels.channel import Channel, Direction, OnGap, Payload, SlowConsumer
 from wsgw.channels.durable import Durable, Storage, stream_name
 from wsgw.channels.subjects import subject_problem
 from wsgw.config import file as configfile
@@ -160,8 +160,14 @@ class ChannelSettings(_Model):
     subject: str | None = Field(default=None, description="The NATS subject; the name where not given.")
     slow_consumer: SlowConsumer | None = Field(
         default=None,
-        description="What happens when a client's outbox is full: `drop_oldest` (the default), or `disconnect` (4008; "
+        description="What happens to a client that does not take what comes: `drop_oldest` (the default, when its "
+        "outbox is full), `latest` (of each subject only the newest waits), or `disconnect` (4008, when it is full; "
         "that of durable channels, which take no other).",
+    )
+    on_gap: OnGap = Field(
+        default=OnGap.IGNORE,
+        description="What happens to WebSockets without an envelope where publications may be missing, which others "
+        "are told: `ignore`, or `close` (4100).",
     )
     outbox: OutboxSettings = Field(default=OutboxSettings(), description="Limits of what waits for one slow client.")
     timeout: Seconds | None = Field(
@@ -194,6 +200,7 @@ class ChannelSettings(_Model):
             payload=self.payload,
             headers=tuple(self.headers),
             on_join_last=self.on_join.last,
+            on_gap=self.on_gap,
         )
 
 

@@ -8,9 +8,10 @@ import math
 from collections.abc import Iterator
 
 from wsgw.access.principal import Principal
+from wsgw.bridges.base import BridgeState
 from wsgw.bridges.durable import DurableBridge
 from wsgw.bridges.place import Place
-from wsgw.channels.channel import Channel, Use
+from wsgw.channels.channel import Channel, OnGap, Use
 from wsgw.channels.position import mark
 from wsgw.channels.start import NOW, Start
 from wsgw.core.followings import Followings
@@ -18,6 +19,7 @@ from wsgw.core.house import House
 from wsgw.core.sessionclient import SessionClient
 from wsgw.core.subscription import Subscription
 from wsgw.errors import FORBIDDEN, TOO_MANY_SUBJECTS, GatewayError
+from wsgw.fanout.gap import Gap
 from wsgw.fanout.publication import Batch
 from wsgw.fanout.sender import Sender
 from wsgw.shares.slices import one_by_one
@@ -31,7 +33,7 @@ MOST_LEFT_AT_ONCE = 50
 class Receiving:
     """``sender`` writes to the client; without one nothing can be subscribed to.
 
-    ``memory.Holder``, of its subscriptions, and ``SlowClient``.
+    ``memory.Holder``, of its subscriptions, and ``Addressee``.
     """
 
     __slots__ = (
@@ -92,6 +94,8 @@ class Receiving:
                 message = f"this client is subscribed to {most} names of patterns, and may be to no more"
                 raise GatewayError(TOO_MANY_SUBJECTS, message)
         subscription = Subscription(self, channel, name, bridge)
+        if bridge.state is BridgeState.SUBSCRIBED:
+            subscription.told = self._house.hub.gaps  # those it had before are nothing to who comes now
         ready = bridge.join(name, subscription)
         self._subscriptions[name] = subscription
         if channel.durable is not None:
@@ -151,10 +155,27 @@ class Receiving:
             self._client.refused(name, error)
 
     def dropped(self, batch: Batch, count: int) -> None:
-        """The client is slow (see ``SlowClient``); counted where it was dropped."""
+        """The client is slow (see ``Addressee``); counted where it was dropped."""
         if not self._slow:
             self._slow = True
             log.debug("%s: a slow client, publications of %s are dropped", self.principal, batch.name)
+
+    def gapped(self, name: str, gap: Gap) -> None:
+        """See ``Addressee``. The client is told once of a gap, of all names that have it."""
+        here = self._subscriptions.get(name)
+        if here is None or here.told >= gap.number or self._client is None:
+            return
+        told: list[str] = []
+        for subscription in self._subscriptions.values():
+            ours = subscription.channel.durable is None if gap.names is None else subscription.name in gap.names
+            if ours and subscription.listening and subscription.told < gap.number:
+                subscription.told = gap.number
+                told.append(subscription.name)
+        self._client.gap(told)
+
+    def on_gap(self, name: str) -> OnGap:
+        """What is to happen where publications to ``name``, which it is subscribed to, are missing."""
+        return self._subscriptions[name].channel.on_gap
 
     # -- Holder
 

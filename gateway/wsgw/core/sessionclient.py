@@ -28,3 +28,6 @@ class SessionClient(Protocol):
 
     def placed(self, name: str, place: Place) -> None:
         """Where the client stands in the stream of a durable channel: before its first publication, and at a gap."""
+
+    def gap(self, names: list[str]) -> None:
+        """Publications to ``names``, which no stream holds, may be missing before the next ones."""

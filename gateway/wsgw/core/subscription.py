@@ -24,7 +24,7 @@ class Subscriber(Protocol):
 class Subscription:
     """It is itself what a bridge tells that NATS refuses the name (``OnRefused``): a client may have very many."""
 
-    __slots__ = ("_counts", "_subscriber", "bridge", "channel", "listening", "name")
+    __slots__ = ("_counts", "_subscriber", "bridge", "channel", "listening", "name", "told")
 
     def __init__(self, subscriber: Subscriber, channel: Channel, name: str, bridge: Bridge) -> None:
         self._subscriber = subscriber
@@ -33,6 +33,8 @@ class Subscription:
         self.bridge = bridge
         #: the sender gets what comes
         self.listening = False
+        #: the number of the newest gap of which the client was told for it, or that is none for it
+        self.told = 0
         self._counts = channel.is_pattern
 
     def __call__(self, error: GatewayError) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsgw.channels.channel import Channel, Payload
+from wsgw.channels.channel import Channel, Payload, SlowConsumer
 from wsgw.metrics import Metrics
 
 
@@ -24,7 +24,9 @@ class Deliveries:
         "channel",
         "dropped",
         "latency",
+        "looks_at_each",
         "messages",
+        "needs_origins",
         "not_json",
         "subscriptions",
         "wants_json",
@@ -39,6 +41,10 @@ class Deliveries:
         self.not_json = 0
         #: whether that is to be counted
         self.wants_json = channel.payload is Payload.JSON
+        #: whether what is queued has to be told apart by name or subject
+        self.needs_origins = channel.is_pattern or channel.slow_consumer is SlowConsumer.LATEST
+        #: whether there is more to do with a publication than to encode it; of most channels there is not
+        self.looks_at_each = self.wants_json or self.needs_origins
         #: seconds from a batch's first arrival to its writing
         self.latency = metrics.delivery_latency_seconds.labels(channel.name)
         self._subscriptions_now = metrics.subscriptions.labels(channel.name)

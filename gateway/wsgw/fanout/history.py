@@ -25,7 +25,7 @@ _GONE = StreamPublication(Publication("", b"", 0.0), "", 0, 0)
 class History:
     """Of the stream of that ``identity``. What is kept counts in ``memory``, whose ``Holder`` it is."""
 
-    __slots__ = ("_kept", "_memory", "_registered", "_start", "bytes", "floor", "identity", "last")
+    __slots__ = ("_kept", "_memory", "_start", "bytes", "floor", "identity", "last")
 
     def __init__(self, identity: str, last: int, memory: Memory) -> None:
         self.identity = identity
@@ -38,7 +38,7 @@ class History:
         self._kept: list[StreamPublication] = []  # a list, from ``_start`` on: a deque is slow to look into
         self._start = 0
         self._memory = memory
-        self._registered = False
+        memory.register(self)
 
     def __len__(self) -> int:
         return len(self._kept) - self._start
@@ -50,9 +50,6 @@ class History:
         size = publication.kept_bytes
         self.bytes += size
         self._memory.add(size)
-        if not self._registered:
-            self._registered = True
-            self._memory.register(self)
         while len(self) > MAX_MESSAGES or self.bytes > MAX_BYTES:
             self._drop(max(1, len(self) // DROPPED_SHARE))
 
@@ -94,9 +91,7 @@ class History:
     def evict(self) -> None:
         """The older half: clients that are further behind are brought up to date from the stream."""
         self._drop((len(self) + 1) // 2)
-        self._registered = bool(len(self))
-        if self._registered:
-            self._memory.register(self)
+        self._memory.register(self)  # it has not ended, be it empty now: no client has
 
     # -- inside
 

@@ -7,6 +7,7 @@ takes long goes on in later ticks, so that others get theirs; meanwhile nothing 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections import deque
@@ -16,6 +17,7 @@ from typing import Protocol
 from wsgw.channels.channel import Channel
 from wsgw.fanout.audience import Audience
 from wsgw.fanout.deliveries import Deliveries
+from wsgw.fanout.gap import Gap
 from wsgw.fanout.publication import BATCH_BYTES, Publication, StreamPublication, Wire
 from wsgw.fanout.replays import Replays
 from wsgw.fanout.sender import Sender
@@ -54,6 +56,10 @@ class Hub:
         self._dirty: deque[Audience] = deque()  # while there are any, a flush is on its way
         self._on_its_way = False
         self._replays = Replays()
+        self._idle: list[asyncio.Future[None]] = []  # who waits until all is handed on
+        self._outage = (0, Gap(0))  # the newest, and the connection to NATS that ended it
+        #: the number of the newest gap
+        self.gaps = 0
         metrics.on_read.append(self._report)
 
     def subscribe(self, channel: Channel, name: str, sender: Sender) -> None:
@@ -117,9 +123,38 @@ class Hub:
             self._held = True
             self._source.hold()  # every time: it may be another one now
             self._wake(self._turn.call_later)
-        elif self._held:
-            self._held = False
-            self._source.release()
+        else:
+            if self._held:
+                self._held = False
+                self._source.release()
+            if self._idle:
+                self._tell_idle()
+
+    async def idle(self) -> None:
+        """Returns when all that was published was handed to the subscribers; at once where nothing waits."""
+        if self._dirty:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(waiting)
+            await waiting
+
+    def gap(self, name: str, gap: Gap) -> None:
+        """Tell the subscribers of ``name`` there are now of ``gap``: behind what was published, before what will be."""
+        for audience in self._audiences.get(name, ()):
+            audience.mark(gap)
+
+    def new_gap(self, names: frozenset[str]) -> Gap:
+        """One of these alone."""
+        self.gaps += 1
+        return Gap(self.gaps, names)
+
+    def outage(self, connection: int) -> Gap:
+        """The gap of all names that ``connection`` to NATS, by its number, ended: the same whoever asks."""
+        ended_by, gap = self._outage
+        if ended_by != connection:
+            self.gaps += 1
+            gap = Gap(self.gaps)
+            self._outage = connection, gap
+        return gap
 
     def settle(self, name: str) -> None:
         """Hand what is kept for ``name`` to its subscribers now: what they are told next comes behind it."""
@@ -127,6 +162,12 @@ class Hub:
             audience.flush(math.inf)
 
     # -- inside
+
+    def _tell_idle(self) -> None:
+        waiting, self._idle = self._idle, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
     def _schedule(self, audience: Audience) -> None:
         audience.scheduled = True

@@ -2,8 +2,10 @@
 
 One queue keeps the order of everything the session gets. Its unit is one publication with all its messages. Each
 channel has limits of its own in it, and when a channel is over them the oldest of that channel are dropped
-(``drop_oldest``), or the client is found too slow (``disconnect``), and told so by ``Overflow``. Control items (acks,
-CONNECT and their like) are never dropped; a session that lets them pile up is not reading at all: ``Overflow``, too.
+(``drop_oldest``), or the client is found too slow (``disconnect``), and told so by ``Overflow``. Of a channel of which
+only the newest counts (``latest``) no more than that of each subject waits. Before what comes next of a channel the
+client is told how many were dropped, where its protocol can say it. Control items (acks, CONNECT and their like) are
+never dropped; a session that lets them pile up is not reading at all: ``Overflow``, too.
 
 What waits counts in the process' ``Memory`` with its overhead, and a publication that waits in many outboxes with its
 bytes only once.
@@ -15,9 +17,8 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import repeat
 
-from wsgw.channels.channel import SlowConsumer
-from wsgw.fanout.deliveries import Deliveries
-from wsgw.fanout.publication import ENCODED_BYTES, MESSAGE_BYTES, Batch, Encoded
+from wsgw.fanout.publication import ENCODED_BYTES, MESSAGE_BYTES, Batch, Encoded, Wire
+from wsgw.fanout.share import Newest, Share
 from wsgw.shares.memory import Memory
 
 MAX_CONTROL_ITEMS = 65_536
@@ -47,32 +48,21 @@ class OutboxTotals:
         self.memory = memory or Memory()
 
 
-class _Share:
-    """One channel's part of the queue (None: the control items'): its items in order and their bytes.
+class Outbox:
+    """See the module. All methods are synchronous; sizes are bytes of messages without framing. ``close`` it.
 
-    ``dropped`` is how many of its places in the queue, the first ones, stand for items that were dropped since.
+    ``wire`` is how its client is told of what was dropped.
     """
 
-    __slots__ = ("bytes", "deliveries", "dropped", "items")
+    __slots__ = ("_control", "_items_bytes", "_live", "_queue", "_shares", "_totals", "_wire")
 
-    def __init__(self, deliveries: Deliveries | None) -> None:
-        self.deliveries = deliveries
-        self.items: deque[Encoded] = deque()
-        self.bytes = 0
-        self.dropped = 0
-
-
-class Outbox:
-    """See the module. All methods are synchronous; sizes are bytes of messages without framing. ``close`` it."""
-
-    __slots__ = ("_control", "_items_bytes", "_live", "_queue", "_shares", "_totals")
-
-    def __init__(self, totals: OutboxTotals) -> None:
+    def __init__(self, totals: OutboxTotals, wire: Wire) -> None:
         self._totals = totals
-        self._queue: deque[_Share] = deque()  # whose turn it is: an item by itself would have to know its place
+        self._wire = wire
+        self._queue: deque[Share] = deque()  # whose turn it is: an item by itself would have to know its place
         self._live = 0
-        self._control: _Share | None = None
-        self._shares: dict[str, _Share] = {}
+        self._control: Share | None = None
+        self._shares: dict[str, Share] = {}
         self._items_bytes = 0  # with what they take beside their messages, whoever else has them
         totals.memory.add(OUTBOX_BYTES)
 
@@ -105,8 +95,10 @@ class Outbox:
         channel = deliveries.channel
         share = self._shares.get(channel.name)
         if share is None:
-            share = self._shares[channel.name] = _Share(deliveries)
+            share = self._shares[channel.name] = Share(deliveries)
         items, added = share.items, batch.items
+        if isinstance(items, Newest):
+            return self._put_newest(share, items, batch, transport_bytes)
         items.extend(added)
         share.bytes += batch.size
         self._queue.extend(repeat(share, len(added)))
@@ -119,19 +111,17 @@ class Outbox:
         room = channel.outbox_bytes - transport_bytes
         if share.bytes <= room and len(items) <= channel.outbox_messages:
             return 0
-        if _drops_none(deliveries):
+        if share.drops_none:
             if len(items) > 1:
                 raise Overflow
             return 0
-        dropped = self._drop(share, channel.outbox_messages, room)
-        deliveries.dropped += dropped
-        return dropped
+        return self._drop(share, channel.outbox_messages, room)
 
     def put_control(self, item: Encoded) -> None:
         """Queue an item that is never dropped; raises Overflow when too many wait."""
         share = self._control
         if share is None:
-            share = self._control = _Share(None)
+            share = self._control = Share(None)
         kept = item.kept_bytes
         if len(share.items) >= MAX_CONTROL_ITEMS or share.bytes + kept > MAX_CONTROL_BYTES:
             raise Overflow
@@ -143,7 +133,8 @@ class Outbox:
     def take(self, max_messages: int, max_bytes: int) -> list[Encoded]:
         """The oldest items, in order, out of the queue; publications count as delivered.
 
-        At most ``max_messages`` messages (not items) and ``max_bytes``, but at least one item when there is one.
+        Before the next one of a channel of which some were dropped comes what tells of that. At most ``max_messages``
+        messages (not items) and ``max_bytes``, without these, but at least one item when there is one.
         """
         taken: list[Encoded] = []
         messages = size = items_bytes = freed = 0
@@ -161,6 +152,9 @@ class Outbox:
             size += item.size
             queue.popleft()
             share.items.popleft()
+            if share.untold is not None:
+                taken += self._told(share.untold)
+                share.untold = None
             taken.append(item)
             kept = item.kept_bytes
             items_bytes += kept
@@ -184,7 +178,7 @@ class Outbox:
         than the newest: then to end the client is what frees it. Nor where some of it is of a channel that drops none.
         """
         shares = self._shares.values()
-        if any(share.items and _drops_none(share.deliveries) for share in shares):
+        if any(share.items and share.drops_none for share in shares):
             return False
         waiting = sum([len(share.items) for share in shares])
         alone = sum([item.kept_bytes for share in shares for item in share.items if item.outboxes == 1])
@@ -193,7 +187,7 @@ class Outbox:
         if waiting < 2 or 2 * alone >= self._items_bytes:
             return False
         dropped: list[Encoded] = []
-        control: list[_Share] = []
+        control: list[Share] = []
         queue = self._queue
         while len(dropped) < (waiting + 3) // 4:
             share = queue.popleft()
@@ -204,7 +198,7 @@ class Outbox:
             else:
                 item = share.items.popleft()
                 share.bytes -= item.size
-                share.deliveries.dropped += 1
+                share.lost((item,))
                 dropped.append(item)
         queue.extendleft(control)  # all alike
         kept = sum([item.kept_bytes for item in dropped])
@@ -230,29 +224,66 @@ class Outbox:
 
     # -- inside
 
-    def _drop(self, share: _Share, most: int, room: int) -> int:
+    def _put_newest(self, share: Share, items: Newest, batch: Batch, transport_bytes: int) -> int:
+        """As ``put``, of a channel of which only the newest counts."""
+        replaced: list[Encoded] = []
+        kept = 0
+        for item in batch.items:
+            old = items.replace(item)
+            if old is not None:
+                replaced.append(old)
+            item.outboxes += 1
+            if item.outboxes == 1:
+                kept += item.kept_bytes
+        share.bytes += batch.size
+        self._queue.extend(repeat(share, len(batch.items)))
+        self._count(len(batch.items), batch.size, batch.kept_bytes, kept)
+        if replaced:
+            for _ in replaced:
+                self._leave_place(share)
+            self._forget(share, replaced)
+        channel = batch.deliveries.channel
+        return len(replaced) + self._drop(share, channel.outbox_messages, channel.outbox_bytes - transport_bytes)
+
+    def _told(self, untold: dict[str, int]) -> list[Encoded]:
+        """What the client is told of publications that were dropped."""
+        told = [self._wire.dropped(name, count) for name, count in untold.items()]
+        return [item for item in told if item is not None]
+
+    def _drop(self, share: Share, most: int, room: int) -> int:
         """Drop the oldest of ``share`` until there are at most ``most``, of ``room`` bytes; but never the last one."""
-        items, queue = share.items, self._queue
+        items = share.items
         dropped: list[Encoded] = []
         size = 0
         while len(items) > 1 and (len(items) > most or share.bytes - size > room):
             item = items.popleft()
             size += item.size
             dropped.append(item)
-            if queue[0] is share:  # any place of its is as good as another
-                queue.popleft()
-            else:
-                share.dropped += 1
+            self._leave_place(share)
+        if dropped:
+            self._forget(share, dropped)
+        return len(dropped)
+
+    def _leave_place(self, share: Share) -> None:
+        """One of its places in the queue is too many: any is as good as another."""
+        if self._queue[0] is share:
+            self._queue.popleft()
+        else:
+            share.dropped += 1
+
+    def _forget(self, share: Share, dropped: list[Encoded]) -> None:
+        """They do not wait any more, nor does their place."""
+        size = sum([item.size for item in dropped])
         share.bytes -= size
+        share.lost(dropped)
         kept = sum([item.kept_bytes for item in dropped])
         self._count(-len(dropped), -size, -kept, -_released(dropped))
-        if len(queue) > 2 * self._live + 64:
+        if len(self._queue) > 2 * self._live + 64:
             self._compact()
-        return len(dropped)
 
     def _compact(self) -> None:
         """Forget the places of what was dropped, which lie behind the oldest item."""
-        queue: deque[_Share] = deque()
+        queue: deque[Share] = deque()
         for share in self._queue:
             if share.dropped:
                 share.dropped -= 1
@@ -270,10 +301,6 @@ class Outbox:
         kept += items * ENTRY_BYTES
         totals.kept_bytes += kept
         totals.memory.add(kept)
-
-
-def _drops_none(deliveries: Deliveries | None) -> bool:
-    return deliveries is not None and deliveries.channel.slow_consumer is SlowConsumer.DISCONNECT
 
 
 def _released(items: Iterable[Encoded]) -> int:

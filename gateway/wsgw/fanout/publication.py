@@ -168,7 +168,10 @@ class Encoded:
     A Socket.IO binary event is several messages; they are queued, dropped and written together.
     """
 
-    __slots__ = ("_framed", "kept_bytes", "messages", "outboxes", "size")
+    __slots__ = ("_framed", "kept_bytes", "messages", "origin", "outboxes", "size")
+
+    #: the name that its clients subscribed to, and the subject; set only where it has to be told apart
+    origin: tuple[str, str]
 
     def __init__(self, *messages: Message) -> None:
         self.messages = messages
@@ -267,6 +270,10 @@ class Wire(Protocol):
 
     def encode(self, channel: Channel, name: str, publication: Publication) -> Encoded:
         """``publication`` as a session gets it that subscribed to ``name``: ``channel``'s, or one that matches it."""
+        ...
+
+    def dropped(self, name: str, count: int) -> Encoded | None:
+        """What tells a client that ``count`` publications to ``name`` were dropped for it; None: it cannot be told."""
         ...
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from wsgw.fanout.frames import Message
+from wsgw.fanout.gap import Gap
 from wsgw.fanout.link import OneWayLink
 from wsgw.fanout.outbox import Outbox, OutboxTotals, Overflow
 from wsgw.fanout.publication import Batch, Encoded, Wire
@@ -15,11 +16,14 @@ FLUSH_BYTES = 256 * 1024
 FLUSH_MESSAGES = 4096
 
 
-class SlowClient(Protocol):
-    """A session, as told by its sender that its client does not keep up. No call may raise or block."""
+class Addressee(Protocol):
+    """A session, as its sender and the hub tell it what became of publications. No call may raise or block."""
 
     def dropped(self, batch: Batch, count: int) -> None:
         """The outbox is full: ``count`` publications of the channel of ``batch`` were dropped to take that in."""
+
+    def gapped(self, name: str, gap: Gap) -> None:
+        """Publications to ``name`` may be missing: between what it got so far and what comes next."""
 
 
 class Sender:
@@ -56,8 +60,8 @@ class Sender:
         self._room: dict[Callable[[], None], None] | None = None  # who is told once there is some
         #: told when something was queued, for a transport that fetches (a poll)
         self.on_queued: Callable[[], None] | None = None
-        #: told when the client is slow
-        self.session: SlowClient | None = None
+        #: told of what its client misses
+        self.session: Addressee | None = None
 
     def __len__(self) -> int:
         """Items that wait."""
@@ -228,7 +232,7 @@ class Sender:
 
     def _queue(self) -> Outbox:
         if self._outbox is None:
-            self._outbox = Outbox(self._totals)
+            self._outbox = Outbox(self._totals, self.wire)
             self._totals.memory.register(self)
         return self._outbox
 

@@ -150,7 +150,11 @@ def _stamp(batch: Batch, stamp: Stamp, wire: StampingWire) -> tuple[Batch, Stamp
     name, items = batch.name, cast(Sequence[Stampable], batch.items)
     last = items[-1].sequence
     if last is None or name not in stamp.marks:
-        return Batch(batch.deliveries, name, [wire.stamp(item, stamp.text) for item in items]), stamp
+        said = [wire.stamp(item, stamp.text) for item in items]
+        if batch.deliveries.needs_origins:
+            for item, of in zip(said, items, strict=True):
+                item.origin = of.origin
+        return Batch(batch.deliveries, name, said), stamp
     begin, end = stamp.around(name)
     stamped = [wire.stamp(item, f"{begin}{item.sequence}{end}") for item in items]
     return Batch(batch.deliveries, name, stamped), stamp.standing(name, stamp.marks[name], last)

@@ -49,6 +49,11 @@ def gap(channels: list[str], missed: int | None) -> bytes:
     return orjson.dumps({"event": "gap", "channels": channels, "missed": missed})
 
 
+def dropped(channel: str, count: int) -> bytes:
+    """``count`` publications of ``channel`` were dropped, for the client does not take them fast enough."""
+    return orjson.dumps({"event": "dropped", "channel": channel, "dropped": count})
+
+
 def _time(publication: Publication) -> str:
     """RFC 3339 in UTC: the stream's, or when it came here."""
     if isinstance(publication, StreamPublication):

@@ -16,10 +16,11 @@ from wsgw import closecodes
 from wsgw.access.principal import Principal
 from wsgw.bridges.place import Coming, Place
 from wsgw.broker.puback import PublishResult
+from wsgw.channels.channel import OnGap
 from wsgw.channels.start import NOW
 from wsgw.core.gateway import Gateway
 from wsgw.core.session import Session
-from wsgw.errors import DRAINING, FORBIDDEN, SLOW_CONSUMER, WRONG_DIRECTION, GatewayError, Kind
+from wsgw.errors import DRAINING, FORBIDDEN, GAP, SLOW_CONSUMER, WRONG_DIRECTION, GatewayError, Kind
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
 from wsgw.fanout.publication import Encoded
@@ -172,13 +173,28 @@ class ChannelWebSocket:
     def placed(self, name: str, place: Place) -> None:
         """Told in envelopes only: a bare payload is what was published, and nothing else."""
         if not self._enveloped:
+            if place.coming is Coming.GAP:
+                self._close_on_gap()
             return
         if place.coming is Coming.GAP:
             self._sender.send(Encoded(Message(True, gap([name], place.missed))))
         recovered = None if place.coming is Coming.NEW else place.coming is Coming.RECOVERED
         self._sender.send(Encoded(Message(True, joined(place.id, recovered=recovered))))
 
+    def gap(self, names: list[str]) -> None:
+        if self._enveloped:
+            self._sender.send(Encoded(Message(True, gap(names, None))))
+        else:
+            self._close_on_gap()
+
     # -- inside
+
+    def _close_on_gap(self) -> None:
+        """Where the channel wants it: a client that is told nothing could go on with what is old."""
+        if self._session.on_gap(self._name) is OnGap.CLOSE and not self._closing:
+            self._sender.finish()
+            self._fail(GatewayError(GAP, GAP.summary))
+            self._answer_close()
 
     def _settled(self, count: int, result: PublishResult) -> None:
         if result is None:

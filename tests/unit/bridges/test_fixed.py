@@ -10,7 +10,7 @@ import pytest
 from helpers.metrics import value
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
-from helpers.stack import Stack
+from helpers.stack import GAP, Stack
 from helpers.waiting import arrived, eventually
 from wsgw.bridges import base as module
 from wsgw.bridges.base import BridgeState
@@ -83,7 +83,8 @@ async def test_after_a_loss(stack: Stack, start_server: Callable[..., NatsServer
     await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed again")
     peer = await Peer.connect(server.url)
     await peer.publish("IN", b"x")
-    await arrived(got, 1)
+    await arrived(got, 2)
+    assert got == [GAP, b"x"]
     assert value(stack.metrics, "wsgw_gaps_total", channel="IN") == 1
     await peer.close()
 
@@ -108,12 +109,42 @@ async def test_a_refused_subject(
 
 
 async def test_a_permission_taken_back(stack: Stack, start_server: Callable[..., NatsServer]) -> None:
+    """Its clients are told when it is granted again; those of others, which lost nothing, are not."""
     server = start_server(GRANTED)
     await stack.connect(server.url.replace("//", "//u:p@"))
     made = bridge(stack, Channel("IN", Direction.INBOUND, "secret.x"))
-    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed")
+    good = bridge(stack, Channel("GOOD", Direction.INBOUND, "good"))
+    await eventually(lambda: made.state is good.state is BridgeState.SUBSCRIBED, "subscribed")
+    got, others = stack.listen(made.channel, "IN"), stack.listen(good.channel, "GOOD")
     server.reload(DENIED)
     await eventually(lambda: made.state is BridgeState.FAILED, "failed")
+    assert not got
+    server.reload(GRANTED)
+    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "granted")
+    await eventually(lambda: got == [GAP], "told")
+    assert not others
+    assert stack.broker.connects == 1
+
+
+async def test_clients_are_told_before_what_comes_first(
+    stack: Stack, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come before the proof that NATS has taken the subscription."""
+    await stack.connect(nats.url)
+    subscribe = stack.broker.subscribe
+
+    async def early(subject: str, deliver: Callable[[Publication], None]) -> NatsSubscription:
+        made = await subscribe(subject, deliver)
+        deliver(Publication(subject, b"early", 0.0))
+        return made
+
+    monkeypatch.setattr(stack.broker, "subscribe", early)
+    made = FixedBridge(Channel("IN", Direction.INBOUND), stack.broker, stack.hub)
+    got = stack.listen(made.channel, "IN")
+    stack.start(made)
+    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed")
+    await arrived(got, 2)
+    assert got == [GAP, b"early"]
 
 
 async def test_what_is_taken_and_refused_again_is_tried_ever_more_rarely(

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from helpers.metrics import value
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.rooms import Delay, Rooms
-from helpers.stack import Stack
+from helpers.stack import GAP, Stack
 from helpers.waiting import arrived, eventually
 from wsgw.bridges import pattern
 from wsgw.bridges.base import BridgeState
@@ -72,6 +73,24 @@ class TestRefusals:
         await eventually(lambda: denied.bridge.state is BridgeState.FAILED, "failed")
         await eventually(lambda: not connection._subscriptions.of("rooms.*"), "forgotten")
         assert denied.stack.broker._connection is connection
+
+    async def test_the_pattern_taken_back_is_a_gap_of_its_names(self, denied: Rooms) -> None:
+        """They were served from it; those that join later lost nothing."""
+        every, one = await denied.join("chat.*"), await denied.join("chat.1")
+        await denied.at_nats("rooms.*")
+        denied.server.reload(USER.format("rooms.*"))
+        await denied.at_nats("rooms.1")
+        await eventually(lambda: one == [GAP], "told")
+        late = await denied.join("chat.2")
+        await denied.peer.publish("rooms.1", b"x")
+        await denied.peer.publish("rooms.2", b"x")
+        await arrived(late, 1)
+        assert (one, late, every) == ([GAP, b"x"], [b"x"], [])
+        denied.server.reload(USER.format("other"))
+        await denied.at_nats("rooms.*")
+        await eventually(lambda: every == [GAP], "granted: told")
+        assert (one, late) == ([GAP, b"x"], [b"x"])
+        assert value(denied.stack.metrics, "wsgw_gaps_total", channel="chat.*") == 1
 
     async def test_the_pattern_when_nobody_wants_it_any_more(self, denied: Rooms) -> None:
         denied.server.reload(USER.format("rooms.*"))

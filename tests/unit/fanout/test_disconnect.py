@@ -25,7 +25,7 @@ def batch(count: int, size: int = 1, of: object = STRICT) -> Batch:
 @pytest.mark.parametrize(("count", "size"), [(4, 1), (2, 1000)])
 def test_over_a_limit(count: int, size: int) -> None:
     totals = OutboxTotals()
-    outbox = Outbox(totals)
+    outbox = Outbox(totals, Wire())
     outbox.put(batch(1, size))
     with pytest.raises(Overflow):
         outbox.put(batch(count - 1, size))
@@ -35,14 +35,14 @@ def test_over_a_limit(count: int, size: int) -> None:
 
 
 def test_one_that_is_larger_alone_still_goes() -> None:
-    outbox = Outbox(OutboxTotals())
+    outbox = Outbox(OutboxTotals(), Wire())
     assert outbox.put(batch(1, 5000)) == 0
     assert len(outbox.take(10, 10)) == 1
 
 
 def test_for_want_of_memory_nothing_of_it_is_dropped() -> None:
     totals = OutboxTotals()
-    one, other = Outbox(totals), Outbox(totals)
+    one, other = Outbox(totals, Wire()), Outbox(totals, Wire())
     shared = batch(3, of=LOOSE)
     for outbox in (one, other):
         outbox.put(shared)

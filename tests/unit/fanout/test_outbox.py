@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from helpers.fanout import deliveries
-from wsgw.channels.channel import Channel, Direction
+from helpers.fanout import TellingWire, Wire, deliveries
+from wsgw.channels.channel import Channel, Direction, SlowConsumer
 from wsgw.fanout import outbox as module
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.frames import Message
@@ -47,7 +47,7 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.totals = OutboxTotals()
-        self.outboxes = [Outbox(self.totals), Outbox(self.totals)]
+        self.outboxes = [Outbox(self.totals, Wire()), Outbox(self.totals, Wire())]
         self.queues: list[list[tuple[Deliveries | None, Encoded]]] = [[], []]
         self.figures = {counted: [0, 0, 0] for counted in DELIVERIES}
         for counted in DELIVERIES:
@@ -104,7 +104,7 @@ class Model(RuleBasedStateMachine):
     def close(self, number: int) -> None:
         self.queues[number].clear()
         self.outboxes[number].close()
-        self.outboxes[number] = Outbox(self.totals)
+        self.outboxes[number] = Outbox(self.totals, Wire())
 
     @rule(of_which=which)
     def shed(self, of_which: int) -> None:
@@ -171,7 +171,7 @@ def item(data: bytes = b"x") -> Encoded:
 
 
 def test_memory_stays_bounded_while_a_client_is_stalled() -> None:
-    outbox = Outbox(OutboxTotals())
+    outbox = Outbox(OutboxTotals(), Wire())
     outbox.put_control(item())  # at the head, so that what is dropped lies behind it
     for number in range(10_000):
         assert outbox.put(of(DELIVERIES[0], item())) == (number >= 3)
@@ -180,7 +180,7 @@ def test_memory_stays_bounded_while_a_client_is_stalled() -> None:
 
 
 def test_one_publication_over_the_limit_still_goes() -> None:
-    outbox = Outbox(OutboxTotals())
+    outbox = Outbox(OutboxTotals(), Wire())
     big = item(b"x" * 10_000)
     assert outbox.put(of(DELIVERIES[1], big)) == 0
     assert outbox.take(1, 1) == [big]
@@ -188,7 +188,7 @@ def test_one_publication_over_the_limit_still_goes() -> None:
 
 @given(st.integers(1, 50))
 def test_control_items_are_never_dropped(number: int) -> None:
-    outbox = Outbox(OutboxTotals())
+    outbox = Outbox(OutboxTotals(), Wire())
     controls = [item(b"%d" % i) for i in range(number)]
     for control in controls:
         outbox.put_control(control)
@@ -201,7 +201,7 @@ def test_control_items_are_never_dropped(number: int) -> None:
 def test_too_many_control_items(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CONTROL_ITEMS", 100)
     totals = OutboxTotals()
-    outbox = Outbox(totals)
+    outbox = Outbox(totals, Wire())
     for _ in range(100):
         outbox.put_control(item())
     with pytest.raises(Overflow):
@@ -212,7 +212,7 @@ def test_too_many_control_items(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_many_control_bytes() -> None:
-    outbox = Outbox(OutboxTotals())
+    outbox = Outbox(OutboxTotals(), Wire())
     outbox.put_control(item(bytes(MAX_CONTROL_BYTES - 1000)))
     outbox.put_control(item())
     with pytest.raises(Overflow):
@@ -222,7 +222,7 @@ def test_too_many_control_bytes() -> None:
 
 def test_what_many_small_control_items_take_counts() -> None:
     """Their bytes alone are a third of it."""
-    outbox, small = Outbox(OutboxTotals()), item(bytes(100))
+    outbox, small = Outbox(OutboxTotals(), Wire()), item(bytes(100))
     for _ in range(MAX_CONTROL_BYTES // small.kept_bytes):
         outbox.put_control(small)
     with pytest.raises(Overflow):
@@ -232,7 +232,7 @@ def test_what_many_small_control_items_take_counts() -> None:
 
 def test_what_is_dropped_or_forgotten_is_free_at_once() -> None:
     """By reference counts: no cycle waits for the collector."""
-    outbox = Outbox(OutboxTotals())
+    outbox = Outbox(OutboxTotals(), Wire())
     gc.disable()
     try:
         items = [Watched(Message(True, b"x")) for _ in range(6)]
@@ -255,9 +255,101 @@ def test_the_figure_is_what_it_takes(size: int) -> None:
         totals = OutboxTotals()
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
-        made = [Outbox(totals) for _ in range(outboxes)]
+        made = [Outbox(totals, Wire()) for _ in range(outboxes)]
         for outbox in made:
             outbox.put(of(WIDE, *[item(bytes(size)) for _ in range(entries)]))
         taken = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
         assert totals.memory.used_bytes == pytest.approx(taken, rel=0.2)
+
+
+LATEST = deliveries(Channel("board", Direction.INBOUND, slow_consumer=SlowConsumer.LATEST, outbox_messages=4))
+
+
+def quote(subject: str, payload: bytes) -> Encoded:
+    made = item(payload)
+    made.origin = "board", subject
+    return made
+
+
+class Board(RuleBasedStateMachine):
+    """One outbox with a channel of which only the newest of each subject counts, beside others, against a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.totals = OutboxTotals()
+        self.outbox = Outbox(self.totals, TellingWire())
+        self.board: list[Encoded] = []  # oldest first
+        self.others = 0
+        self.dropped = self.told = 0
+        LATEST.dropped = 0
+
+    @rule(quotes=st.lists(st.tuples(st.sampled_from("abcdefg"), st.binary(max_size=3)), min_size=1, max_size=6))
+    def put(self, quotes: list[tuple[str, bytes]]) -> None:
+        items = [quote(*each) for each in quotes]
+        dropped = 0
+        for each in items:
+            before = len(self.board)
+            self.board = [one for one in self.board if one.origin != each.origin]
+            dropped += before - len(self.board)
+            self.board.append(each)
+        while len(self.board) > 4:
+            del self.board[0]
+            dropped += 1
+        self.dropped += dropped
+        assert self.outbox.put(of(LATEST, *items)) == dropped
+
+    @rule(count=st.integers(1, 3))
+    def put_others(self, count: int) -> None:
+        self.outbox.put(of(WIDE, *[item(b"other")] * count))
+        self.others += count
+
+    @rule(messages=st.integers(1, 5))
+    def take(self, messages: int) -> None:
+        for taken in self.outbox.take(messages, 1000):
+            if taken.data.endswith(b"dropped"):
+                self.told += int(taken.data.split()[0])
+                assert taken.data.endswith(b" of board dropped")
+                assert self.told == self.dropped, "before the next one of the channel"
+            elif taken.data == b"other":
+                self.others -= 1
+            else:
+                assert taken is self.board.pop(0)
+                assert self.told == self.dropped
+
+    @invariant()
+    def figures(self) -> None:
+        assert LATEST.dropped == self.dropped
+        assert len(self.outbox) == len(self.board) + self.others == self.totals.messages
+        assert self.totals.bytes == sum(each.size for each in self.board) + 5 * self.others
+        assert all(each.outboxes == 1 for each in self.board)
+
+    def teardown(self) -> None:
+        self.outbox.close()
+        assert (self.totals.messages, self.totals.bytes, self.totals.kept_bytes) == (0, 0, 0)
+
+
+TestBoard = Board.TestCase
+
+
+def test_what_was_dropped_is_told_in_its_place() -> None:
+    """Before the next one of the channel, and behind what came of others before that."""
+    outbox = Outbox(OutboxTotals(), TellingWire())
+    outbox.put(of(DELIVERIES[0], item(b"1"), item(b"2"), item(b"3")))  # three may wait
+    outbox.put(of(WIDE, item(b"w")))
+    outbox.put(of(DELIVERIES[0], item(b"4"), item(b"5")))
+    taken = [each.data for each in outbox.take(100, 1000)]
+    assert taken == [b"2 of A dropped", b"3", b"w", b"4", b"5"]
+    outbox.put(of(DELIVERIES[0], item(b"6")))
+    assert [each.data for each in outbox.take(100, 1000)] == [b"6"], "it was told"
+
+
+def test_what_is_dropped_for_want_of_memory_is_told_too() -> None:
+    totals = OutboxTotals()
+    one, other = Outbox(totals, TellingWire()), Outbox(totals, TellingWire())
+    batch = of(WIDE, *[item(b"%d" % number * 100) for number in range(8)])
+    one.put(batch)
+    other.put(batch)
+    assert one.shed()
+    assert one.take(100, 10_000)[0].data == b"2 of WIDE dropped"
+    assert len(other.take(100, 10_000)) == 8

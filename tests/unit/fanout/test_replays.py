@@ -30,6 +30,9 @@ class CountingWire:
         self.encoded.append(publication.sequence)
         return Encoded(Message(True, b"%b %d" % (publication.payload, publication.sequence)))
 
+    def dropped(self, name: str, count: int) -> None:
+        """Nothing is."""
+
 
 class Made:
     def __init__(self) -> None:

@@ -13,6 +13,7 @@ from wsgw.channels.channel import Channel, Direction
 from wsgw.fanout import sender as module
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.frames import Message
+from wsgw.fanout.gap import Gap
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Batch, Encoded
 from wsgw.fanout.sender import Sender
@@ -132,6 +133,9 @@ class Slow:
 
     def dropped(self, batch: Batch, count: int) -> None:
         self.told.append((batch, count))
+
+    def gapped(self, name: str, gap: Gap) -> None:
+        raise NotImplementedError
 
 
 def test_drops_are_counted_once_by_channel_and_told_to_the_session(sender: Sender, counted: Deliveries) -> None:

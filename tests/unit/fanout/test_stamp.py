@@ -35,6 +35,9 @@ class StampWire:
         sequence = publication.sequence if isinstance(publication, StreamPublication) else None
         return Stampable(sequence, Message(True, publication.payload))
 
+    def dropped(self, name: str, count: int) -> Encoded:
+        return Encoded(Message(True, b"%d of %b dropped" % (count, name.encode())))
+
     def stamp(self, item: Encoded, position: str) -> Encoded:
         self.stamps += 1
         return Encoded(Message(True, item.data + b" " + position.encode()))

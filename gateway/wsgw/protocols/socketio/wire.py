@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 from wsgw.channels.channel import Channel, Payload
 from wsgw.fanout.frames import Message
 from wsgw.fanout.publication import Encoded, Publication, StreamPublication
@@ -45,6 +47,11 @@ class SocketIOWire:
         assert text is not None
         return Encoded(Message(True, head + quote(text) + b"]"))
 
+    def dropped(self, name: str, count: int) -> Encoded:
+        """See ``publication.Wire``."""
+        said = orjson.dumps({"channel": name, "dropped": count})
+        return Encoded(Message(True, b'42["wsgw:dropped",%b]' % said))
+
 
 class RecoveryWire:
     """As ``of``, for clients that come back: the last argument of every event says where its client stands."""
@@ -59,6 +66,10 @@ class RecoveryWire:
         """See ``stamp.StampingWire``."""
         sequence = publication.sequence if isinstance(publication, StreamPublication) else None
         return Stampable(sequence, *self._of.encode(channel, name, publication).messages)
+
+    def dropped(self, name: str, count: int) -> Encoded:
+        """See ``publication.Wire``. It says nothing of where the client stands, which publications do."""
+        return self._of.dropped(name, count)
 
     def stamp(self, item: Encoded, position: str) -> Encoded:
         """See ``stamp.StampingWire``. ``position`` needs no quoting."""

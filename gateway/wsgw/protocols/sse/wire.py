@@ -20,6 +20,17 @@ from wsgw.protocols.envelope import envelope
 TRANSPORT = "sse"
 
 
+class _Telling:
+    """What the wires tell alike."""
+
+    transport = TRANSPORT
+
+    def dropped(self, name: str, count: int) -> Encoded:
+        """See ``publication.Wire``."""
+        said = orjson.dumps({"channel": name, "dropped": count})
+        return Encoded(Message(True, b"event: wsgw:dropped\ndata: %b\n\n" % said))
+
+
 def _block(publication: Publication, lines: bytes) -> Encoded:
     id = publication.id
     if id:
@@ -27,10 +38,8 @@ def _block(publication: Publication, lines: bytes) -> Encoded:
     return Encoded(Message(True, lines))
 
 
-class SseWire:
+class SseWire(_Telling):
     """A ``Wire``: the data of an event is a payload."""
-
-    transport = TRANSPORT
 
     def encode(self, channel: Channel, name: str, publication: Publication) -> Encoded:
         payload = publication.payload
@@ -39,22 +48,18 @@ class SseWire:
         return _block(publication, b"data: %b\n\n" % payload.replace(b"\n", b"\ndata: "))
 
 
-class SseEnvelopeWire:
+class SseEnvelopeWire(_Telling):
     """A ``Wire``: the data of an event is an envelope."""
-
-    transport = TRANSPORT
 
     def encode(self, channel: Channel, name: str, publication: Publication) -> Encoded:
         return _block(publication, b"data: %b\n\n" % envelope(channel, name, publication))
 
 
-class SseChannelsWire:
+class SseChannelsWire(_Telling):
     """A ``StampingWire`` for a stream of several channels: envelopes with the channel's name.
 
     A client keeps the id of the last event only, so each has the position in all of them.
     """
-
-    transport = TRANSPORT
 
     def encode(self, channel: Channel, name: str, publication: Publication) -> Stampable:
         data = b"data: %b\n\n" % envelope(channel, name, publication, with_channel=True)

@@ -263,6 +263,9 @@ class ChannelsHandler:
         elif place.coming is Coming.GAP:
             self._socket.emit(GAP, gap([name], place.missed))
 
+    def gap(self, names: list[str]) -> None:
+        self._socket.emit(GAP, gap(names, None))
+
     # -- inside
 
     def _end(self, code: int) -> None:

@@ -138,6 +138,9 @@ class EventStream:
         elif self._places.placed(name, place):
             self._tell_places(self._places)
 
+    def gap(self, names: list[str]) -> None:
+        self._sender.send(_encoded(gap(names, None)))
+
     # -- Stream
 
     def beat(self) -> None:

@@ -1,0 +1,41 @@
+"""The names of a channel in which NATS has no interest of ours though clients do: they are told when it has again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from wsgw.broker.broker import Broker
+from wsgw.fanout.hub import Hub
+
+
+class Lost:
+    """``names`` are lost now, each with whether it is ``alone`` so; to be read only."""
+
+    __slots__ = ("_broker", "_hub", "names")
+
+    def __init__(self, hub: Hub, broker: Broker) -> None:
+        self._hub = hub
+        self._broker = broker
+        self.names: dict[str, bool] = {}
+
+    def add(self, names: Iterable[str], *, alone: bool) -> None:
+        """Interest in ``names`` is lost, or cannot be had; ``alone``: while the connection to NATS stays."""
+        self.names.update(dict.fromkeys(names, alone))
+
+    async def settle(self) -> None:
+        """Returns when clients have what came before: to be awaited before the interest is taken again."""
+        if self.names:
+            await self._hub.idle()
+
+    def tell(self, still: Collection[str] = ()) -> None:
+        """It is back, and so its clients are told before anything else is published; but for what is lost ``still``.
+
+        Clients that lost other channels, too, with the connection, are told of all at once.
+        """
+        hub = self._hub
+        back = {name: alone for name, alone in self.names.items() if name not in still}
+        apart = frozenset([name for name, alone in back.items() if alone])
+        gap = hub.new_gap(apart) if apart else None
+        for name, alone in back.items():
+            hub.gap(name, gap if gap is not None and alone else hub.outage(self._broker.connects))
+            del self.names[name]
