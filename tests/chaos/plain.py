@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ from chaos.field import CHANNEL, OUTBOX, PACE_SECONDS, SETTLED_SECONDS, THE_END,
 from chaos.ledger import Account, number_of
 from chaos.posts import Post, PostAccount
 from chaos.publishers import Publisher
-from helpers.waiting import eventually
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +161,11 @@ class PlainField(Field):
         for client in self.clients:
             assert isinstance(client, PlainClient)
 
-        async def said() -> bool:  # who comes back just now has it the next time
+        until = time.monotonic() + SETTLED_SECONDS
+        while any(client.newest < last for client in self.clients):  # who comes back just now has it the next time
+            assert time.monotonic() < until, "not every client has a last message"
             await numbers.send(f"{len(numbers.posts)} {THE_END}")
             await asyncio.sleep(0.05)
-            return all(client.newest >= last for client in self.clients)
-
-        await eventually(said, "every client has a last message", SETTLED_SECONDS)
         ledger = PlainLedger(numbers.taken)
         total = Account()
         for client in self.clients:

@@ -18,7 +18,7 @@ class Refused(Exception):
 class Client(Protocol):
     """One client of a gateway."""
 
-    #: What came, in order: channel and payload, as the library hands it to its user. Plain WebSocket keeps
+    #: What came on channels, in order: channel and payload, as the library hands it to its user. Plain WebSocket keeps
     #: the order per channel only, for there each channel is a connection.
     received: list[tuple[str, str | bytes]]
 

@@ -13,6 +13,7 @@ from helpers.client import Refused
 from helpers.client_socketio import error_of, reply_of
 from helpers.gateway import GatewayProcess
 from helpers.waiting import DEADLINE_SECONDS, eventually
+from wsgw.channels.channel import RESERVED_PREFIX
 
 _DRIVER = Path(__file__).with_name("sio_driver.js")
 _TRANSPORTS = {"websocket": ["websocket"], "polling": ["polling"], "upgrade": ["polling", "websocket"]}
@@ -65,7 +66,8 @@ class NpmClient:
         """A line of the driver about this socket."""
         match line["on"]:
             case "event":
-                self.received.append((line["event"], _unpack(line["args"][0])))
+                if not line["event"].startswith(RESERVED_PREFIX):
+                    self.received.append((line["event"], _unpack(line["args"][0])))
             case "ack":
                 self._acks[line["n"]].set_result([_unpack(argument) for argument in line["args"]])
             case "connect":

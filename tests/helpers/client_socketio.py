@@ -13,6 +13,7 @@ import socketio
 from helpers.client import Refused
 from helpers.gateway import GatewayProcess
 from helpers.waiting import DEADLINE_SECONDS, eventually
+from wsgw.channels.channel import RESERVED_PREFIX
 
 _TRANSPORTS = {"websocket": ["websocket"], "polling": ["polling"], "upgrade": ["polling", "websocket"]}
 _quiet = logging.getLogger("socketio.tests")
@@ -97,7 +98,8 @@ class SocketIOClient:
 
     def _event(self, event: str, *arguments: Any) -> None:
         self.events.append((event, *arguments))
-        self.received.append((event, arguments[0] if arguments else ""))
+        if not event.startswith(RESERVED_PREFIX):
+            self.received.append((event, arguments[0] if arguments else ""))
 
     def _connect_error(self, data: object) -> None:
         self._refusal = data

@@ -14,6 +14,7 @@ import httpx
 from helpers.client import Refused
 from helpers.event_stream import EventParser, SentEvent, payload_of
 from helpers.gateway import GatewayProcess
+from wsgw.channels.channel import RESERVED_PREFIX
 
 
 class SseClient:
@@ -68,7 +69,9 @@ class SseClient:
                             opened.set_exception(Refused(json.loads(events[0].data)["error"]["code"]))
                             return
                         opened.set_result(None)
-                    self.received += [_received(event, channel) for event in events]
+                    self.received += [
+                        _received(event, channel) for event in events if not event.event.startswith(RESERVED_PREFIX)
+                    ]
 
 
 class SseTransport:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -24,7 +25,7 @@ CHANNELS: list[dict[str, Any]] = [
     {"name": "IN", "direction": "inbound"},
     {"name": "closing", "direction": "inbound", "on_gap": "close"},
     {"name": "chat.*", "direction": "both"},
-    {"name": "kept", "direction": "inbound", "durable": {"storage": "memory"}},
+    {"name": "kept", "direction": "inbound", "durable": True},
 ]
 GAP = "(gap)"
 
@@ -39,6 +40,12 @@ class Heard:
 
     def of(self, name: str) -> list[str]:
         return [payload for channel, payload in self.all if channel == name]
+
+    def has(self, payload: str) -> bool:
+        return payload in [said for _, said in self.all]
+
+    def was_told(self, times: int) -> bool:
+        return len(self.gaps) == times
 
     @property
     def gaps(self) -> list[str]:
@@ -77,7 +84,7 @@ class Clients:
             if name == "wsgw:gap":
                 heard.gap(arguments[0])
             else:
-                heard.all.append((name, arguments[0]))
+                heard.all.append((name, str(arguments[0])))
 
         client.sio.on("*", event)
         await client.join(self._gateway, names or None, [transport])
@@ -104,7 +111,7 @@ class Clients:
                 if said.get("event") == "gap":
                     heard.gap(said)
                 elif "event" not in said:
-                    heard.all.append((name, said["text"]))
+                    heard.all.append((name, str(said["text"])))
         except ConnectionClosed:
             pass
         heard.code = connection.close_code
@@ -146,9 +153,11 @@ async def clients(gateway: GatewayProcess) -> AsyncIterator[Clients]:
 async def subscribed(gateway: GatewayProcess, **counts: int) -> None:
     for channel, count in counts.items():
         name = "chat.*" if channel == "chat" else channel
-        await eventually(
-            lambda name=name, count=count: gateway.metric("wsgw_subscriptions", channel=name) == count, f"{name}"
-        )
+        await eventually(partial(_has, gateway, name, count), f"{count} are subscribed to {name}")
+
+
+def _has(gateway: GatewayProcess, channel: str, count: int) -> bool:
+    return gateway.metric("wsgw_subscriptions", channel=channel) == count
 
 
 async def publish(nats: NatsServer, *messages: tuple[str, str]) -> None:
@@ -173,13 +182,13 @@ async def test_an_outage_is_told_once_and_in_its_place(
 
     async def all_have(payload: str) -> None:
         for heard in (bare, room, durable, *of_one, *of_several, everything):
-            await eventually(lambda heard=heard: payload in [said for _, said in heard.all], payload)
+            await eventually(partial(heard.has, payload), payload)
 
     async def told(times: int, *those: Heard) -> None:
         for heard in those:
-            await eventually(lambda heard=heard: len(heard.gaps) == times, f"told {times} times")
+            await eventually(partial(heard.was_told, times), f"told {times} times")
 
-    await subscribed(gateway, IN=8, chat=4, kept=4)
+    await subscribed(gateway, IN=8, chat=5, kept=4)
     for number in range(1, 3):
         await publish(nats, ("IN", f"before {number}"), ("chat.1", f"before {number}"), ("kept", f"before {number}"))
         await all_have(f"before {number}")

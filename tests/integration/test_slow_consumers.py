@@ -92,6 +92,10 @@ async def of_sse(gateway: GatewayProcess, path: str, name: str) -> AsyncIterator
         writer.close()
 
 
+async def came(gateway: GatewayProcess, channel: str, count: int) -> None:
+    await eventually(lambda: gateway.metric("wsgw_nats_messages_total", channel=channel) == count, "all came")
+
+
 async def opened(gateway: GatewayProcess, raw: OpenRaw, kind: str, name: str) -> Slow:
     if kind == "websocket":
         return Slow(of_websocket(await raw(gateway, f"/ws/{name}?envelope=1"), name))
@@ -118,9 +122,7 @@ async def test_every_message_is_there_or_told(
         for number in numbers:
             await peer.publish(name, f"{number} ".ljust(SIZE_BYTES, "."))
         sent += 400
-        await eventually(
-            lambda sent=sent: gateway.metric("wsgw_nats_messages_total", channel=channel) == sent, "all came"
-        )
+        await came(gateway, channel, sent)
         heard = await client.until(f"{numbers[-1]} ")
         at = numbers[0]
         for _, event in heard:
@@ -149,15 +151,15 @@ async def test_a_price_board_ends_with_the_newest_of_every_name(
             await peer.publish(f"market.{stock}", f"{stock} {turn} ".ljust(500, "."))
     await peer.publish("market.last", "last ")
     count = NAMES * ROUNDS + 1
-    await eventually(lambda: gateway.metric("wsgw_nats_messages_total", channel="board") == count, "all came")
+    await came(gateway, "board", count)
     assert gateway.metric("wsgw_outbox_messages") <= NAMES + 1
     heard = await client.until("last ")
     prices: dict[str, int] = {}
     for _, event in heard[:-1]:
         if not isinstance(event, int):
-            stock, turn = event.split()[:2]
-            assert prices.get(stock, -1) < int(turn), "in order"
-            prices[stock] = int(turn)
+            name, at = event.split()[:2]
+            assert prices.get(name, -1) < int(at), "in order"
+            prices[name] = int(at)
     assert prices == {str(stock): ROUNDS - 1 for stock in range(NAMES)}
     told = [event for _, event in heard if isinstance(event, int)]
     assert len(heard) - len(told) + sum(told) == count

@@ -125,7 +125,9 @@ class Outbox:
         kept = item.kept_bytes
         if len(share.items) >= MAX_CONTROL_ITEMS or share.bytes + kept > MAX_CONTROL_BYTES:
             raise Overflow
-        share.items.append(item)
+        items = share.items
+        assert not isinstance(items, Newest)
+        items.append(item)
         share.bytes += kept
         self._queue.append(share)
         self._count(1, item.size, kept, kept)
@@ -137,7 +139,7 @@ class Outbox:
         messages (not items) and ``max_bytes``, without these, but at least one item when there is one.
         """
         taken: list[Encoded] = []
-        messages = size = items_bytes = freed = 0
+        messages = size = items_bytes = freed = told = 0
         queue = self._queue
         while queue:
             share = queue[0]
@@ -153,7 +155,9 @@ class Outbox:
             queue.popleft()
             share.items.popleft()
             if share.untold is not None:
-                taken += self._told(share.untold)
+                notices = self._told(share.untold)
+                taken += notices
+                told += len(notices)
                 share.untold = None
             taken.append(item)
             kept = item.kept_bytes
@@ -168,7 +172,7 @@ class Outbox:
             item.outboxes -= 1
             if not item.outboxes:
                 freed += kept
-        self._count(-len(taken), -size, -items_bytes, -freed)
+        self._count(told - len(taken), -size, -items_bytes, -freed)
         return taken
 
     def shed(self) -> bool:

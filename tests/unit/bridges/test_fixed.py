@@ -46,8 +46,10 @@ def bridge(stack: Stack, channel: Channel) -> FixedBridge:
 async def test_messages_reach_the_hub(stack: Stack, nats: NatsServer) -> None:
     await stack.connect(nats.url)
     made = bridge(stack, Channel("IN", Direction.INBOUND, "bridge.*.x"))
-    got = stack.listen(made.channel, "IN")
+    early = stack.listen(made.channel, "IN")
     await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed")
+    await eventually(lambda: early == [GAP], "who was there before is told")
+    got = stack.listen(made.channel, "IN")
     assert made.reason == ""
     peer = await Peer.connect(nats.url)
     await peer.publish("bridge.1.x", b"1")
@@ -75,8 +77,8 @@ async def test_after_a_loss(stack: Stack, start_server: Callable[..., NatsServer
     server = start_server()
     await stack.connect(server.url)
     made = bridge(stack, Channel("IN", Direction.INBOUND))
-    got = stack.listen(made.channel, "IN")
     await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed")
+    got = stack.listen(made.channel, "IN")
     server.stop()
     await eventually(lambda: made.state is BridgeState.STARTING, "the loss is noticed")
     server.start()

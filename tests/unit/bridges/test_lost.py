@@ -61,7 +61,7 @@ def test_alone_it_is_of_its_names(hub: Hub, loop: Loop) -> None:
     loop.tick()
     assert session.told == [("chat.1", Gap(1, frozenset({"chat.1"})))]
     made.add(["chat.2"], alone=True)
-    made.add(["chat.1"], alone=False)  # the connection, too
+    made.add(["chat.1", "chat.2"], alone=False)  # the connection, too
     made.tell()
     loop.tick()
     assert {gap for _, gap in session.told[1:]} == {Gap(2)}

@@ -112,7 +112,6 @@ def test_who_leaves_has_what_was_published(hub: Hub, loop: Loop) -> None:
 
 def test_many_are_told_in_slices(hub: Hub, loop: Loop) -> None:
     clients = [joined(hub) for _ in range(LOOK_EVERY + 1)]
-    ticking: Client = clients[0]
 
     class Slow(Told):
         def gapped(self, name: str, gap: Gap) -> None:
@@ -131,7 +130,6 @@ def test_many_are_told_in_slices(hub: Hub, loop: Loop) -> None:
     while loop.callbacks:
         loop.tick()
     assert all(client.link.data == [b"gap 1 of IN", b"1"] for client in clients if client is not left)
-    assert ticking.link.data == [b"gap 1 of IN", b"1"]
 
 
 def test_a_session_that_fails_hurts_nobody(hub: Hub, loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
@@ -154,7 +152,8 @@ def test_gaps_are_numbered(hub: Hub) -> None:
     assert hub.outage(1) is first
     alone = hub.new_gap(frozenset({"IN"}))
     assert (first.number, alone.number, hub.outage(1).number, hub.outage(2).number) == (1, 2, 1, 3)
-    assert (first.names, alone.names) == (None, {"IN"})
+    assert first.names is None
+    assert alone.names == frozenset({"IN"})
     assert hub.gaps == 3
 
 

@@ -90,7 +90,7 @@ def test_a_hole_cuts_it_off() -> None:
 def test_it_counts_in_the_memory_of_all() -> None:
     memory = Memory()
     history = History("i", 0, memory)
-    assert history not in memory._holders
+    assert history in memory._holders
     for sequence in range(1, 5):
         history.add(publication(sequence))
     assert memory.used_bytes == history.bytes == history.held_bytes() == 4 * publication(1).kept_bytes
