@@ -49,6 +49,7 @@ def test_what_passes() -> None:
         "no_files",
         "no_memory",
         "draining",
+        "gap",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable
 
 from wsgw.broker.broker import Broker
@@ -25,7 +26,9 @@ class Lost:
     async def settle(self) -> None:
         """Returns when clients have what came before: to be awaited before the interest is taken again."""
         if self.names:
-            await self._hub.idle()
+            settled = asyncio.Event()
+            if not self._hub.when_idle(settled.set):
+                await settled.wait()
 
     def tell(self, still: Collection[str] = ()) -> None:
         """It is back, and so its clients are told before anything else is published; but for what is lost ``still``.

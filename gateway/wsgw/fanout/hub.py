@@ -7,7 +7,6 @@ takes long goes on in later ticks, so that others get theirs; meanwhile nothing 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections import deque
@@ -56,7 +55,7 @@ class Hub:
         self._dirty: deque[Audience] = deque()  # while there are any, a flush is on its way
         self._on_its_way = False
         self._replays = Replays()
-        self._idle: list[asyncio.Future[None]] = []  # who waits until all is handed on
+        self._idle: list[Callable[[], None]] = []  # who waits until all is handed on
         self._outage = (0, Gap(0))  # the newest, and the connection to NATS that ended it
         #: the number of the newest gap
         self.gaps = 0
@@ -130,12 +129,12 @@ class Hub:
             if self._idle:
                 self._tell_idle()
 
-    async def idle(self) -> None:
-        """Returns when all that was published was handed to the subscribers; at once where nothing waits."""
+    def when_idle(self, told: Callable[[], None]) -> bool:
+        """Whether all that was published was handed to the subscribers; if not, ``told`` is called once when it was."""
         if self._dirty:
-            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._idle.append(waiting)
-            await waiting
+            self._idle.append(told)
+            return False
+        return True
 
     def gap(self, name: str, gap: Gap) -> None:
         """Tell the subscribers of ``name`` there are now of ``gap``: behind what was published, before what will be."""
@@ -165,9 +164,8 @@ class Hub:
 
     def _tell_idle(self) -> None:
         waiting, self._idle = self._idle, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        for told in waiting:
+            told()
 
     def _schedule(self, audience: Audience) -> None:
         audience.scheduled = True

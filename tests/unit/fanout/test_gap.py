@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from helpers.fanout import CHAT, IN, Client, Loop, Wire, publication
@@ -157,16 +155,13 @@ def test_gaps_are_numbered(hub: Hub) -> None:
     assert hub.gaps == 3
 
 
-async def test_idle(hub: Hub, loop: Loop) -> None:
-    await hub.idle()
+def test_when_it_is_idle(hub: Hub, loop: Loop) -> None:
+    told: list[list[bytes]] = []
+    assert hub.when_idle(lambda: told.append([]))
     client = joined(hub)
     publish(hub, b"1")
-    waiting = asyncio.create_task(hub.idle())
-    cancelled = asyncio.create_task(hub.idle())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    cancelled.cancel()
-    await asyncio.gather(cancelled, return_exceptions=True)
+    assert not hub.when_idle(lambda: told.append([*client.link.data]))
     loop.tick()
-    await waiting
-    assert client.link.data == [b"1"]
+    publish(hub, b"2")
+    loop.tick()
+    assert told == [[b"1"]]
