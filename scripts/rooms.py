@@ -10,7 +10,7 @@ from __future__ import annotations
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks")),
     ("shares", ("repeats", "tick", "slices", "memory", "heap", "files")),
-    ("channels", ("subjects", "durable", "position", "start", "channel", "table")),
+    ("channels", ("subjects", "durable", "position", "start", "replyheaders", "channel", "table")),
     ("config", ("yaml12", "file", "settings", "load")),
     (
         "fanout",
@@ -86,6 +86,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "stored",
             "jetstream",
             "reads",
+            "services",
         ),
     ),
     (
@@ -153,6 +154,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "surfaces",
         (
             "answers",
+            "replies",
             "application",
             "refusals",
             "ops",

@@ -65,6 +65,9 @@ STREAM_UNAVAILABLE = Kind(
 NO_RESPONDERS = Kind("no_responders", 503, closecodes.TRY_AGAIN_LATER, "nobody answers requests on the subject")
 TIMEOUT = Kind("timeout", 504, closecodes.TRY_AGAIN_LATER, "no reply within the channel's timeout")
 GAP = Kind("gap", 503, 4100, "publications may be missing; come back, and have what there is now")
+SERVICE_ERROR = Kind(
+    "service_error", 502, closecodes.INTERNAL_ERROR, "the responder replied with an error, whose own code may be there"
+)
 SLOW_CONSUMER = Kind("slow_consumer", 503, 4008, "acks and answers pile up: the client does not read")
 OVERLOADED = Kind("overloaded", 503, closecodes.TRY_AGAIN_LATER, "too many publishes or requests are waiting")
 DRAINING = Kind("draining", 503, closecodes.GOING_AWAY, "the gateway is stopping")
@@ -90,6 +93,7 @@ KINDS: tuple[Kind, ...] = (
     STREAM_UNAVAILABLE,
     NO_RESPONDERS,
     TIMEOUT,
+    SERVICE_ERROR,
     TOO_MANY_SUBJECTS,
     TOO_MANY_SESSIONS,
     GAP,
@@ -134,6 +138,11 @@ class GatewayError(WsgwError):
         super().__init__(message)
         self.kind = kind
         self.message = message
+
+    @property
+    def http_status(self) -> int:
+        """The status of an answer over HTTP."""
+        return self.kind.http_status
 
     def as_json(self) -> dict[str, dict[str, str]]:
         """The error as HTTP bodies and Socket.IO acks carry it."""

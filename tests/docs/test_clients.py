@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from nats.aio.msg import Msg
 
 from helpers.gateway import GatewayProcess
 from helpers.nats_server import NatsServer
@@ -17,10 +18,14 @@ from helpers.node_program import NodeProgram
 from helpers.peer import Peer
 from helpers.waiting import eventually
 
-CHANNELS = [{"name": "orders", "direction": "both", "durable": True}]
+CHANNELS = [
+    {"name": "orders", "direction": "both", "durable": True},
+    {"name": "double", "direction": "request"},
+]
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
 _BLOCK = re.compile(r"```js\n(function follow.*?)```", re.DOTALL)
 _SOCKETIO = re.compile(r"```js\n(function subscribe.*?)```", re.DOTALL)
+_REQUESTS = re.compile(r"```js\n((?:async )?function ask.*?)```", re.DOTALL)
 #: As a page has it: an error is told by the close alone.
 WEBSOCKET = """
 globalThis.WebSocket = class extends require("ws") {
@@ -52,6 +57,19 @@ DRIVER = """
 const tell = (line) => console.log(JSON.stringify(line));
 const told = { message: (said) => tell(said.text), gap: (missed) => tell({ gap: missed }) };
 follow(process.argv[2], process.argv[3], told);
+"""
+
+
+REQUESTS = """
+(async () => {
+  const [url, told] = [process.argv[2], []];
+  const socket = require("socket.io-client").io(url, { query: { channels: "" } });
+  for (const asking of [(body) => ask(url, "double", body), (body) => askOver(socket, "double", body)])
+    for (const body of ["21", "x"])
+      told.push(await asking(body).catch((error) => [error.message, error.code, error.service ?? error.service_code]));
+  socket.close();
+  console.log(JSON.stringify(told));
+})();
 """
 
 
@@ -128,6 +146,24 @@ async def test_it_gives_up_where_there_is_nothing(
         assert client.lines == []
     finally:
         await client.stop()
+
+
+async def test_requests(peer: tuple[Peer, GatewayProcess, NatsServer], tmp_path: Path) -> None:
+    publisher, gateway, _ = peer
+
+    async def answer(message: Msg) -> None:
+        number = message.data.isdigit()
+        headers = None if number else {"Nats-Service-Error": "no number", "Nats-Service-Error-Code": "422"}
+        await publisher.nats.publish(message.reply, b"%d" % (2 * int(message.data)) if number else b"", headers=headers)
+
+    await publisher.nats.subscribe("double", cb=answer)
+    await publisher.fence()
+    functions = _REQUESTS.findall(PAGE.read_text())
+    assert len(functions) == 2
+    script = tmp_path / "requests.cjs"
+    script.write_text("\n".join([*functions, REQUESTS]))
+    refused = ["no number", "service_error", "422"]
+    assert json.loads(await run(script, gateway.url)) == ["42", refused, "42", refused]
 
 
 async def test_an_event_source_that_was_ended_is_made_anew(tmp_path: Path) -> None:

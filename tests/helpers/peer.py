@@ -68,6 +68,15 @@ class Peer:
         await self.nats.subscribe(subject, cb=receive)
         await self.fence()
 
+    async def answer_with(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+        """Reply ``payload`` with ``headers`` to requests on ``subject`` from now on."""
+
+        async def receive(message: Msg) -> None:
+            await self.nats.publish(message.reply, payload, headers=headers)
+
+        await self.nats.subscribe(subject, cb=receive)
+        await self.fence()
+
     async def fence(self) -> None:
         """Returns when the server has processed everything sent before (a flush does not prove that)."""
         returned = asyncio.Event()

@@ -57,5 +57,6 @@ def test_as_json() -> None:
     error = GatewayError(FORBIDDEN, "no")
     assert error.as_json() == {"error": {"code": "forbidden", "message": "no"}}
     assert str(error) == "no"
+    assert error.http_status == 403
     assert isinstance(error, WsgwError)
     assert issubclass(ConfigError, WsgwError)

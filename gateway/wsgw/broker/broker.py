@@ -260,7 +260,7 @@ class Broker:
             raise unavailable()
         await self._connection.barrier()
 
-    async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
+    async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> Publication:
         """The reply to a request; raises GatewayError (see ``NatsConnection.request``, and overloaded)."""
         if self._connection is None:
             raise unavailable()
@@ -278,10 +278,10 @@ class Broker:
             self._request_bytes -= len(payload)
 
     async def ask(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
-        """As ``request``, on the gateway's own behalf: what clients ask does not count against it."""
+        """The payload of the reply, as ``request``, on the gateway's own behalf: what clients ask does not count."""
         if self._connection is None:
             raise unavailable()
-        return await self._connection.request(subject, payload, timeout_seconds)
+        return (await self._connection.request(subject, payload, timeout_seconds)).payload
 
     def new_inbox(self) -> str:
         """A subject that nobody can guess, on which NATS may answer the gateway; further tokens can follow it."""

@@ -25,6 +25,7 @@ from wsgw.broker.subscription import Credentials, NatsSubscription, Subscription
 from wsgw.broker.violation import PermissionViolation
 from wsgw.channels.table import too_large
 from wsgw.errors import BAD_REQUEST, FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, UNCONFIRMED, GatewayError
+from wsgw.fanout.publication import Publication
 from wsgw.fanout.turn import Turn
 from wsgw.shares.repeats import Repeats
 from wsgw.tasks import end
@@ -226,7 +227,7 @@ class NatsConnection(Events):
             early = subscription.number <= self._newer_than
             self._client.unlisten(subscription.number, self._end_before if early else self._end_later)
 
-    async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
+    async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> Publication:
         """The reply of a responder; raises GatewayError (no_responders, timeout, forbidden, too_large, unconfirmed, and
         nats_unavailable or overloaded where there can be no reply).
         """

@@ -45,7 +45,7 @@ class Requests:
         self._listen = listen
         self._unlisten = unlisten
         self._send = send
-        self._waiting: dict[str, asyncio.Future[bytes]] = {}  # by the subject of the reply
+        self._waiting: dict[str, asyncio.Future[Publication]] = {}  # by the subject of the reply
         self._inbox: NatsSubscription | None = None
         # not that of the fences: who is asked learns it
         self._prefix = new_inbox(inbox_prefix)
@@ -54,7 +54,7 @@ class Requests:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def ask(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
+    async def ask(self, subject: str, payload: bytes, timeout_seconds: float) -> Publication:
         """See ``NatsConnection.request``."""
         if self._inbox is None:
             self._inbox = NatsSubscription(f"{self._prefix}.*", self._replied)
@@ -62,7 +62,7 @@ class Requests:
             self._listen(self._inbox)
         # at random: who is asked must not be able to answer what others are asked
         reply_to = f"{self._prefix}.{secrets.token_hex(8)}"
-        waiting: asyncio.Future[bytes] = self._loop.create_future()
+        waiting: asyncio.Future[Publication] = self._loop.create_future()
         timer = self._loop.call_later(timeout_seconds, _expire, waiting, subject, timeout_seconds)
         self._waiting[reply_to] = waiting
         try:
@@ -95,7 +95,7 @@ class Requests:
         if not reply.payload and reply.headers.status == NO_RESPONDERS_STATUS:
             waiting.set_exception(_NobodyThere())
         else:
-            waiting.set_result(reply.payload)
+            waiting.set_result(reply)
 
     def _inbox_ended(self, ended: asyncio.Future[GatewayError]) -> None:
         """NATS refuses it, now or later: the next request asks for it again."""
@@ -114,16 +114,16 @@ class _NobodyThere(Exception):
     """NATS says that nobody listens."""
 
 
-def _fail(waiting: asyncio.Future[bytes], error: Exception) -> None:
+def _fail(waiting: asyncio.Future[Publication], error: Exception) -> None:
     if not waiting.done():
         waiting.set_exception(error)
 
 
-def _denied(waiting: asyncio.Future[bytes], error: GatewayError | None) -> None:
+def _denied(waiting: asyncio.Future[Publication], error: GatewayError | None) -> None:
     # of other errors, who waits is told by ``close``, or not at all: they are no word about this request
     if error is not None and error.kind is FORBIDDEN:
         _fail(waiting, error)
 
 
-def _expire(waiting: asyncio.Future[bytes], subject: str, seconds: float) -> None:
+def _expire(waiting: asyncio.Future[Publication], subject: str, seconds: float) -> None:
     _fail(waiting, GatewayError(TIMEOUT, f"no reply on {subject!r} within {seconds:g} s"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wsgw.channels.durable import Durable, durable_problem
+from wsgw.channels.replyheaders import reply_header_problem
 from wsgw.channels.subjects import is_pattern, refill, subject_problem, wildcards
 
 #: Event names that Socket.IO keeps for itself, and the prefix of the gateway's own events.
@@ -71,7 +72,8 @@ class Channel:
     """One configured channel. A name with wildcards needs a ``subject`` with the same ones in the same order.
 
     ``durable`` says which stream holds it, where one does; ``on_join_last`` is how many of the newest publications a
-    client gets then that does not say where it stands. ``headers`` are those that clients may see.
+    client gets then that does not say where it stands. ``headers`` are those that clients may see: in envelopes, and of
+    replies in answers over HTTP.
     """
 
     name: str
@@ -151,6 +153,10 @@ def channel_problem(channel: Channel) -> tuple[str, str] | None:
         return "name", f"name {channel.name!r} {reason}"
     if channel.on_join_last and channel.durable is None:
         return "on_join", "nothing is kept of a channel that is not durable"
+    for header in channel.headers if channel.answers else ():
+        problem = reply_header_problem(header)
+        if problem is not None:
+            return "headers", f"{header!r} {problem}"
     problem = _subject_refusal(channel)
     if problem is not None:
         return "subject", f"subject {channel.subject!r} {problem}"

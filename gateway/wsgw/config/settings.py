@@ -183,7 +183,10 @@ class ChannelSettings(_Model):
         default=Payload.BYTES,
         description="`bytes`, or `json`: then it is a value in envelopes, and Socket.IO's argument is the value.",
     )
-    headers: list[str] = Field(default=[], description="Names of NATS headers that envelopes show to clients.")
+    headers: list[str] = Field(
+        default=[],
+        description="Names of NATS headers that clients see: in envelopes, and those of replies in answers over HTTP.",
+    )
 
     def channel(self, request_timeout: float) -> Channel:
         """The channel, as the gateway uses it; ``request_timeout`` in seconds where it has no ``timeout``."""

@@ -11,11 +11,13 @@ from collections.abc import Sequence, Sized
 
 from wsgw.broker.broker import Broker
 from wsgw.broker.puback import PublishOutcome, Receipt
+from wsgw.broker.services import check
 from wsgw.broker.stored import Storing
 from wsgw.channels.channel import Channel, Use
 from wsgw.channels.durable import Durable
 from wsgw.channels.table import ChannelTable, too_large, wrong_direction
 from wsgw.errors import GatewayError, Kind
+from wsgw.fanout.publication import Publication
 from wsgw.metrics import Metrics
 
 #: Resolved names that are kept; more (of pattern channels) are resolved anew. And names that lead nowhere, if short.
@@ -153,17 +155,18 @@ class Outlet:
 
         self._storing.publish(durable, self.subject, payloads, settled, ids)
 
-    async def request(self, payload: bytes) -> bytes:
-        """The reply to a request; raises GatewayError, and counts it (see ``Broker.request``)."""
+    async def request(self, payload: bytes) -> Publication:
+        """The reply to a request; raises GatewayError, and counts it: ServiceError, and see ``Broker.request``."""
         started = clock()
         assert self._request_seconds is not None
         self.check(payload)
         try:
             reply = await self._broker.request(self.subject, payload, self.channel.timeout_seconds)
+            self._request_seconds.observe(clock() - started)
+            check(reply)
         except GatewayError as error:
             self.failed(error)
             raise
-        self._request_seconds.observe(clock() - started)
         return reply
 
     def failed(self, error: GatewayError, count: int = 1) -> GatewayError:

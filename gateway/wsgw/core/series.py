@@ -15,6 +15,7 @@ from wsgw.errors import (
     NO_RESPONDERS,
     NOT_STORED,
     OVERLOADED,
+    SERVICE_ERROR,
     STREAM_FULL,
     TIMEOUT,
     TOO_LARGE,
@@ -39,7 +40,7 @@ _PUBLISH_ERRORS: dict[Direction, tuple[Kind, ...]] = {
     Direction.INBOUND: (WRONG_DIRECTION,),
     Direction.OUTBOUND: _SENDING,
     Direction.BOTH: _SENDING,
-    Direction.REQUEST: (*_SENDING, NO_RESPONDERS, TIMEOUT),
+    Direction.REQUEST: (*_SENDING, NO_RESPONDERS, TIMEOUT, SERVICE_ERROR),
 }
 #: And where a stream is to hold it.
 _STORE_ERRORS = (BAD_REQUEST, MAYBE_STORED, NOT_STORED, STREAM_FULL)

@@ -19,12 +19,13 @@ from wsgw.core.outbound import Outlet
 from wsgw.core.receiving import Receiving, forbidden
 from wsgw.core.sessionclient import SessionClient
 from wsgw.errors import CLOSE_CODES, OVERLOADED, GatewayError
+from wsgw.fanout.publication import Publication
 from wsgw.fanout.sender import Sender
 
 T = TypeVar("T")
 
 #: Of a session that has never asked anything: most do not.
-_NO_REQUESTS: set[asyncio.Task[bytes]] = set()
+_NO_REQUESTS: set[asyncio.Task[Publication]] = set()
 
 
 class Session(Receiving):
@@ -40,7 +41,7 @@ class Session(Receiving):
         super().__init__(house, principal, client, sender)
         self._outlet: Outlet | None = None  # of the name sent to last
         self._pressure: BackPressure | None = None
-        self._requests: set[asyncio.Task[bytes]] = _NO_REQUESTS  # that wait for replies; its own once it asks
+        self._requests: set[asyncio.Task[Publication]] = _NO_REQUESTS  # that wait for replies; its own once it asks
 
     # -- sending
 
@@ -113,7 +114,7 @@ class Session(Receiving):
         outlet.publish(payloads, settled, ids)
         pressure.check()
 
-    def request(self, name: str, payload: bytes) -> asyncio.Task[bytes]:
+    def request(self, name: str, payload: bytes) -> asyncio.Task[Publication]:
         """What waits for the reply to a request, and raises GatewayError; to be cancelled where nobody waits for it.
 
         Raises GatewayError at once: where nothing can be asked, or too much of this client's is (overloaded).
@@ -132,6 +133,11 @@ class Session(Receiving):
         self._requests.add(asking)
         asking.add_done_callback(self._requests.discard)
         return asking
+
+    def reply_headers(self, name: str) -> tuple[str, ...]:
+        """Which headers of replies to what is asked on ``name`` the client may see."""
+        outlet = self.find(name, Use.REQUEST)
+        return () if isinstance(outlet, GatewayError) else outlet.channel.headers
 
     @property
     def draining(self) -> bool:

@@ -22,4 +22,4 @@ def json_response(value: object, status: int = 200, headers: Mapping[str, str] |
 
 def refusal(error: GatewayError, headers: Mapping[str, str] | None = None) -> Response:
     """``error`` as its row of the table of errors says it."""
-    return json_response(error.as_json(), error.kind.http_status, {**CORS, **(headers or {})})
+    return json_response(error.as_json(), error.http_status, {**CORS, **(headers or {})})

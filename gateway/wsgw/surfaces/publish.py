@@ -10,11 +10,13 @@ from typing import TypeVar
 from fastapi import APIRouter, Request, Response
 
 from wsgw.broker.puback import PublishResult
+from wsgw.broker.services import ServiceError
 from wsgw.core.session import Session
 from wsgw.errors import BAD_REQUEST, NO_MEMORY, TOO_LARGE, GatewayError
-from wsgw.fanout.frames import is_utf8
+from wsgw.fanout.publication import Publication
 from wsgw.surfaces.answers import CORS, ORIGINS, json_response, refusal
 from wsgw.surfaces.application import gateway_of, principal_of
+from wsgw.surfaces.replies import answer, carrying
 from wsgw.transports.asgi import Receive
 from wsgw.transports.http import Body, BodyDropped, BodyTooLarge, ClientGone, wait_gone
 
@@ -23,6 +25,8 @@ TRANSPORT = "http"
 T = TypeVar("T")
 
 _METHODS = ["OPTIONS", "POST"]
+#: With every 405 (RFC 9110 section 15.5.6); to POST would not help.
+_ALLOW = {"allow": "OPTIONS"}
 #: Whoever sends the same message again gives it the same (docs.nats.io, JetStream's headers).
 _ID_HEADER = "nats-msg-id"
 
@@ -43,7 +47,10 @@ async def publish(channel: str, request: Request) -> Response:
 
 @router.api_route("/request/{channel:path}", methods=_METHODS)
 async def request(channel: str, request: Request) -> Response:
-    """Ask a request channel: the body is the request, the answer's body is the responder's reply, both unchanged."""
+    """Ask a request channel: the body is the request, the answer's body is the responder's reply, both unchanged.
+
+    An error by which a service replies is one here: see ``ServiceError``.
+    """
     return await _answer(request, lambda session, body: _request(session, channel, body, request.receive))
 
 
@@ -55,7 +62,7 @@ def _preflight(request: Request) -> Response:
 
 
 def _refusal(error: GatewayError) -> Response:
-    return refusal(error, {"allow": "OPTIONS"} if error.kind.http_status == 405 else None)
+    return refusal(error, _ALLOW if error.http_status == 405 else None)
 
 
 async def _answer(request: Request, ask: Callable[[Session, bytes], Awaitable[Response]]) -> Response:
@@ -115,10 +122,13 @@ async def _publish(session: Session, channel: str, payload: bytes, id: str | Non
 async def _request(session: Session, channel: str, payload: bytes, receive: Receive) -> Response:
     """Raises ClientGone: the reply is not waited for then, for others may be waiting to ask."""
     asking = session.request(channel, payload)
+    names = session.reply_headers(channel)
     gone = asyncio.get_running_loop().create_task(wait_gone(receive))
     gone.add_done_callback(partial(_cancel, asking))
     try:
-        reply = await session.unless_stopped(asking)
+        return answer(await session.unless_stopped(asking), names)
+    except ServiceError as error:
+        return carrying(_refusal(error.with_traceback(None)), error.headers, names)
     except asyncio.CancelledError:
         if not asking.cancelled():
             raise  # it is this that was
@@ -127,11 +137,9 @@ async def _request(session: Session, channel: str, payload: bytes, receive: Rece
         asking.cancel()
         gone.cancel()
         del asking  # an error has this frame, and the task the error
-    media_type = "text/plain; charset=utf-8" if is_utf8(reply) else "application/octet-stream"
-    return Response(reply, headers=CORS, media_type=media_type)
 
 
-def _cancel(task: asyncio.Task[bytes], _: object) -> None:
+def _cancel(task: asyncio.Task[Publication], _: object) -> None:
     task.cancel()
 
 

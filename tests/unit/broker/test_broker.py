@@ -190,7 +190,7 @@ async def test_messages_both_ways(make_broker: Brokers, nats: NatsServer, peer: 
     assert await publish(broker, f"{name}.out", b"3") is None
     await arrived(outgoing, 1)
     await peer.answer(f"{name}.ask", lambda payload: payload + b"!")
-    assert await broker.request(f"{name}.ask", b"4", 5) == b"4!"
+    assert (await broker.request(f"{name}.ask", b"4", 5)).payload == b"4!"
     broker.unsubscribe(subscription)
     await broker.barrier()
 
@@ -345,7 +345,7 @@ async def test_requests_are_bounded(
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     await peer.answer(f"{name}.2", lambda payload: payload)
-    assert await broker.request(f"{name}.2", b"x", 5) == b"x"
+    assert (await broker.request(f"{name}.2", b"x", 5)).payload == b"x"
 
 
 async def test_requests_are_bounded_by_bytes(
@@ -363,7 +363,7 @@ async def test_requests_are_bounded_by_bytes(
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     await peer.answer(f"{name}.2", lambda payload: payload)
-    assert await broker.request(f"{name}.2", bytes(100), 5) == bytes(100)
+    assert (await broker.request(f"{name}.2", bytes(100), 5)).payload == bytes(100)
 
 
 @pytest.mark.parametrize(

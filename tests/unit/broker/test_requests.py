@@ -32,13 +32,23 @@ pytestmark = pytest.mark.usefixtures("_bounded")
 async def test_reply(connection: NatsConnection, peer: Peer) -> None:
     name = subject()
     await peer.answer(name, lambda payload: payload[::-1])
-    assert await connection.request(name, b"abc\xff", 5) == b"\xffcba"
+    assert (await connection.request(name, b"abc\xff", 5)).payload == b"\xffcba"
     subscriptions = len(list(connection._subscriptions))
     asked = [b"%d" % number for number in range(10, 110)]
     replies = await asyncio.gather(*[connection.request(name, payload, 5) for payload in asked])
-    assert replies == [payload[::-1] for payload in asked]
+    assert [reply.payload for reply in replies] == [payload[::-1] for payload in asked]
+    assert {type(reply) for reply in replies} == {Publication}, "what has no headers pays for none"
     assert len(connection._requests) == 0
     assert len(list(connection._subscriptions)) == subscriptions, "all share one inbox"
+
+
+async def test_a_reply_has_its_headers(connection: NatsConnection, peer: Peer) -> None:
+    """Whatever they say: an error of the responder's is a reply here."""
+    name = subject()
+    await peer.answer_with(name, b"", {"Nats-Service-Error-Code": "503", "A": "b"})
+    reply = await connection.request(name, b"", 5)
+    assert reply.payload == b""
+    assert dict(reply.headers) == {"Nats-Service-Error-Code": ("503",), "A": ("b",)}
 
 
 async def test_no_responders(connection: NatsConnection) -> None:
@@ -89,7 +99,7 @@ async def test_cancelled(connection: NatsConnection, peer: Peer) -> None:
 async def test_an_empty_reply_is_one(connection: NatsConnection, peer: Peer) -> None:
     name = subject()
     await peer.answer(name, lambda payload: b"")
-    assert await connection.request(name, b"abc", 5) == b""
+    assert (await connection.request(name, b"abc", 5)).payload == b""
 
 
 class Asked:
@@ -106,8 +116,8 @@ class Asked:
         self.replies_to.append(reply_to)
         self.outcomes.append(outcome)
 
-    async def ask(self, count: int) -> list[asyncio.Future[bytes]]:
-        asking: list[asyncio.Future[bytes]] = [
+    async def ask(self, count: int) -> list[asyncio.Future[Publication]]:
+        asking: list[asyncio.Future[Publication]] = [
             asyncio.ensure_future(self.requests.ask("a", b"", 60)) for _ in range(count)
         ]
         await eventually(lambda: len(self.requests) == count, "all are asked")
@@ -117,8 +127,9 @@ class Asked:
         self.inboxes[-1].deliver(Publication(self.replies_to[number], payload, 0.0))
 
 
-async def told(asking: list[asyncio.Future[bytes]]) -> list[str]:
-    return [str(result) for result in await asyncio.gather(*asking, return_exceptions=True)]
+async def told(asking: list[asyncio.Future[Publication]]) -> list[str]:
+    results = await asyncio.gather(*asking, return_exceptions=True)
+    return [str(result.payload if isinstance(result, Publication) else result) for result in results]
 
 
 async def test_replies_that_nobody_waits_for() -> None:
@@ -128,7 +139,7 @@ async def test_replies_that_nobody_waits_for() -> None:
     asked.reply(0, b"again")
     two.cancel()
     asked.reply(1, b"too late")
-    assert await one == b"1"
+    assert (await one).payload == b"1"
     with pytest.raises(asyncio.CancelledError):
         await two
 

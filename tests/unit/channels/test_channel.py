@@ -72,6 +72,16 @@ class TestChannelProblem:
     def test_good(self, channel: Channel) -> None:
         assert channel_problem(channel) is None
 
+    def test_headers_of_replies(self) -> None:
+        """They become headers of answers over HTTP; those of envelopes do not."""
+        assert channel_problem(Channel("A", REQUEST, headers=("X-A", "etag"))) is None
+        assert channel_problem(Channel("A", REQUEST, headers=("X-A", "Upgrade"))) == (
+            "headers",
+            "'Upgrade' is a header that the gateway's HTTP server says itself; a reply's cannot stand in its place",
+        )
+        for direction in (INBOUND, OUTBOUND, BOTH):
+            assert channel_problem(Channel("A", direction, headers=("Upgrade", "a b"))) is None
+
     @pytest.mark.parametrize(
         ("channel", "reason"),
         [

@@ -86,6 +86,13 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
             ["x.yml:3: channels[1].name: channel 'A' is there twice; for both ways use direction: both"],
         ),
         (
+            "channels:\n  - name: A\n    direction: request\n    headers: [X-A, content-length]\n",
+            [
+                "x.yml:4: channels[0].headers: 'content-length' is a header that the gateway's HTTP server says "
+                "itself; a reply's cannot stand in its place"
+            ],
+        ),
+        (
             "nats: {inbox_prefix: 'a.>'}\n",
             ["x.yml:1: nats.inbox_prefix: 'a.>' has the wildcard '>'; a concrete name is needed"],
         ),

@@ -128,9 +128,24 @@ async def test_a_request(gateway: Gateway, nats: NatsServer) -> None:
 
     async def life() -> None:
         session = gateway.open_session(principal(transport="http"))
-        assert await session.unless_stopped(session.request("SUM", b"1")) == b"1"
+        assert (await session.unless_stopped(session.request("SUM", b"1"))).payload == b"1"
         with suppress(GatewayError):
             await session.unless_stopped(session.request("SUM", bytes(gateway.max_payload_bytes + 1)))
+
+    left = await left_by(life)
+    await peer.close()
+    assert left == NOTHING
+
+
+async def test_an_error_of_a_responder(gateway: Gateway, nats: NatsServer) -> None:
+    peer = await Peer.connect(nats.url)
+    await peer.answer_with("math.sum", b"", {"Nats-Service-Error": "no", "Nats-Service-Error-Code": "400"})
+
+    async def life() -> None:
+        session = gateway.open_session(principal(transport="http"))
+        for _ in range(3):
+            with suppress(GatewayError):
+                await session.unless_stopped(session.request("SUM", b"1"))
 
     left = await left_by(life)
     await peer.close()

@@ -12,6 +12,7 @@ from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import DEADLINE_SECONDS, arrived
 from wsgw.broker.puback import PublishResult
+from wsgw.broker.services import ServiceError
 from wsgw.channels.channel import Channel, Use
 from wsgw.core import outbound as module
 from wsgw.core.gateway import Gateway
@@ -186,6 +187,19 @@ async def test_request(gateway: Gateway, outlets: Outlets, nats: NatsServer) -> 
     assert errors(gateway, "SUM", "no_responders") == errors(gateway, "SUM", "too_large") == 1
     peer = await Peer.connect(nats.url)
     await peer.answer("math.sum", lambda payload: payload * 2)
-    assert await outlet.request(b"ab") == b"abab"
+    assert (await outlet.request(b"ab")).payload == b"abab"
+    assert value(gateway.metrics, "wsgw_request_seconds_count", channel="SUM") == 1
+    await peer.close()
+
+
+async def test_an_error_of_a_responder_is_a_reply_that_failed(
+    gateway: Gateway, outlets: Outlets, nats: NatsServer
+) -> None:
+    peer = await Peer.connect(nats.url)
+    await peer.answer_with("math.sum", b"", {"Nats-Service-Error": "no", "Nats-Service-Error-Code": "418"})
+    with pytest.raises(ServiceError) as caught:
+        await found(outlets, "SUM").request(b"")
+    assert (caught.value.message, caught.value.code) == ("no", "418")
+    assert errors(gateway, "SUM", "service_error") == 1
     assert value(gateway.metrics, "wsgw_request_seconds_count", channel="SUM") == 1
     await peer.close()

@@ -65,7 +65,7 @@ def test_of_what_clients_send(text: str) -> None:
     [
         ("IN", ["wrong_direction"]),
         ("OUT", ["forbidden", "nats_unavailable", "overloaded", "too_large", "unconfirmed", "wrong_direction"]),
-        ("SUM", ["no_responders", "timeout", "unconfirmed"]),
+        ("SUM", ["no_responders", "service_error", "timeout", "unconfirmed"]),
         ("chat.*", ["unknown_channel"]),
         ("math.*", ["unknown_channel"]),
         ("", ["unknown_channel"]),

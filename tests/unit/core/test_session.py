@@ -251,7 +251,7 @@ async def test_request(gateway: Gateway, made: Made, nats: NatsServer) -> None:
     assert caught.value.kind is NO_RESPONDERS
     peer = await Peer.connect(nats.url)
     await peer.answer("math.sum", lambda payload: payload * 2)
-    assert await made.session.request("SUM", b"ab") == b"abab"
+    assert (await made.session.request("SUM", b"ab")).payload == b"abab"
     assert value(gateway.metrics, "wsgw_request_seconds_count", channel="SUM") == 1
     for name, kind, label in (("OUT", WRONG_DIRECTION, "OUT"), ("NOPE", UNKNOWN_CHANNEL, "")):
         with pytest.raises(GatewayError) as caught:

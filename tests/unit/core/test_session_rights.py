@@ -99,7 +99,7 @@ async def test_request(gateway: Gateway, ann: Session, bob: Session, nats: NatsS
     assert caught.value.kind is FORBIDDEN
     assert caught.value.message == "this client may not send requests to 'SUM'"
     assert refused(gateway, "SUM") == 1
-    assert await bob.request("SUM", b"a") == b"aa"
+    assert (await bob.request("SUM", b"a")).payload == b"aa"
     await peer.close()
 
 

@@ -144,9 +144,34 @@ async def test_a_request_ends_with_its_client(served: Running, peer: Peer) -> No
     post = await RawPost.begin(served.server.port, "/request/SUM", 100_000)
     await post.send(bytes(100_000))
     await arrived(asked, 1)
-    assert served.gateway.broker._requests == 1
+    broker = served.gateway.broker
+    connection = broker._connection
+    assert connection is not None
+    assert (broker._requests, broker._request_bytes, len(connection._requests)) == (1, 100_000, 1)
     post.close()
-    await eventually(lambda: served.gateway.broker._requests == 0, "it is not waited for")
+    await eventually(lambda: broker._requests == 0, "it is not waited for")
+    assert (broker._request_bytes, len(connection._requests)) == (0, 0)
+    assert served.value("wsgw_publish_errors_total", channel="SUM", reason="timeout") == 0
+    assert (await served.http.post("/request/SUM", content=b"x")).status_code == 504, "others may ask"
+
+
+async def test_a_connection_asks_one_request_at_a_time(served: Running, peer: Peer) -> None:
+    """However many are pipelined: so a client has no more of them than connections."""
+    asked = await peer.messages("math.sum")
+    post = await RawPost.begin(served.server.port, "/request/SUM", 1)
+    await post.send(
+        b"0" + b"".join(b"POST /request/SUM HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n%d" % n for n in (1, 2))
+    )
+    for number in range(3):
+        await arrived(asked, number + 1)
+        assert served.gateway.broker._requests == 1
+        await peer.nats.publish(asked[number].reply, b"!")
+        assert await post.status() == 200
+        while (await post.reader.readline()).strip():
+            pass
+        assert await post.reader.readexactly(1) == b"!"
+    assert [message.data for message in asked] == [b"0", b"1", b"2"]
+    post.close()
 
 
 @pytest.mark.parametrize("way", ["gone", "too large", "draining", "refused", "dropped"])
@@ -263,6 +288,47 @@ async def test_request_without_a_reply(served: Running, peer: Peer) -> None:
     await peer.listen("math.sum")
     answer = await served.http.post("/request/SUM", content="x")
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "timeout")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "error"),
+    [
+        (
+            {"Nats-Service-Error": "no such order", "Nats-Service-Error-Code": "404"},
+            404,
+            {"code": "service_error", "message": "no such order", "service_code": "404"},
+        ),
+        (
+            {"Nats-Service-Error": "it broke", "Nats-Service-Error-Code": "E7"},
+            502,
+            {"code": "service_error", "message": "it broke", "service_code": "E7"},
+        ),
+        ({"Nats-Service-Error": "a\x1b\x00b"}, 502, {"code": "service_error", "message": "a\\x1b\\x00b"}),
+    ],
+)
+async def test_an_error_of_the_responder(
+    served: Running, peer: Peer, headers: dict[str, str], status: int, error: dict[str, str]
+) -> None:
+    await peer.answer_with("math.sum", b"not for clients", headers)
+    answer = await served.http.post("/request/SUM", content="x")
+    assert (answer.status_code, answer.json()) == (status, {"error": error})
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "allow" not in answer.headers
+    assert served.value("wsgw_publish_errors_total", channel="SUM", reason="service_error") == 1
+    assert served.value("wsgw_rejected_total", reason="service_error") == 0
+
+
+async def test_an_error_of_the_responder_with_headers(nats: NatsServer, peer: Peer) -> None:
+    channels = [{"name": "get", "direction": "request", "headers": ["Retry-After", "Content-Type"]}]
+    headers = {"Nats-Service-Error-Code": "405", "Retry-After": "5", "Content-Type": "text/html"}
+    await peer.answer_with("get", b"<html>", headers)
+    async with running(nats.url, channels=channels) as served:
+        answer = await served.http.post("/request/get", content="x")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "OPTIONS")
+        assert answer.headers["retry-after"] == "5"
+        assert answer.headers.get_list("content-type") == ["application/json"]
+        assert answer.headers["access-control-expose-headers"] == "retry-after, content-type"
+        assert answer.json()["error"]["service_code"] == "405"
 
 
 async def test_lost_before_the_proof(start_server: Callable[..., NatsServer]) -> None:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from wsgw.access.principal import Principal
 from wsgw.bridges.place import Coming, Place
 from wsgw.broker.puback import PublishResult
+from wsgw.broker.services import ServiceError
 from wsgw.channels.channel import Use
 from wsgw.channels.start import NOW, Start
 from wsgw.channels.table import shown
@@ -24,6 +25,7 @@ from wsgw.closecodes import ABNORMAL
 from wsgw.config.file import split_names
 from wsgw.core.gateway import Gateway
 from wsgw.errors import BAD_REQUEST, DRAINING, INTERNAL, OVERLOADED, TOO_MANY_SUBJECTS, GatewayError, Kind
+from wsgw.fanout.publication import Publication
 from wsgw.fanout.stamp import StampingSender
 from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Argument, Json
@@ -365,18 +367,18 @@ class ChannelsHandler:
             ack, None if known else GatewayError(BAD_REQUEST, f"this client is not subscribed to {shown(name)}")
         )
 
-    def _replied(self, ack: Ack | None, asking: asyncio.Task[bytes]) -> None:
+    def _replied(self, ack: Ack | None, asking: asyncio.Task[Publication]) -> None:
         error = None if asking.cancelled() else asking.exception()
-        if isinstance(error, GatewayError):
+        if isinstance(error, ServiceError):
+            if ack is not None:
+                ack(error_of(error))  # each has its own words, as replies have
+        elif isinstance(error, GatewayError):
             self._answer(ack, error)
         elif error is not None:
             self._failed(error)
         elif ack is not None and not asking.cancelled():
             reply = asking.result()
-            try:
-                ack(reply.decode())
-            except UnicodeDecodeError:
-                ack(reply)
+            ack(reply.payload if reply.text is None else reply.text)
 
     def _start(self, coroutine: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
