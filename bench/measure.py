@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from bench.asker import asker_of
 from bench.nats_feed import Publisher, Sink, publish_line
 from bench.payload import payload, payload_now
 from bench.processes import BenchError
+from bench.responder import Responder
 from bench.running import Bench, Meter, Values, running
 from bench.systems import Setting, System
 
@@ -20,6 +22,7 @@ CHECKED_MESSAGES = 60
 #: A paced load generator that slept until a message comes would be woken by every one, at the server's expense.
 PACED_REST_SECONDS = 0.002
 MIN_ROUNDS = 3
+REQUESTS_AT_ONCE = 512
 REST_SECONDS = (2.5, 8.0)
 
 
@@ -188,6 +191,28 @@ def stalled(
             "growth_mb": (peak - before.rss) / 2**20,
             "p99_s": found[int(len(found) * 0.99)] / 1e9,
         }
+
+
+def requests(system: System, concurrent: int, seconds: float) -> Values:
+    """Saturated: so many requests are out at a time, and a process on NATS replies; each reply is looked at."""
+    with running(system, Setting(channels=())) as bench, Responder(bench.nats.nats_port):
+        asker = asker_of(system, bench.server.port, concurrent)
+        count = concurrent * (REQUESTS_AT_ONCE // concurrent)
+        _ask_for(WARM_SECONDS, lambda: asker.ask(count))
+        meter = Meter(bench)
+        used = time.process_time()
+        asked = count * _ask_for(seconds, lambda: asker.ask(count))
+        return meter.values(asked) | {"load_us": (time.process_time() - used) / asked * 1e6}
+
+
+def _ask_for(seconds: float, ask: Callable[[], None]) -> int:
+    """``ask`` again and again; how often."""
+    end = time.monotonic() + seconds
+    times = 0
+    while not times or time.monotonic() < end:
+        ask()
+        times += 1
+    return times
 
 
 def _rounds(

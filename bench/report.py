@@ -30,6 +30,8 @@ _HOW = """## How it was measured
   No compression.
 - Latency is from the publisher's write to the client's read, on one clock. Publisher, server, nats-server and load
   generator share the machine.
+- Requests are answered by a process on NATS. For wsgw's broker and nats-py a process asks that does nothing else; for
+  wsgw itself clients ask, over HTTP on as many connections as requests are out, over Socket.IO on one.
 - Stalled clients stop reading, and have small buffers and segments, so that the kernel holds some 100 KB for each.
 """
 

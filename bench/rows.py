@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bench.measure import fan_in, fan_out, idle, latency, paced, stalled
+from bench.measure import fan_in, fan_out, idle, latency, paced, requests, stalled
 from bench.running import Values
 from bench.systems import System
 
@@ -71,6 +71,17 @@ def _fan_in_confirmed(system: System, scale: float) -> Values:
 
 def _stalled(system: System, scale: float) -> Values:
     return stalled(system, 10_000, STALLED_SIZE, 10, 25 * scale, 10, OUTBOX)
+
+
+def _requests(concurrent: int, title: str, name: str = "", *, seconds: float = 3, default: bool = True) -> Row:
+    return Row(
+        name or f"request-{concurrent}",
+        f"Requests, {title}, answered by a program on NATS",
+        CPU,
+        ("broker", "nats-py", "wsgw", "wsgw-sio"),
+        lambda system, scale: requests(system, concurrent, seconds * scale),
+        default=default,
+    )
 
 
 def _growth(clients: int) -> Row:
@@ -178,6 +189,8 @@ ROWS = (
         rounds=1,
         connections=10_000,
     ),
+    _requests(64, "64 at a time"),
+    _requests(1, "one at a time"),
     *map(_growth, GROWTH),
     Row(
         "tiny",
@@ -187,4 +200,5 @@ ROWS = (
         _fan_out(20, SIZE, 50, 10, 0.5),
         default=False,
     ),
+    _requests(16, "16 at a time, for the bench's own test", "tiny-request", seconds=2, default=False),
 )

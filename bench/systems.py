@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.nats_feed import Publisher, publish_line
 from bench.processes import Server, free_port, output
+from bench.responder import SUBJECT
 from bench.wires import FIRST_SEQUENCE, Centrifugo, DurableEvents, Nats, ServerSentEvents, SocketIO, Wire
 
 HERE = Path(__file__).parent
@@ -97,6 +98,7 @@ def _start_wsgw(
         for channel in channels:
             channel["outbox"] = {"messages": setting.outbox[0], "bytes": setting.outbox[1]}
     channels.append({"name": "OUT", "direction": "outbound"})
+    channels.append({"name": SUBJECT, "direction": "request", "timeout": "30s"})
     file = folder / f"wsgw-{port}.yml"
     file.write_text(json.dumps({"channels": channels}))  # JSON is YAML
     command: list[str | Path] = [program, "server", "-c", file, "-p", str(port), "-n", nats.url, "-l", "warn"]
@@ -146,6 +148,11 @@ def _start_bridge(command: list[str | Path], setting: Setting, nats: NatsServer,
 
 def _start_fastapi(setting: Setting, nats: NatsServer, folder: Path) -> Server:
     return _start_bridge([sys.executable, HERE / "peers" / "fastapi_bridge.py"], setting, nats, folder)
+
+
+def _start_asking(way: str) -> Callable[[Setting, NatsServer, Path], Server]:
+    command: list[str | Path] = [sys.executable, "-m", "bench.peers.asking", way]
+    return lambda setting, nats, folder: _start_bridge(command, setting, nats, folder)
 
 
 def _start_python_socketio(setting: Setting, nats: NatsServer, folder: Path) -> Server:
@@ -249,6 +256,8 @@ SYSTEMS = (
         _distributions("python-socketio", "python-engineio", *_PYTHON),
         False,
     ),
+    System("broker", "wsgw's broker", Wire(), _start_asking("broker"), _there, _wsgw_version, True),
+    System("nats-py", "nats-py", Wire(), _start_asking("nats-py"), _there, _distributions("uvloop", "nats-py"), True),
 )
 
 

@@ -86,6 +86,10 @@ _RATIOS = (
     _Ratio("fan-in confirmed by the close, against Centrifugo", "fanin-confirmed", "us", "wsgw", "centrifugo", 0.3),
     _Ratio("latency p50, against nats-server", "latency", "p50", "wsgw", "nats", 1.5),
     _Ratio("latency p99, against nats-server", "latency", "p99", "wsgw", "nats", 1.5),
+    *(
+        _Ratio(f"a request of wsgw's broker, {title}, against nats-py's", row, "us", "broker", "nats-py", 2)
+        for row, title in (("request-64", "64 at a time"), ("request-1", "one at a time"))
+    ),
     _Ratio("16 KiB messages, against nats-server", "16k", "us", "wsgw", "nats", 0.5),
     _Ratio("1,000 channels × 10 clients, against nats-server", "channels", "us", "wsgw", "nats", 0.5),
     _Ratio("memory per idle connection, against Centrifugo", "idle", "rss_kb", "wsgw", "centrifugo", 0.25),

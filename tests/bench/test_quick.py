@@ -83,3 +83,14 @@ def test_an_unknown_row_is_refused(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert "there is no 'fanuot'" in run.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_requests_are_asked_by_all_who_can(tmp_path: Path) -> None:
+    run = bench(tmp_path, QUICK="1", ROWS="tiny-request", SYSTEMS="broker,nats-py,wsgw,wsgw-sio")
+    assert run.returncode == 0, run.stdout + run.stderr
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert set(rows["tiny-request"]) == {"broker", "nats-py", "wsgw", "wsgw-sio"}
+    for (values,) in rows["tiny-request"].values():
+        assert values["us"] > 0
+        assert values["messages"] >= 512
+        assert values["messages"] % 512 == 0
