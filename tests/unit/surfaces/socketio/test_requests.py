@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from helpers.peer import Peer
@@ -31,6 +33,8 @@ async def test_nobody_and_no_reply_are_told_apart(served: Running, client: Clien
 
 
 async def test_an_error_of_the_responder(served: Running, client: Client, peer: Peer) -> None:
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
     headers = {"Nats-Service-Error": 'no "such" order\x1b', "Nats-Service-Error-Code": "404"}
     await peer.answer_with("math.sum", b"not for clients", headers)
     assert await client.ack('27["SUM","x"]') == {
@@ -41,6 +45,7 @@ async def test_an_error_of_the_responder(served: Running, client: Client, peer: 
         lambda: served.value("wsgw_publish_errors_total", channel="SUM", reason="service_error") == 2, "counted"
     )
     assert await client.error('27["SUM","x"]') == "service_error", "the connection stays"
+    assert faults == []
 
 
 async def test_each_has_its_own_words(client: Client, peer: Peer) -> None:
