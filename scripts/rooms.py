@@ -10,8 +10,8 @@ from __future__ import annotations
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks")),
     ("shares", ("repeats", "tick", "slices", "memory", "heap", "files")),
-    ("channels", ("subjects", "durable", "position", "start", "replyheaders", "channel", "table")),
-    ("config", ("yaml12", "file", "settings", "load")),
+    ("channels", ("subjects", "durable", "hemera", "position", "start", "replyheaders", "channel", "table")),
+    ("config", ("yaml12", "file", "hemera", "settings", "load")),
     (
         "fanout",
         (
@@ -95,6 +95,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "base",
             "lost",
             "fixed",
+            "hemera",
             "interests",
             "concrete",
             "overlap",
@@ -115,6 +116,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "backpressure",
             "outbound",
+            "hemera",
             "drain",
             "scrapes",
             "series",

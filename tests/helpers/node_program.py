@@ -9,25 +9,26 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from helpers.node import SOCKET_IO_CLIENT, modules
+from helpers import node
+from helpers.node import SOCKET_IO_CLIENT
 
 
 class NodeProgram:
-    """``lines`` is what it said. It has npm's socket.io-client, and what that brings. ``stop`` it."""
+    """``lines`` is what it said. It has npm's socket.io-client, and what that brings, unless told. ``stop`` it."""
 
     def __init__(self) -> None:
         self.lines: list[Any] = []
         self._process: asyncio.subprocess.Process
         self._reading: asyncio.Task[None]
 
-    async def run(self, script: Path, *arguments: str) -> None:
-        """Begin."""
+    async def run(self, script: Path, *arguments: str, modules: Path | None = None) -> None:
+        """Begin; ``modules`` is the node_modules folder that it has."""
         self._process = await asyncio.create_subprocess_exec(
             *("node", str(script), *arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             limit=2**24,
-            env={**os.environ, "NODE_PATH": str(modules(SOCKET_IO_CLIENT))},
+            env={**os.environ, "NODE_PATH": str(node.modules(SOCKET_IO_CLIENT) if modules is None else modules)},
         )
         self._reading = asyncio.create_task(self._read())
 

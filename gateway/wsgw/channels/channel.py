@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wsgw.channels.durable import Durable, durable_problem
+from wsgw.channels.hemera import Action, action_problem
 from wsgw.channels.replyheaders import reply_header_problem
 from wsgw.channels.subjects import is_pattern, refill, subject_problem, wildcards
 
@@ -73,7 +74,7 @@ class Channel:
 
     ``durable`` says which stream holds it, where one does; ``on_join_last`` is how many of the newest publications a
     client gets then that does not say where it stands. ``headers`` are those that clients may see: in envelopes, and of
-    replies in answers over HTTP.
+    replies in answers over HTTP. ``hemera`` is the action whose messages it has, where they are hemera's.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Channel:
     headers: tuple[str, ...] = ()
     on_join_last: int = 0
     on_gap: OnGap = OnGap.IGNORE
+    hemera: Action | None = None
 
     def __post_init__(self) -> None:
         if not self.subject:
@@ -157,10 +159,30 @@ def channel_problem(channel: Channel) -> tuple[str, str] | None:
         problem = reply_header_problem(header)
         if problem is not None:
             return "headers", f"{header!r} {problem}"
+    if channel.hemera is not None:
+        refusal = _hemera_refusal(channel, channel.hemera)
+        if refusal is not None:
+            return refusal
     problem = _subject_refusal(channel)
     if problem is not None:
         return "subject", f"subject {channel.subject!r} {problem}"
     return None if channel.durable is None else _durable_refusal(channel, channel.durable)
+
+
+def _hemera_refusal(channel: Channel, action: Action) -> tuple[str, str] | None:
+    if channel.is_pattern:
+        return "hemera", f"the name {channel.name!r} is a pattern, and an action has one topic"
+    if channel.durable is not None:
+        return (
+            "hemera",
+            "a durable channel's stream has messages as clients get them; hemera's are unwrapped on the way",
+        )
+    problem = action_problem(action)
+    if problem is not None:
+        return f"hemera.{problem[0]}", problem[1]
+    if action.topic != channel.subject:
+        return "hemera.topic", f"topic {action.topic!r} is another one than the subject {channel.subject!r}; drop one"
+    return None
 
 
 def _durable_refusal(channel: Channel, durable: Durable) -> tuple[str, str] | None:

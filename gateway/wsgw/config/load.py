@@ -128,7 +128,7 @@ def _channel_problems(channels: object) -> Iterator[tuple[tuple[str | int, ...],
         problem = channel_problem(channel)
         if problem is not None:
             key, reason = problem
-            place = ("name",) if key == "subject" and settings.subject is None else tuple(key.split("."))
+            place = settings.subject_key if key == "subject" else tuple(key.split(".", 1))
             yield ("channels", i, *place), reason
         elif settings.name in seen:
             reason = f"channel {settings.name!r} is there twice; for both ways use direction: both"
@@ -154,8 +154,10 @@ def _exposed(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for i, (channel, given) in enumerate(zip(channels, settings.channels, strict=True)):
         for prefix, key in kept.items() if channel.takes else ():
             if overlap(channel.subject, f"{prefix}.>"):
-                place = "name" if given.subject is None else "subject"
-                yield ("channels", i, place), f"subject {channel.subject!r} is below {prefix!r}, which is {key}"
+                yield (
+                    ("channels", i, *given.subject_key),
+                    f"subject {channel.subject!r} is below {prefix!r}, which is {key}",
+                )
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, Any]:

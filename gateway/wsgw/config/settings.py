@@ -13,8 +13,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wsgw.channels.channel import Channel, Direction, OnGap, Payload, SlowConsumer
 from wsgw.channels.durable import Durable, Storage, stream_name
+from wsgw.channels.hemera import TOPIC
 from wsgw.channels.subjects import subject_problem
 from wsgw.config import file as configfile
+from wsgw.config.hemera import HemeraFields, action_of
 from wsgw.log import FORMATS, LEVELS
 
 DEFAULT_FILE = "wsgw.yml"
@@ -179,32 +181,49 @@ class ChannelSettings(_Model):
     on_join: OnJoinSettings = Field(
         default=OnJoinSettings(), description="What clients of a durable channel get that come without a position."
     )
-    payload: Payload = Field(
-        default=Payload.BYTES,
-        description="`bytes`, or `json`: then it is a value in envelopes, and Socket.IO's argument is the value.",
+    payload: Payload | None = Field(
+        default=None,
+        description="`bytes` (the default), or `json` (that with `hemera`): then it is a value in envelopes, and "
+        "Socket.IO's argument is the value.",
     )
     headers: list[str] = Field(
         default=[],
         description="Names of NATS headers that clients see: in envelopes, and those of replies in answers over HTTP.",
     )
+    hemera: HemeraFields = Field(
+        default=None,
+        description="Messages are those of hemera (npm's nats-hemera): fields of a pattern such as "
+        "`{topic: math, cmd: add}`, of which `topic` is the subject, or `true` for the topic alone. Clients send and "
+        "get the fields as a JSON object; a request is an `act`, its reply the result.",
+    )
 
     def channel(self, request_timeout: float) -> Channel:
         """The channel, as the gateway uses it; ``request_timeout`` in seconds where it has no ``timeout``."""
         usual = SlowConsumer.DROP_OLDEST if self.durable is None else SlowConsumer.DISCONNECT
+        payload = Payload.BYTES if self.hemera is None else Payload.JSON
+        subject = next((each for each in (self.subject, (self.hemera or {}).get(TOPIC)) if each is not None), self.name)
         return Channel(
             name=self.name,
             direction=self.direction,
-            subject=self.name if self.subject is None else self.subject,
+            subject=subject,
             slow_consumer=usual if self.slow_consumer is None else self.slow_consumer,
             outbox_messages=self.outbox.messages,
             outbox_bytes=int(self.outbox.bytes),
             timeout_seconds=request_timeout if self.timeout is None else self.timeout,
             durable=None if self.durable is None else self.durable.durable(self.name),
-            payload=self.payload,
+            payload=payload if self.payload is None else self.payload,
             headers=tuple(self.headers),
             on_join_last=self.on_join.last,
             on_gap=self.on_gap,
+            hemera=action_of(self.hemera, subject),
         )
+
+    @property
+    def subject_key(self) -> tuple[str, ...]:
+        """Of what says the subject."""
+        if self.subject is not None:
+            return ("subject",)
+        return ("name",) if self.hemera is None or TOPIC not in self.hemera else ("hemera", TOPIC)
 
 
 def _one_of(known: Collection[str]) -> AfterValidator:

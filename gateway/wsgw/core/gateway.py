@@ -15,6 +15,7 @@ from wsgw.access.rules import AllowAll, Rules
 from wsgw.bridges.base import Bridge, BridgeState
 from wsgw.bridges.durable import DurableBridge
 from wsgw.bridges.fixed import FixedBridge
+from wsgw.bridges.hemera import HemeraBridge
 from wsgw.bridges.pattern import PatternBridge
 from wsgw.broker.broker import Broker
 from wsgw.broker.stored import Storing
@@ -22,7 +23,7 @@ from wsgw.broker.subscription import Credentials
 from wsgw.channels.channel import Channel
 from wsgw.channels.table import ChannelTable
 from wsgw.config.settings import Settings
-from wsgw.core import series
+from wsgw.core import hemera, series
 from wsgw.core.drain import Drain
 from wsgw.core.edge import Edge
 from wsgw.core.outbound import Outlets
@@ -72,7 +73,7 @@ class Gateway:
         self.broker = make_broker(settings, metrics)
         self.hub = Hub(metrics, self.broker.turn, time.monotonic, self.broker)
         self._storing = Storing(self.broker)
-        self.outlets = Outlets(self.channels, self.broker, self._storing, metrics)
+        self.outlets = Outlets(self.channels, self.broker, self._storing, metrics, hemera.kind_of)
         self.drain = Drain(settings.drain_seconds, self.hub.flush, time.monotonic)
         self.totals = OutboxTotals(self.edge.memory)
         self._catching_up = Slices(asyncio.get_running_loop())
@@ -174,7 +175,8 @@ class Gateway:
             return DurableBridge(channel, self.broker, self.hub, self.edge.memory, self._catching_up)
         if channel.is_pattern:
             return PatternBridge(channel, self.broker, self.hub, self.settings.subjects_limit)
-        return FixedBridge(channel, self.broker, self.hub)
+        kind = FixedBridge if channel.hemera is None else HemeraBridge
+        return kind(channel, self.broker, self.hub)
 
     async def _look_after(self) -> None:
         loop = asyncio.get_running_loop()

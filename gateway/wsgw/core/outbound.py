@@ -7,7 +7,7 @@ counted in a plain number. Nothing here says who may use a name: that is asked b
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 
 from wsgw.broker.broker import Broker
 from wsgw.broker.puback import PublishOutcome, Receipt
@@ -178,8 +178,17 @@ class Outlet:
 class Outlets:
     """The outlets by name and transport."""
 
-    def __init__(self, channels: ChannelTable, broker: Broker, storing: Storing, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        channels: ChannelTable,
+        broker: Broker,
+        storing: Storing,
+        metrics: Metrics,
+        kind_of: Callable[[Channel], type[Outlet]] = lambda _: Outlet,
+    ) -> None:
+        """``kind_of`` says of which kind the outlets of a channel are."""
         self._channels = channels
+        self._kind_of = kind_of
         self._broker = broker
         self._storing = storing
         self._metrics = metrics
@@ -205,7 +214,7 @@ class Outlets:
             else:
                 if len(self._found) >= MAX_OUTLETS:
                     self._found.clear()
-                outlet = Outlet(
+                outlet = self._kind_of(channel)(
                     name, channel, subject, transport, self._broker, self._storing, self._metrics, self._failures
                 )
                 self._found[name, transport] = outlet

@@ -90,5 +90,7 @@ def _make_of(metrics: Metrics, channel: Channel) -> None:
     if channel.durable is not None and channel.accepts:
         for kind in _STORE_ERRORS:
             metrics.publish_errors.labels(channel.name, kind.name)
+    if channel.hemera is not None and channel.takes:
+        metrics.publish_errors.labels(channel.name, BAD_REQUEST.name)
     if channel.is_pattern and channel.direction is not Direction.INBOUND:  # sending to the pattern itself
         metrics.publish_errors.labels(channel.name, UNKNOWN_CHANNEL.name)

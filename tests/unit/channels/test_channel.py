@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from helpers.subjects import patterns, subjects_of
 from wsgw.channels.channel import RESERVED_EVENTS, Channel, Direction, Use, channel_problem
+from wsgw.channels.durable import Durable
+from wsgw.channels.hemera import Action
 from wsgw.channels.subjects import matches
 
 INBOUND, OUTBOUND, BOTH, REQUEST = Direction.INBOUND, Direction.OUTBOUND, Direction.BOTH, Direction.REQUEST
@@ -106,3 +108,32 @@ class TestChannelProblem:
         key, told = channel_problem(channel) or ("", "")
         assert reason in told
         assert told.startswith(f"{key} {getattr(channel, key)!r} ")
+
+    @pytest.mark.parametrize("direction", list(Direction))
+    def test_good_of_hemeras(self, direction: Direction) -> None:
+        assert channel_problem(Channel("A", direction, "math", hemera=Action("math", (("cmd", "add"),)))) is None
+
+    @pytest.mark.parametrize(
+        ("channel", "key", "reason"),
+        [
+            (Channel("a.*", BOTH, hemera=Action("a.*")), "hemera", "the name 'a.*' is a pattern"),
+            (Channel("A", INBOUND, "a.*", hemera=Action("a.*")), "hemera.topic", "topic 'a.*' has the wildcard"),
+            (Channel("A", BOTH, durable=Durable("A"), hemera=Action("A")), "hemera", "a durable channel's stream"),
+            (Channel("A", BOTH, hemera=Action("A", (("x$", 1),))), "hemera.x$", "field 'x$' ends with '$'"),
+            (
+                Channel("A", BOTH, "b", hemera=Action("c")),
+                "hemera.topic",
+                "topic 'c' is another one than the subject 'b'",
+            ),
+            (
+                Channel("A", REQUEST, "$SRV.PING", hemera=Action("$SRV.PING")),
+                "subject",
+                "subject '$SRV.PING' is one of",
+            ),
+        ],
+    )
+    def test_reasons_of_hemeras(self, channel: Channel, key: str, reason: str) -> None:
+        told = channel_problem(channel)
+        assert told is not None
+        assert told[0] == key
+        assert told[1].startswith(reason)

@@ -20,6 +20,7 @@ def refused(text: str, folder: Path) -> list[str]:
 
 
 DURABLE = "  - {{name: {}, direction: both, durable: {}}}\n"
+HEMERA = "channels:\n  - {{name: A, direction: {}, hemera: {}}}\n"
 CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
 
 
@@ -132,6 +133,74 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
         (
             "channels:\n  - {name: A, direction: request, durable: true}\n",
             ["x.yml:2: channels[0].durable: a request channel keeps nothing that a stream could hold"],
+        ),
+        (
+            HEMERA.format("both", "{topic: 'math.*', cmd: add}"),
+            ["x.yml:2: channels[0].hemera.topic: topic 'math.*' has the wildcard '*'; a concrete name is needed"],
+        ),
+        (
+            HEMERA.format("both", "{topic: a b}"),
+            ["x.yml:2: channels[0].hemera.topic: subject 'a b' has a blank or control character (' ')"],
+        ),
+        (
+            HEMERA.format("both", "{topic: 5}"),
+            [
+                "x.yml:2: channels[0].hemera: topic is a NATS subject, so a text is expected there; quotes make one "
+                "of a number"
+            ],
+        ),
+        (
+            HEMERA.format("both", "{cmd: [add]}"),
+            ["x.yml:2: channels[0].hemera.cmd: a text, a number, true or false is expected here"],
+        ),
+        (
+            HEMERA.format("both", "{cmd: .nan}"),
+            ["x.yml:2: channels[0].hemera.cmd: a text, a number, true or false is expected here"],
+        ),
+        *(
+            (
+                HEMERA.format("both", given),
+                [
+                    "x.yml:2: channels[0].hemera: true, or fields of a pattern such as {topic: math, cmd: add}, are "
+                    "expected here"
+                ],
+            )
+            for given in ("math", "[math]", "~")
+        ),
+        (
+            HEMERA.format("both", "{a.b$: 1}"),
+            [
+                "x.yml:2: channels[0].hemera['a.b$']: field 'a.b$' ends with '$': such are options of hemera's client, "
+                "and no pattern's"
+            ],
+        ),
+        (
+            HEMERA.format("request", "{topic: math}, subject: sums"),
+            [
+                "x.yml:2: channels[0].hemera.topic: topic 'math' is another one than the subject 'sums'; drop one",
+            ],
+        ),
+        (
+            HEMERA.format("request", "{topic: $SRV.PING}"),
+            [
+                "x.yml:2: channels[0].hemera.topic: subject '$SRV.PING' is one of NATS' own; clients may not publish "
+                "to it"
+            ],
+        ),
+        (
+            "nats: {inbox_prefix: _GATE}\n" + HEMERA.format("request", "{topic: _GATE.x}"),
+            ["x.yml:3: channels[0].hemera.topic: subject '_GATE.x' is below '_GATE', which is nats.inbox_prefix"],
+        ),
+        (
+            HEMERA.format("both", "true, durable: true"),
+            [
+                "x.yml:2: channels[0].hemera: a durable channel's stream has messages as clients get them; hemera's "
+                "are unwrapped on the way"
+            ],
+        ),
+        (
+            "channels:\n  - {name: 'a.*', direction: both, hemera: true}\n",
+            ["x.yml:2: channels[0].hemera: the name 'a.*' is a pattern, and an action has one topic"],
         ),
         (
             CHANNEL.format("'>'", "outbound"),

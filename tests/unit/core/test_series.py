@@ -6,6 +6,7 @@ import pytest
 
 from wsgw.channels.channel import Channel, Direction, SlowConsumer
 from wsgw.channels.durable import Durable
+from wsgw.channels.hemera import Action
 from wsgw.channels.table import ChannelTable
 from wsgw.core import series
 from wsgw.errors import CLOSE_CODES, KINDS
@@ -100,3 +101,13 @@ def test_of_why_it_can_not_be_stored() -> None:
         assert f'wsgw_publish_errors_total{{channel="D",reason="{reason}"}} 0.0' in text
         for channel in ("IN", "OUT"):
             assert f'wsgw_publish_errors_total{{channel="{channel}",reason="{reason}"}}' not in text
+
+
+def test_of_what_cannot_be_wrapped() -> None:
+    metrics = Metrics()
+    directions = {"IN": Direction.INBOUND, "OUT": Direction.OUTBOUND, "ASK": Direction.REQUEST}
+    channels = [Channel(name, direction, hemera=Action(name)) for name, direction in directions.items()]
+    series.make(metrics, ChannelTable(channels))
+    text = metrics.exposition().decode()
+    there = [f'wsgw_publish_errors_total{{channel="{name}",reason="bad_request"}} 0.0' in text for name in directions]
+    assert there == [False, True, True]

@@ -1,0 +1,87 @@
+"""Outlets of hemera's channels: what clients send is wrapped, what a service answers unwrapped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Sized
+
+from wsgw.broker.broker import Broker
+from wsgw.broker.puback import PublishOutcome
+from wsgw.broker.stored import Storing
+from wsgw.channels.channel import Channel
+from wsgw.channels.hemera import Codec
+from wsgw.core.outbound import Failures, Outlet
+from wsgw.errors import GatewayError
+from wsgw.metrics import Metrics
+
+
+class Act(bytes):
+    """A payload that is wrapped already."""
+
+    __slots__ = ()
+
+
+class HemeraOutlet(Outlet):
+    """Of a channel with an action. To what an ``Outlet`` raises and tells come bad_request and service_error."""
+
+    __slots__ = ("_codec",)
+
+    def __init__(
+        self,
+        name: str,
+        channel: Channel,
+        subject: str,
+        transport: str,
+        broker: Broker,
+        storing: Storing,
+        metrics: Metrics,
+        failures: Failures,
+    ) -> None:
+        super().__init__(name, channel, subject, transport, broker, storing, metrics, failures)
+        assert channel.hemera is not None
+        self._codec = Codec(channel.hemera)
+
+    def check(self, payload: Sized) -> None:
+        """See ``Outlet.check``; of a client's payload it asks whether it can be wrapped, and how large it is then."""
+        super().check(payload)
+        if isinstance(payload, bytes) and not isinstance(payload, Act):
+            super().check(self._act(payload))
+
+    def publish(
+        self,
+        payloads: Sequence[bytes],
+        outcome: PublishOutcome,
+        ids: Sequence[str | None] = (),
+        *,
+        heldable: bool = True,
+    ) -> None:
+        """See ``Outlet.publish``: of ``payloads`` one that cannot be wrapped is the error of all."""
+        try:
+            acts = [self._act(payload, len(payloads)) for payload in payloads]
+        except GatewayError as error:
+            outcome(error.with_traceback(None))  # whose frames have the payloads
+            return
+        super().publish(acts, outcome, ids, heldable=heldable)
+
+    async def request(self, payload: bytes) -> bytes:
+        """What the service returned, as JSON; raises as ``Outlet.request``."""
+        reply = await super().request(self._act(payload))
+        try:
+            return self._codec.result(reply)
+        except GatewayError as error:
+            self.failed(error)
+            raise
+
+    # -- inside
+
+    def _act(self, payload: bytes, count: int = 1) -> Act:
+        """``payload`` wrapped; raises GatewayError, which is counted ``count`` times."""
+        try:
+            return Act(self._codec.wrap(payload, "pubsub" if self.channel.accepts else "request"))
+        except GatewayError as error:
+            self.failed(error, count)
+            raise
+
+
+def kind_of(channel: Channel) -> type[Outlet]:
+    """Of the outlets of ``channel``."""
+    return Outlet if channel.hemera is None else HemeraOutlet
