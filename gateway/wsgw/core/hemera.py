@@ -40,6 +40,11 @@ class HemeraOutlet(Outlet):
         assert channel.hemera is not None
         self._codec = Codec(channel.hemera)
 
+    @property
+    def unchecked_bytes(self) -> int:
+        """See ``Outlet.unchecked_bytes``."""
+        return -1
+
     def check(self, payload: Sized) -> None:
         """See ``Outlet.check``; of a client's payload it asks whether it can be wrapped, and how large it is then."""
         super().check(payload)

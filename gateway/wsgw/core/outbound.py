@@ -93,6 +93,11 @@ class Outlet:
         """Wrong_direction, counted ``count`` times, where ``use`` is not what this is for."""
         return None if self.use is use else self.failed(wrong_direction(self.name, self.channel, use), count)
 
+    @property
+    def unchecked_bytes(self) -> int:
+        """So large a payload, or a smaller one, needs no ``check``; none does below 0."""
+        return self._broker.max_payload_bytes
+
     def check(self, payload: Sized) -> None:
         """Raises GatewayError (too_large), and counts it, when NATS would not take ``payload``, or as many bytes."""
         if len(payload) > self._broker.max_payload_bytes:

@@ -127,7 +127,7 @@ class ChannelsHandler:
         self._payloads: list[bytes] = []
         self._acks: list[Ack | None] = []
         self._ids: list[str | None] = []
-        self._max_payload_bytes = 0  # in it
+        self._max_payload_bytes = 0  # in it, of what needs no look by itself
         # what others that came in it are answered, all together: why they are refused, None where they are not
         self._answers: dict[tuple[Kind, str] | None, list[Ack]] = {}
         self._joining: dict[str, GatewayError | None] = {}  # and why NATS refuses it, once it does
@@ -220,7 +220,7 @@ class ChannelsHandler:
             self._publish_kept()
             self._name = name
         if not self._payloads:
-            self._max_payload_bytes = self._session.max_payload_bytes
+            self._max_payload_bytes = outlet.unchecked_bytes
             asyncio.get_running_loop().call_soon(self._publish_kept)
         self._payloads.append(payload)
         self._acks.append(ack)

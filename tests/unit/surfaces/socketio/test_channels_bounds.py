@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
+from helpers.nats_server import NatsServer
 from helpers.peer import Peer
-from helpers.running import Running
+from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
 from wsgw.config.settings import LimitsSettings
 from wsgw.core.outbound import Outlet
@@ -55,6 +56,23 @@ async def test_a_value_that_is_too_large_is_not_looked_at(served: Running, clien
     assert await client.error(f'27["wsgw:subscribe",{huge}]') == "unknown_channel"
     assert served.value("wsgw_publish_errors_total", channel="OUT", reason="too_large") == 1
     assert client.ended == []
+
+
+async def test_what_a_service_cannot_be_given_is_refused_alone(nats: NatsServer, peer: Peer) -> None:
+    """Each event of a tick is looked at, where not all that is small enough can be published."""
+    got = await peer.listen("bounds.say")
+    channels = [{"name": "SAY", "direction": "outbound", "hemera": {"topic": "bounds.say"}}]
+    async with running(nats.url, channels=channels) as served:
+        client = Client(served, {})
+        await client.opened()
+        for id, text in enumerate(("{}", "", "x", "{}")):
+            client.send(f'2{id}["SAY","{text}"]')
+        packets = sorted(await client.received(4))
+        assert ["bad_request" in packet for packet in packets] == [False, True, True, False]
+        assert (packets[0], packets[3]) == ("430[true]", "433[true]")
+        assert served.value("wsgw_publish_errors_total", channel="SAY", reason="bad_request") == 2
+        await arrived(got, 2)
+        await client.stop()
 
 
 @pytest.mark.parametrize(("count", "said"), [(2, "2"), (14, "14"), (15, "15 or more"), (99, "15 or more")])
