@@ -71,10 +71,11 @@ class Payload(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Channel:
     """One configured channel. A name with wildcards needs a ``subject`` with the same ones in the same order.
+    ``hemera`` is the action whose messages it has, where they are hemera's.
 
     ``durable`` says which stream holds it, where one does; ``on_join_last`` is how many of the newest publications a
     client gets then that does not say where it stands. ``headers`` are those that clients may see: in envelopes, and of
-    replies in answers over HTTP. ``hemera`` is the action whose messages it has, where they are hemera's.
+    replies in answers over HTTP.
     """
 
     name: str
@@ -153,8 +154,6 @@ def channel_problem(channel: Channel) -> tuple[str, str] | None:
     if channel.name.startswith(RESERVED_PREFIX):
         reason = f"begins with {RESERVED_PREFIX!r}, which is kept for the gateway's own events"
         return "name", f"name {channel.name!r} {reason}"
-    if channel.on_join_last and channel.durable is None:
-        return "on_join", "nothing is kept of a channel that is not durable"
     for header in channel.headers if channel.answers else ():
         problem = reply_header_problem(header)
         if problem is not None:
@@ -163,6 +162,8 @@ def channel_problem(channel: Channel) -> tuple[str, str] | None:
         refusal = _hemera_refusal(channel, channel.hemera)
         if refusal is not None:
             return refusal
+    if channel.on_join_last and channel.durable is None:
+        return "on_join", "nothing is kept of a channel that is not durable"
     problem = _subject_refusal(channel)
     if problem is not None:
         return "subject", f"subject {channel.subject!r} {problem}"

@@ -160,6 +160,12 @@ class ChannelSettings(_Model):
         description="`inbound` (NATS to client), `outbound` (client to NATS), `both`, `request`."
     )
     subject: str | None = Field(default=None, description="The NATS subject; the name where not given.")
+    hemera: HemeraFields = Field(
+        default=None,
+        description="Messages are those of hemera (npm's nats-hemera): fields of a pattern such as "
+        "`{topic: math, cmd: add}`, of which `topic` is the subject, or `true` for the topic alone. Clients send and "
+        "get the fields as a JSON object; a request is an `act`, its reply the result.",
+    )
     slow_consumer: SlowConsumer | None = Field(
         default=None,
         description="What happens to a client that does not take what comes: `drop_oldest` (the default, when its "
@@ -189,12 +195,6 @@ class ChannelSettings(_Model):
     headers: list[str] = Field(
         default=[],
         description="Names of NATS headers that clients see: in envelopes, and those of replies in answers over HTTP.",
-    )
-    hemera: HemeraFields = Field(
-        default=None,
-        description="Messages are those of hemera (npm's nats-hemera): fields of a pattern such as "
-        "`{topic: math, cmd: add}`, of which `topic` is the subject, or `true` for the topic alone. Clients send and "
-        "get the fields as a JSON object; a request is an `act`, its reply the result.",
     )
 
     def channel(self, request_timeout: float) -> Channel:
