@@ -11,6 +11,7 @@ from wsgw.channels.channel import Channel
 from wsgw.channels.hemera import Codec
 from wsgw.core.outbound import Failures, Outlet
 from wsgw.errors import GatewayError
+from wsgw.fanout.publication import Publication
 from wsgw.metrics import Metrics
 
 
@@ -67,14 +68,15 @@ class HemeraOutlet(Outlet):
             return
         super().publish(acts, outcome, ids, heldable=heldable)
 
-    async def request(self, payload: bytes) -> bytes:
-        """What the service returned, as JSON; raises as ``Outlet.request``."""
+    async def request(self, payload: bytes) -> Publication:
+        """The reply, of which the payload is what the service returned, as JSON; raises as ``Outlet.request``."""
         reply = await super().request(self._act(payload))
         try:
-            return self._codec.result(reply)
+            reply.payload = self._codec.result(reply.payload)
         except GatewayError as error:
             self.failed(error)
             raise
+        return reply
 
     # -- inside
 

@@ -134,7 +134,7 @@ async def test_request(gateway: Gateway, peer: Peer) -> None:
     outlet = found(gateway, "ADD")
     assert (await refused(outlet, b"{}")).kind is NO_RESPONDERS
     await peer.answer("core.math", answer)
-    assert await outlet.request(b'{"a":1,"b":2}') == b'{"sum":3}'
+    assert (await outlet.request(b'{"a":1,"b":2}')).payload == b'{"sum":3}'
     assert asked[0]["pattern"] == {"topic": "core.math", "cmd": "add", "a": 1, "b": 2}
     assert asked[0]["request"]["type"] == "request"
     error = await refused(outlet, b"{}")
