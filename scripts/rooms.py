@@ -175,6 +175,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "socketio.change",
             "socketio.recovery",
             "socketio.channels",
+            "socketio.namespace",
         ),
     ),
     ("", ("app",)),

@@ -15,8 +15,8 @@ from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
 from wsgw.surfaces import ops, publish, refusals, websocket
 from wsgw.surfaces.application import gateway_of
-from wsgw.surfaces.socketio.channels import ChannelsNamespace
 from wsgw.surfaces.socketio.engineio import Options
+from wsgw.surfaces.socketio.namespace import ChannelsNamespace
 from wsgw.surfaces.socketio.recovery import open_sender
 from wsgw.surfaces.socketio.server import SocketIOServer
 from wsgw.surfaces.sse.endpoint import EventStreams

@@ -213,8 +213,9 @@ async def test_with_a_post_that_is_held_back(
     await eventually(lambda: gateway.metric("wsgw_publishes_in_flight") > 16_384, "it is held back")
     await gateway.stop()
     assert await post.status() == 503
-    (complaint,) = complaints(gateway)
-    assert "not everything in flight was confirmed" in complaint
+    not_answered, not_confirmed = complaints(gateway)
+    assert "1 clients did not finish in time" in not_answered
+    assert "not everything in flight was confirmed" in not_confirmed
     post.close()
 
 

@@ -36,6 +36,8 @@ def seconds(value: object) -> float:
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=86400 * 366)]
+#: May be none at all.
+Delay = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=3600)]
 
 
 def _listen(value: object) -> str:
@@ -314,9 +316,14 @@ class Settings(BaseSettings):
         description="Names of one pattern channel that clients are subscribed to at a time; where not given, as many "
         "as the process may have open files (the hard limit), at least 10000.",
     )
+    drain_delay: Delay = Field(
+        default=0.0,
+        description="How long a stop only announces itself: `/readyz` says 503, all else goes on; `3s` behind a proxy.",
+    )
     drain_seconds: Seconds = Field(
         default=2.0,
-        description="What clients, requests and NATS share in a stop, which ends within that and 4 s whatever they do.",
+        description="What clients, requests and NATS share in a stop, which ends within `drain_delay`, that and 2 s "
+        "whatever they do.",
     )
     limits: LimitsSettings = Field(default=LimitsSettings(), description="What clients can make the gateway do.")
     log: LogSettings = Field(default=LogSettings(), description="Log level and format.")

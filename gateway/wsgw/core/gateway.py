@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 LAG_INTERVAL_SECONDS = 0.25
 #: What a disconnection from a NATS that does not answer takes, beside the wait for confirmations.
-BROKER_CLOSE_SECONDS = 1.0
+BROKER_CLOSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,8 @@ class Gateway:
             if bridge.state is not BridgeState.SUBSCRIBED
         }
         nats = "connected" if self.broker.connected else "not connected"
-        ready = self.broker.connected and not bridges and not self.drain.begun
-        return Readiness(ready, nats, bridges, self.drain.begun)
+        ready = self.broker.connected and not bridges and not self.drain.announced
+        return Readiness(ready, nats, bridges, self.drain.announced)
 
     # -- for surfaces
 

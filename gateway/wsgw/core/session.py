@@ -55,6 +55,11 @@ class Session(Receiving):
         """Messages of the client whose outcome is not known yet."""
         return 0 if self._pressure is None else self._pressure.messages
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether the client is still to be told of something: a message's outcome, a reply."""
+        return bool(self.unsettled or self._requests)
+
     def why_not_publish(self, name: str) -> GatewayError | None:
         """Why messages to ``name`` would be refused, whatever they are; None where they would not. Counts nothing."""
         try:

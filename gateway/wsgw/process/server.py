@@ -36,12 +36,13 @@ ACCEPTS_PER_ROUND = 16
 RECEIVE_BUFFER_BYTES = 256 * 1024
 #: The share of a stop's ``drain_seconds`` within which what is left of HTTP requests is ended; the rest is NATS' to
 #: confirm what was published. (Clients go before: ``core.drain``.)
-REQUESTS_SHARE = 0.75
+REQUESTS_SHARE = 0.85
 #: What the end of the lifespan (NATS) may take beyond ``drain_seconds``, and what is left then. Together with what the
-#: HTTP server takes to notice, they are less than ``signals.REST_SECONDS``: that is for what stands still.
-LIFESPAN_SECONDS, LEFT_SECONDS = 1.5, 1.5
+#: HTTP server takes to notice, and twice REQUEST_END_SECONDS where ``drain_seconds`` are few, they are less than
+#: ``signals.REST_SECONDS``: that is for what stands still.
+LIFESPAN_SECONDS, LEFT_SECONDS = 0.7, 0.5
 #: How often is looked whether requests have ended, and what one may take when it has been told to.
-LOOK_SECONDS, REQUEST_END_SECONDS = 0.02, 0.3
+LOOK_SECONDS, REQUEST_END_SECONDS = 0.02, 0.15
 #: uvicorn's own limit; sessions set a smaller one from NATS' max_payload, whose own upper bound this is.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
@@ -64,14 +65,26 @@ class GatewayServer(uvicorn.Server):
         super().__init__(config)
         self._state = app.state
         self._probe: asyncio.Task[None] | None = None
+        self._stopping = False
 
     def request_stop(self) -> None:
-        """Stop, whatever is under way."""
-        if not self.should_exit:
-            log.info("App starts the shutdown process...")
-        self.should_exit = True
+        """Stop, whatever is under way: at once where nobody is served yet, else after ``drain_delay``."""
+        if self._stopping:
+            return
+        self._stopping = True
+        log.info("App starts the shutdown process...")
         if self._probe is not None:
             self._probe.cancel()
+        delay_seconds = 0.0
+        if self.started:
+            gateway: Gateway = self._state.gateway
+            delay_seconds = gateway.settings.drain_delay
+            gateway.drain.announce(delay_seconds)
+        if delay_seconds:
+            log.info("not ready any more; the stop begins in %g s", delay_seconds)
+            asyncio.get_running_loop().call_later(delay_seconds, self._exit)
+        else:
+            self._exit()
 
     async def find_nats(self, settings: Settings) -> None:
         """Returns when a NATS server is there, or a stop was requested; raises NatsUnreachable."""
@@ -112,6 +125,9 @@ class GatewayServer(uvicorn.Server):
         if not ending.done():
             log.error("%s does not come; it is not waited for", ending.get_name())
 
+    def _exit(self) -> None:
+        self.should_exit = True
+
     async def _end_requests(self, timeout_seconds: float) -> None:
         """Let what is under way over HTTP end for so long, then drop it."""
         for connection in list(self.server_state.connections):
@@ -134,10 +150,11 @@ class GatewayServer(uvicorn.Server):
 def run(settings: Settings, *, exit_if_no_nats: bool = False, reload: Callable[[], None] | None = None) -> None:
     """Run a gateway, in this thread, until a signal ends it; see ``serve``.
 
-    However it ends, that takes at most ``drain_seconds`` and ``signals.REST_SECONDS``; the process may end in here.
+    However it ends, that takes at most ``drain_delay``, ``drain_seconds`` and ``signals.REST_SECONDS``; the process may
+    end in here.
     """
     with (
-        Signals(settings.drain_seconds, reload) as signals,
+        Signals(settings.drain_delay + settings.drain_seconds, reload) as signals,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(_until_the_end(settings, signals, exit_if_no_nats))

@@ -33,8 +33,8 @@ from typing import Self
 
 from wsgw.log import say_at_once
 
-#: A stop may take this much longer than ``drain_seconds``. The bounds of its parts add up to less: see ``server``.
-REST_SECONDS = 4.0
+#: A stop may take this much longer than it is meant to. The bounds of its parts add up to less: see ``server``.
+REST_SECONDS = 2.0
 #: The exit code where a stop had to be forced (EX_SOFTWARE of sysexits.h).
 FORCED_CODE = 70
 #: CPU time without a moment for any other thread, after which the process is ended.
@@ -57,8 +57,9 @@ class Signals:
     started meanwhile inherit the blocked signals; the gateway starts none.
     """
 
-    def __init__(self, drain_seconds: float, reload: Callable[[], None] | None = None) -> None:
-        self._limit_seconds = drain_seconds + REST_SECONDS
+    def __init__(self, stop_seconds: float, reload: Callable[[], None] | None = None) -> None:
+        """``stop_seconds`` is what a stop is meant to take."""
+        self._limit_seconds = stop_seconds + REST_SECONDS
         self._reload = reload
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: Callable[[], None] = lambda: None

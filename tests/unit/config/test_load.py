@@ -52,6 +52,7 @@ SOURCES: dict[tuple[str, ...], tuple[Any, tuple[str, Any] | None, Any, Any]] = {
     ("nats", "inbox_prefix"): ("A", None, "B.C", "_INBOX"),
     ("request_timeout",): (1.0, ("2000", 2.0), 3.0, 2.0),
     ("max_subjects",): (1, None, 2, None),
+    ("drain_delay",): (1.0, None, 2.0, 0.0),
     ("drain_seconds",): (1.0, None, 2.0, 2.0),
     ("limits", "head_bytes"): (2048, None, 4096, 64 * 1024),
     ("limits", "headers"): (11, None, 12, 100),

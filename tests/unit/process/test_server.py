@@ -47,9 +47,9 @@ LINES = [
 ]
 
 
-def settings(url: str, port: int = 0, drain_seconds: float = 1) -> Settings:
+def settings(url: str, port: int = 0, drain_seconds: float = 1, drain_delay: float = 0) -> Settings:
     channels = [{"name": "IN", "direction": "inbound"}, {"name": "ASK", "direction": "request", "timeout": 60}]
-    file = ConfigFile("test", {"channels": channels, "drain_seconds": drain_seconds})
+    file = ConfigFile("test", {"channels": channels, "drain_seconds": drain_seconds, "drain_delay": drain_delay})
     return load({"nats": {"servers": [url]}, "port": port}, {}, file)
 
 
@@ -143,10 +143,11 @@ async def start(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Start]:
     watched = contextlib.ExitStack()
 
     async def starting(
-        url: str, drain_seconds: float = 1, reload: Callable[[], None] | None = None
+        url: str, drain_seconds: float = 1, reload: Callable[[], None] | None = None, drain_delay: float = 0
     ) -> tuple[asyncio.Task[None], int]:
-        signals = watched.enter_context(Signals(drain_seconds, reload))
-        task = loop.create_task(serve(settings(url, drain_seconds=drain_seconds), signals))
+        signals = watched.enter_context(Signals(drain_delay + drain_seconds, reload))
+        wanted = settings(url, drain_seconds=drain_seconds, drain_delay=drain_delay)
+        task = loop.create_task(serve(wanted, signals))
         tasks.append(task)
         await eventually(lambda: task.done() or "App runs the jobs" in caplog.text, "it listens")
         line = next(record for record in caplog.records if "listening on port" in record.getMessage())
@@ -208,6 +209,50 @@ async def test_drain_seconds_are_for_the_whole_stop(nats: NatsServer, start: Sta
         assert time.monotonic() - began < 6  # 3 s for the clients, then as good as nothing
     client.close()
     await peer.close()
+
+
+async def test_a_stop_that_is_announced(
+    nats: NatsServer, start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readiness is off, and all else goes on, until ``drain_delay`` is over; a second signal changes nothing."""
+    servers: list[GatewayServer] = []
+
+    class Kept(GatewayServer):
+        def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+            super().__init__(config, app)
+            servers.append(self)
+
+    monkeypatch.setattr(process, "GatewayServer", Kept)
+    task, port = await start(nats.url, drain_delay=3000)
+    peer = await Peer.connect(nats.url)
+    async with httpx.AsyncClient(trust_env=False, base_url=f"http://127.0.0.1:{port}") as http:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        await eventually(lambda: "the stop begins in 3000 s" in caplog.text, "it is announced")
+        ready = await http.get("/readyz")
+        assert (ready.status_code, ready.json()["draining"]) == (503, True)
+        assert (await http.get("/healthz")).status_code == 200
+        await peer.answer("ASK", lambda payload: payload)
+        assert (await http.post("/request/ASK", content=b"?")).text == "?"
+        client = RawWebSocket(port, "/ws/IN")
+        await client.connect()
+        await client.shake_hands()
+        await peer.publish("IN", "as ever")
+        assert bytes((await client.receive()).data) == b"as ever"
+        assert len([record for record in caplog.records if "starts the shutdown" in record.getMessage()]) == 1
+        assert not task.done()
+        servers[0]._exit()
+        assert (await client.receive_close())[0] == 1001
+        await client.send(close(1001))
+        await asyncio.wait_for(task, DEADLINE_SECONDS)
+    client.close()
+    await peer.close()
+
+
+async def test_the_delay_ends(nats: NatsServer, start: Start) -> None:
+    task, _ = await start(nats.url, drain_delay=0.05)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(task, DEADLINE_SECONDS)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

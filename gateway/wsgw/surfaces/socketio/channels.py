@@ -1,7 +1,7 @@
-"""The Socket.IO namespace ``/`` of the gateway: event names are channels.
+"""One socket of the Socket.IO namespace ``/`` (``namespace``): event names are channels.
 
-A socket gets every inbound channel, or those named in the handshake's ``channels`` query (comma-separated), and more
-by the events ``wsgw:subscribe`` and ``wsgw:unsubscribe``, which take one name and an ack.
+Its client may subscribe to more of them, and to less, by the events ``wsgw:subscribe`` and ``wsgw:unsubscribe``, which
+take one name and an ack.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from time import monotonic
-from typing import NamedTuple
 
 from wsgw.access.principal import Principal
 from wsgw.bridges.place import Coming, Place
@@ -21,19 +20,14 @@ from wsgw.broker.services import ServiceError
 from wsgw.channels.channel import Use
 from wsgw.channels.start import NOW, Start
 from wsgw.channels.table import shown
-from wsgw.closecodes import ABNORMAL
-from wsgw.config.file import split_names
 from wsgw.core.gateway import Gateway
-from wsgw.errors import BAD_REQUEST, DRAINING, INTERNAL, OVERLOADED, TOO_MANY_SUBJECTS, GatewayError, Kind
+from wsgw.errors import BAD_REQUEST, DRAINING, INTERNAL, OVERLOADED, GatewayError, Kind
 from wsgw.fanout.publication import Publication
 from wsgw.fanout.stamp import StampingSender
 from wsgw.protocols.socketio.ack import Ack
-from wsgw.protocols.socketio.arguments import Argument, Json
-from wsgw.protocols.socketio.namespace import ConnectRefused
-from wsgw.protocols.socketio.recovery import Returning, returning
+from wsgw.protocols.socketio.arguments import Argument
+from wsgw.protocols.socketio.recovery import Returning
 from wsgw.protocols.socketio.socket import Socket
-from wsgw.protocols.socketio.wire import SOCKETIO_WIRE
-from wsgw.protocols.start import start_of
 from wsgw.shares.slices import one_by_one
 from wsgw.surfaces.socketio.change import Change
 from wsgw.surfaces.socketio.payloads import LARGE_CHARS, TRUE, answer_of, error_of, id_of, name_of, only, payload_of
@@ -45,69 +39,6 @@ SUBSCRIBE = "wsgw:subscribe"
 UNSUBSCRIBE = "wsgw:unsubscribe"
 #: Subscriptions of one socket that may wait for NATS at a time; requests are bounded by their session.
 MAX_CHANGES = 1000
-#: What a name that a handshake asks for takes in memory, beside its characters.
-NAME_BYTES = 60
-
-
-class _Known(NamedTuple):
-    """The client of a connection: who it is, the channels its handshake asked for, each once, and from where on."""
-
-    principal: Principal
-    asked: tuple[str, ...] | None
-    start: Start
-
-
-class ChannelsNamespace:
-    """Implements ``namespace.Namespace``."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-
-    async def connect(self, socket: Socket, auth: Json | None) -> ChannelsHandler:
-        """See ``Namespace.connect``; refused where a channel asked for cannot be subscribed to."""
-        again = returning(auth) if isinstance(socket.sender, StampingSender) else None
-        known = socket.known
-        if isinstance(known, _Known):  # again, for a few bytes: it counts as much as it costs
-            names = len(self._gateway.channels.inbound() if known.asked is None else known.asked)
-            socket.needless(names if again is None else names + len(again.joined) + len(again.left))
-        else:
-            try:
-                known = socket.known = self._know(socket)
-            except GatewayError as error:
-                self._gateway.rejected(error.kind.name)
-                raise ConnectRefused(error.message, error_of(error)) from None
-        asked = known.asked
-        try:
-            handler = ChannelsHandler(self._gateway, socket, known.principal, again)
-        except GatewayError as error:
-            raise ConnectRefused(error.message, error_of(error)) from None
-        try:
-            self._check_number(asked)
-            await handler.begin(asked, known.start, again)
-        except GatewayError as error:
-            handler.rejected(error)
-            raise ConnectRefused(error.message, error_of(error)) from None
-        except BaseException:
-            handler.disconnected(ABNORMAL)
-            raise
-        return handler
-
-    @property
-    def _most_names(self) -> int:
-        """More than a client can be subscribed to."""
-        return self._gateway.edge.limits.session_names + len(self._gateway.channels.inbound())
-
-    def _check_number(self, asked: tuple[str, ...] | None) -> None:
-        most = self._most_names
-        if asked is not None and len(asked) > most:
-            raise GatewayError(TOO_MANY_SUBJECTS, f"the handshake asks for more than {most} channels")
-
-    def _know(self, socket: Socket) -> _Known:
-        asked = socket.handshake.query.get("channels")
-        names = None if asked is None else tuple(dict.fromkeys(split_names(asked)))[: self._most_names + 1]
-        socket.keep(sum([len(name) + NAME_BYTES for name in names or ()]))
-        start = start_of(socket.handshake.query, None)
-        return _Known(Principal(SOCKETIO_WIRE.transport, socket.handshake), names, start)
 
 
 class ChannelsHandler:
@@ -131,6 +62,7 @@ class ChannelsHandler:
         # what others that came in it are answered, all together: why they are refused, None where they are not
         self._answers: dict[tuple[Kind, str] | None, list[Ack]] = {}
         self._joining: dict[str, GatewayError | None] = {}  # and why NATS refuses it, once it does
+        self._leaving = False  # as soon as all that came of it is settled
 
     async def begin(self, asked: Sequence[str] | None, start: Start, again: Returning | None) -> None:
         """Subscribe to the names ``asked`` for, by default all there are, from ``start`` on.
@@ -240,8 +172,9 @@ class ChannelsHandler:
     # -- Client
 
     def drain(self) -> None:
-        self._answer_kept()
-        self._socket.close(DRAINING.close_code)
+        self._publish_kept()
+        self._leaving = True
+        self._leave_settled()
 
     def abort(self) -> None:
         self._socket.abort()
@@ -250,7 +183,8 @@ class ChannelsHandler:
         self._socket.hold()
 
     def release(self) -> None:
-        self._socket.release()
+        if not self._leaving:
+            self._socket.release()
 
     def refused(self, name: str, error: GatewayError) -> None:
         """A name that is being joined is answered for by ``subscribe``; any other ends the connection."""
@@ -274,6 +208,15 @@ class ChannelsHandler:
         self._session.end(code)
         if self._recovery is not None:
             self._recovery.close()
+
+    def _leave_settled(self) -> None:
+        """The gateway stops: nothing more is taken of the client; close when it is told of all that came of it."""
+        if self._session.is_waited_for:
+            self._socket.hold()
+            return
+        self._answer_kept()
+        self._socket.release()  # a POST of which all was taken is answered so
+        self._socket.close(DRAINING.close_code)
 
     def _publish_kept(self) -> None:
         payloads, self._payloads = self._payloads, []
@@ -310,6 +253,8 @@ class ChannelsHandler:
         else:
             answer = TRUE if result is None else error_of(result)
             self._socket.answer([ack for ack in acks if ack is not None], answer)
+        if self._leaving:
+            self._leave_settled()
 
     def _control(self, name: str, channel: str, ack: Ack | None) -> None:
         leave = name == UNSUBSCRIBE
@@ -379,6 +324,8 @@ class ChannelsHandler:
         elif ack is not None and not asking.cancelled():
             reply = asking.result()
             ack(reply.payload if reply.text is None else reply.text)
+        if self._leaving:
+            self._leave_settled()
 
     def _start(self, coroutine: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

@@ -105,17 +105,15 @@ class EngineIOServer:
             self._active -= 1
             self._check_all_gone()
 
+    def refuse_new(self) -> None:
+        """Take no new clients, and close those that have not said yet what they want, as ``close_all`` does."""
+        self._draining = True
+        self._close(list(self._unconnected), GOING_AWAY)
+
     def close_all(self, code: int = GOING_AWAY) -> None:
         """Take no new clients, close those there are: polls get what waits and a close packet, WebSockets ``code``."""
         self._draining = True
-
-        def close(session: EngineSession) -> None:
-            session.close(code)
-            self._posts.end(session.sid)
-
-        work = one_by_one(list(self._sessions.values()), close)
-        if work(self.edge.slices.until()):
-            self.edge.slices.queue(work)
+        self._close(list(self._sessions.values()), code)
 
     async def wait_gone(self, timeout_seconds: float) -> bool:
         """Wait until every session, request and WebSocket has ended, but not longer; whether they all have."""
@@ -127,6 +125,15 @@ class EngineIOServer:
         except TimeoutError:
             return False
         return True
+
+    def _close(self, sessions: list[EngineSession], code: int) -> None:
+        def close(session: EngineSession) -> None:
+            session.close(code)
+            self._posts.end(session.sid)
+
+        work = one_by_one(sessions, close)
+        if work(self.edge.slices.until()):
+            self.edge.slices.queue(work)
 
     # -- HTTP
 

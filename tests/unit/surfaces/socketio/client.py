@@ -16,7 +16,7 @@ from wsgw.protocols.socketio.arguments import Json
 from wsgw.protocols.socketio.multiplexer import Multiplexer
 from wsgw.protocols.socketio.namespace import ConnectRefused
 from wsgw.protocols.socketio.socket import Socket
-from wsgw.surfaces.socketio.channels import ChannelsNamespace
+from wsgw.surfaces.socketio.namespace import ChannelsNamespace
 from wsgw.surfaces.socketio.recovery import open_sender
 
 

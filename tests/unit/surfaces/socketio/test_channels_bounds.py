@@ -23,6 +23,7 @@ from wsgw.shares import slices
 from wsgw.shares.slices import Work, one_by_one
 from wsgw.surfaces.socketio import channels as module
 from wsgw.surfaces.socketio.change import CHANGE_BYTES
+from wsgw.surfaces.socketio.namespace import NAME_BYTES
 from wsgw.surfaces.socketio.payloads import payload_of
 
 from .client import Client
@@ -174,11 +175,11 @@ async def test_names_of_a_handshake_are_bounded_and_count(served: Running, monke
         answer = await client.opened()
         assert answer.startswith("44")
         assert f"more than {most} channels" in answer
-        assert client.kept_bytes == (most + 1) * (len("chat.1") + module.NAME_BYTES)
+        assert client.kept_bytes == (most + 1) * (len("chat.1") + NAME_BYTES)
     await client.stop()
     client = Client(served, {"channels": "IN,IN,chat.1" + ",IN" * 100})
     assert (await client.opened()).startswith("40")
-    assert client.kept_bytes == len("INchat.1") + 2 * module.NAME_BYTES
+    assert client.kept_bytes == len("INchat.1") + 2 * NAME_BYTES
     await client.stop()
 
 

@@ -30,8 +30,9 @@ from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.multiplexer import Multiplexer
 from wsgw.protocols.socketio.socket import Socket
-from wsgw.surfaces.socketio.channels import ChannelsHandler, ChannelsNamespace
+from wsgw.surfaces.socketio.channels import ChannelsHandler
 from wsgw.surfaces.socketio.engineio import Options
+from wsgw.surfaces.socketio.namespace import ChannelsNamespace
 from wsgw.surfaces.socketio.recovery import Recovery, open_sender
 from wsgw.surfaces.socketio.server import SocketIOServer
 from wsgw.surfaces.socketio.session import EngineSession
