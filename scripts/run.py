@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from wsgw.broker.broker import masked
+from wsgw.broker.servers import masked
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent

@@ -110,7 +110,12 @@ TABLE: tuple[Spec, ...] = (
         "wsgw_subjects_limit", "gauge", ("channel",), "How many there may be; beyond it clients are told to come later."
     ),
     Spec("wsgw_nats_connected", "gauge", (), "1 while NATS answers the gateway's fences."),
-    Spec("wsgw_nats_reconnects_total", "counter", (), "Connections to NATS made again after a loss."),
+    Spec(
+        "wsgw_nats_reconnects_total",
+        "counter",
+        (),
+        "Connections to NATS made again after a loss, or before it.",
+    ),
     Spec(
         "wsgw_memory_bytes", "gauge", (), "Kept for clients: outboxes, bodies and messages not complete, and the like."
     ),

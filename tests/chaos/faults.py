@@ -42,6 +42,15 @@ async def leader_killed(field: Field) -> None:
     await _kill(field, names.index(leader) if leader in names else 0)
 
 
+async def node_leaves(field: Field) -> None:
+    """It says so first: who is connected to it has some seconds."""
+    server = field.chance.choice(field.servers)
+    server.lame_duck()
+    await asyncio.sleep(field.chance.uniform(1.0, 5.0))
+    server.stop()
+    await asyncio.to_thread(server.start)
+
+
 async def _kill(field: Field, number: int) -> None:
     server = field.servers[number]
     server.stop()
@@ -252,6 +261,7 @@ FAULTS: dict[str, Fault] = {
     "nats_killed": Fault(nats_killed, "nats"),
     "nats_stopped": Fault(nats_stopped, "nats"),
     "node_killed": Fault(nats_killed, "nats", Setup(cluster=True)),
+    "node_leaves": Fault(node_leaves, "nats", Setup(cluster=True)),
     "leader_killed": Fault(leader_killed, "nats", Setup(cluster=True)),
     "network_cut": Fault(network_cut, "nats", Setup(network=True)),
     "network_silent": Fault(network_silent, "nats", Setup(network=True)),

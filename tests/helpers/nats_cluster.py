@@ -1,11 +1,13 @@
-"""Three nats-servers with JetStream that are one cluster."""
+"""nats-servers that are one cluster: three with JetStream, or two without."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
-from helpers.nats_server import NatsServer
+from helpers.nats_server import NatsServer, StartNats
 from helpers.ports import lasting_port
 
 SIZE = 3
@@ -29,6 +31,19 @@ def cluster(folder: Callable[[str], Path]) -> list[NatsServer]:
         """
         servers.append(NatsServer(store, configuration, lasting_port()))
     return servers
+
+
+def pair(start: StartNats, configuration: str = "") -> tuple[NatsServer, NatsServer]:
+    """Two that tell clients of one another, with ``configuration`` each; their route is made a little later."""
+    first = start(f'{configuration}\ncluster {{name: c, listen: "127.0.0.1:-1"}}')
+    route = f"nats://127.0.0.1:{cluster_port(first)}"
+    return first, start(f'{configuration}\ncluster {{name: c, listen: "127.0.0.1:-1", routes: ["{route}"]}}')
+
+
+def cluster_port(server: NatsServer) -> int:
+    """Where its routes come to."""
+    with urlopen(f"{server.monitoring}/varz") as answer:
+        return int(json.load(answer)["cluster"]["cluster_port"])
 
 
 def name_of(number: int) -> str:

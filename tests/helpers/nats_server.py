@@ -59,6 +59,10 @@ class NatsServer:
         self._configuration.write_text(configuration)
         self._process.send_signal(signal.SIGHUP)
 
+    def lame_duck(self) -> None:
+        """Let it say that it goes, and take no new clients; in some seconds it closes those it has, and ends."""
+        self._process.send_signal(signal.SIGUSR2)
+
     def freeze(self) -> None:
         """Stop its process without closing its connections; returns when every thread of it stands."""
         self._process.send_signal(signal.SIGSTOP)

@@ -118,6 +118,11 @@ class DirectClient:
         if self._direct.pop(b"%d" % number, None) is not None:
             (write or self.write)(b"UNSUB %d\r\n" % number)
 
+    def redirect(self, number: int, deliver: Deliver) -> None:
+        """What comes for a subscription goes to ``deliver`` from now on. Harmless when it has ended."""
+        if b"%d" % number in self._direct:
+            self._direct[b"%d" % number] = deliver
+
     def write(self, lines: bytes) -> None:
         """Send protocol lines behind everything sent before. Never waits: the caller bounds what it has out.
 

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import nats.errors
 
-from wsgw.broker.client import LARGE_BYTES, DirectClient, Events
+from wsgw.broker.client import LARGE_BYTES, DirectClient
 from wsgw.broker.delivery import receiver
-from wsgw.broker.fences import Fences, Outcome
+from wsgw.broker.fences import Outcome
 from wsgw.broker.headers import Sendable, encode
 from wsgw.broker.info import ServerInfo
 from wsgw.broker.lines import publishes, publishes_each
@@ -23,6 +23,7 @@ from wsgw.broker.parser import Deliver
 from wsgw.broker.requests import INBOX_PREFIX, Requests, new_inbox
 from wsgw.broker.subscription import Credentials, NatsSubscription, Subscriptions
 from wsgw.broker.violation import PermissionViolation
+from wsgw.broker.writing import Writing, unavailable
 from wsgw.channels.table import too_large
 from wsgw.errors import BAD_REQUEST, FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, UNCONFIRMED, GatewayError
 from wsgw.fanout.publication import Publication
@@ -46,7 +47,7 @@ SPARE_REFUSALS = 1000
 NO_ROOM = "maximum subscriptions exceeded"
 
 
-class NatsConnection(Events):
+class NatsConnection(Writing):
     """See the module. ``lost`` gets a sentence when the connection is over; all that was pending has failed by then."""
 
     def __init__(
@@ -56,26 +57,18 @@ class NatsConnection(Events):
         repeats: Repeats | None = None,
         inbox_prefix: str = INBOX_PREFIX,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
         self._repeats = repeats or Repeats(log)
-        self._client = DirectClient(turn, self, self._repeats)
+        super().__init__(DirectClient(turn, self, self._repeats), new_inbox(inbox_prefix))
         self._on_settled = on_settled
-        self._lines: list[bytes] = []  # this tick's publishes and interest, as NATS' protocol has them
-        self._ends: list[bytes] = []  # and its ends of interest, which go first: they make room
-        self._large = False  # some of them are
-        self._late_ends: list[bytes] = []  # the next tick's: of this tick's interest
-        self._newer_than = 0  # subscriptions of higher numbers are this tick's
-        self._scheduled = False
-        self._fences = Fences()
         self._inbox_prefix = inbox_prefix
-        self._inbox = new_inbox(inbox_prefix)
         self._max_payload = 0
         self._scheme = ""
         self._userinfo = ""
         self._subscriptions = Subscriptions()
         self._watching: asyncio.Task[None] | None = None
         self._last_error = ""
-        self.lost: asyncio.Future[str] = self._loop.create_future()
+        #: done when the server has said that it goes soon
+        self.leaving: asyncio.Future[None] = self._loop.create_future()
         self._requests = Requests(self.listen, self.unsubscribe, self._send, inbox_prefix)
 
     async def open(self, url: str, credentials: Credentials, name: str, timeout_seconds: float) -> None:
@@ -113,6 +106,16 @@ class NatsConnection(Events):
     def in_flight(self) -> tuple[int, int]:
         """Publishes not confirmed yet, and requests that NATS is not known to have taken: messages, bytes."""
         return self._fences.messages, self._fences.bytes
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether publishes are to be confirmed still, or requests answered."""
+        return bool(self._fences.messages or len(self._requests))
+
+    @property
+    def server_id(self) -> str:
+        """What the server calls itself: another one each time it is started."""
+        return self._client.info.id
 
     def discovered(self) -> list[str]:
         """URLs of servers that the cluster told of, with the credentials of this one's URL."""
@@ -169,25 +172,6 @@ class NatsConnection(Events):
         self._fences.add(subject, 0, 0, outcome)
         self._schedule()
 
-    def barrier(self) -> asyncio.Future[None]:
-        """Done when NATS has processed everything sent so far; fails with GatewayError when the connection is lost."""
-        future: asyncio.Future[None] = self._loop.create_future()
-        if self.lost.done():
-            future.set_exception(unavailable())
-            return future
-
-        def outcome(error: GatewayError | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-
-        self._fences.add("", 0, 0, outcome)
-        self._schedule()
-        return future
-
     async def subscribe(self, subscription: NatsSubscription) -> None:
         """Returns when the subscription is in effect; raises GatewayError (forbidden, nats_unavailable)."""
         await self.subscribe_all([subscription])
@@ -227,6 +211,42 @@ class NatsConnection(Events):
             early = subscription.number <= self._newer_than
             self._client.unlisten(subscription.number, self._end_before if early else self._end_later)
 
+    # -- for a handover
+
+    @property
+    def subscriptions(self) -> list[NatsSubscription]:
+        """Those there are."""
+        return list(self._subscriptions)
+
+    @property
+    def fences_prefix(self) -> str:
+        """What the subjects of its fences begin with."""
+        return f"{self._inbox}."
+
+    def redirect(self, subscription: NatsSubscription, deliver: Callable[[Publication], None]) -> None:
+        """What comes for ``subscription`` goes to ``deliver`` from now on. Harmless when it is none of these."""
+        if subscription in self._subscriptions:  # else its number may be another's
+            self._client.redirect(subscription.number, self._receiver(subscription.subject, deliver))
+
+    def hand_over(self, subscription: NatsSubscription) -> int | None:
+        """``subscription`` goes on elsewhere; None when it is none of this connection.
+
+        What it brings here still comes, until ``unlisten`` of the number that is returned.
+        """
+        return subscription.number if self._subscriptions.discard(subscription) else None
+
+    def take_over(self, subscription: NatsSubscription, copy: NatsSubscription) -> None:
+        """``subscription`` stands for ``copy``, one of this connection, from now on."""
+        self._subscriptions.discard(copy)
+        subscription.number = copy.number
+        self._subscriptions.add(subscription)
+
+    def unlisten(self, number: int) -> None:
+        """End what ``hand_over`` left."""
+        self._client.unlisten(number, self._end_before)
+
+    # -- asking, and life
+
     async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> Publication:
         """The reply of a responder; raises GatewayError (no_responders, timeout, forbidden, too_large, unconfirmed, and
         nats_unavailable or overloaded where there can be no reply).
@@ -264,14 +284,13 @@ class NatsConnection(Events):
         except ValueError as error:
             raise GatewayError(BAD_REQUEST, str(error)) from None
 
-    def _receiver(self, subscription: NatsSubscription) -> Deliver:
+    def _receiver(self, subject: str, deliver: Callable[[Publication], None]) -> Deliver:
         # a pattern that covers _INBOX would bring the gateway's own fences to clients
-        hidden = f"{self._inbox}.".encode() if subscription.subject.startswith(("*", ">")) else None
-        return receiver(subscription.deliver, hidden)
+        return receiver(deliver, self.fences_prefix.encode() if subject.startswith(("*", ">")) else None)
 
     def _ask_for(self, subscriptions: Sequence[NatsSubscription]) -> None:
         """Have them subscribed to at the end of this tick; raises nats.errors.Error."""
-        wanted = [(subscription.subject, self._receiver(subscription)) for subscription in subscriptions]
+        wanted = [(each.subject, self._receiver(each.subject, each.deliver)) for each in subscriptions]
         for subscription, number in zip(subscriptions, self._client.listen_all(wanted, self._add), strict=True):
             subscription.number = number
             self._subscriptions.add(subscription)
@@ -284,40 +303,6 @@ class NatsConnection(Events):
             self._large = True
         self._fences.add(subject, 1, len(payload), outcome)
         self._schedule()
-
-    def _end_before(self, lines: bytes) -> None:
-        self._ends.append(lines)
-        self._schedule()
-
-    def _end_later(self, lines: bytes) -> None:
-        self._late_ends.append(lines)  # that interest has this tick scheduled
-
-    def _add(self, lines: bytes) -> None:
-        self._lines.append(lines)
-        self._schedule()
-
-    def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._write)
-
-    def _write(self) -> None:
-        """Write the tick's lines, and one fence behind them."""
-        self._scheduled = False
-        lines, self._lines = self._lines, []
-        if self._ends:
-            lines[:0] = self._ends
-        self._ends, self._late_ends = self._late_ends, []
-        self._newer_than = self._client.last_number
-        if not self.lost.done():
-            lines.append(b"PUB %b.%d 0\r\n\r\n" % (self._inbox.encode(), self._fences.seal(self._loop.time())))
-            if self._large:
-                self._large = False
-                self._client.write_all(lines)
-            else:
-                self._client.write(b"".join(lines))
-            if self._ends:
-                self._schedule()
 
     async def _watch(self) -> None:
         """Keeps a fence going at least every FENCE_INTERVAL_SECONDS, and gives a dead connection up."""
@@ -346,6 +331,8 @@ class NatsConnection(Events):
 
     def informed(self, info: ServerInfo) -> None:
         self._max_payload = info.max_payload_bytes
+        if info.lame_duck and not self.leaving.done():
+            self.leaving.set_result(None)
 
     def error(self, said: str) -> None:
         self._last_error = said
@@ -378,9 +365,7 @@ class NatsConnection(Events):
         if self.lost.done():
             return
         self.lost.set_result(reason)
-        self._lines.clear()
-        self._ends.clear()
-        self._late_ends.clear()
+        self._drop_lines()
         self._requests.close(GatewayError(UNCONFIRMED, "the connection to NATS was lost before the reply came"))
         self._fences.fail(GatewayError(UNCONFIRMED, "the connection to NATS was lost: unknown whether accepted"))
         for subscription in self._subscriptions:
@@ -390,8 +375,3 @@ class NatsConnection(Events):
 
 def _no_headers() -> GatewayError:
     return GatewayError(FORBIDDEN, "the NATS server takes no messages with headers")
-
-
-def unavailable() -> GatewayError:
-    """The error of everything that needs NATS while there is no connection."""
-    return GatewayError(NATS_UNAVAILABLE, "the gateway has no connection to NATS")

@@ -13,17 +13,25 @@ MAX_PAYLOAD_BYTES = 64 * 1024 * 1024
 #: Servers of a cluster that are remembered; one will be there.
 MAX_URLS = 100
 
+#: Of a server's id, which is 56 characters.
+MAX_ID_LENGTH = 100
+
 #: Of a host, maybe in brackets, and a port.
 _URL = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,255}):[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """``max_payload_bytes`` is at most MAX_PAYLOAD_BYTES; ``urls`` are HOST:PORT of the servers of its cluster."""
+    """``max_payload_bytes`` is at most MAX_PAYLOAD_BYTES; ``urls`` are HOST:PORT of the servers of its cluster.
+
+    ``id`` is that of the server; ``lame_duck`` that it takes no new clients, and is about to close those it has.
+    """
 
     max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES
     headers: bool = False
     urls: tuple[str, ...] = ()
+    id: str = ""
+    lame_duck: bool = False
 
     @classmethod
     def parse(cls, text: bytes, before: ServerInfo) -> ServerInfo:
@@ -49,10 +57,13 @@ class ServerInfo:
             said = type(most).__name__ if isinstance(most, (list, dict)) else repr(most)[:40]
             raise ValueError(f"a max_payload in INFO that is none: {said}")
         urls = info.get("connect_urls", before.urls)
+        id = info.get("server_id", before.id)
         return cls(
             min(most, MAX_PAYLOAD_BYTES),
             bool(info.get("headers", before.headers)),
             _addresses(urls) if isinstance(urls, list) else before.urls,
+            id[:MAX_ID_LENGTH] if isinstance(id, str) else before.id,
+            before.lame_duck or info.get("ldm") is True,  # it is said once, and there is no way back
         )
 
 

@@ -16,13 +16,13 @@ from functools import partial
 from itertools import groupby
 
 from wsgw.broker.broker import Broker
-from wsgw.broker.connection import unavailable
 from wsgw.broker.lane import Call, Lane, Message
 from wsgw.broker.puback import NotNow, Receipt, Stored, StoredOutcome, id_problem, parse
 from wsgw.broker.subscription import NatsSubscription
+from wsgw.broker.writing import unavailable
 from wsgw.channels.durable import Durable
 from wsgw.channels.table import too_large
-from wsgw.errors import BAD_REQUEST, FORBIDDEN, MAYBE_STORED, NOT_STORED, GatewayError
+from wsgw.errors import BAD_REQUEST, FORBIDDEN, MAYBE_STORED, NATS_UNAVAILABLE, NOT_STORED, GatewayError
 from wsgw.fanout.publication import Publication
 
 #: How long a client waits for a word. Where a stream's leader dies the others wait 4 to 9 seconds before they elect
@@ -139,8 +139,9 @@ class Storing:
         if lost is self._lost and self._inbox is not None:
             if not self._inbox.ended.done():
                 return True
-            self._deafened(self._inbox)
-            return self._hear()  # there may be another already: of who published when told that
+            if self._inbox.ended.result().kind is not NATS_UNAVAILABLE:  # else it has been left for another connection
+                self._deafened(self._inbox)
+                return self._hear()  # there may be another already: of who published when told that
         prefix = self._broker.new_inbox()
         try:
             self._inbox = self._broker.listen(f"{prefix}.*", self._replied)

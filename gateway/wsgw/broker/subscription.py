@@ -51,6 +51,9 @@ class Subscriptions:
     def __iter__(self) -> Iterator[NatsSubscription]:
         return (subscription for several in self._of.values() for subscription in several)
 
+    def __contains__(self, subscription: NatsSubscription) -> bool:
+        return subscription in self._of.get(subscription.subject, ())
+
     def of(self, subject: str) -> tuple[NatsSubscription, ...]:
         """Those of ``subject``, in order."""
         return tuple(self._of.get(subject, ()))

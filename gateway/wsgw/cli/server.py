@@ -12,7 +12,7 @@ import click
 import yaml
 
 from wsgw import log as logs
-from wsgw.broker.broker import masked
+from wsgw.broker.servers import masked
 from wsgw.cli import output
 from wsgw.config import file as configfile
 from wsgw.config.file import ConfigFile, channels_of, split_names

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import Callable
-from urllib.request import urlopen
 from uuid import uuid4
 
 import pytest
 
 from helpers.brokers import Brokers, publish, started
 from helpers.metrics import value
+from helpers.nats_cluster import cluster_port
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
 from wsgw.broker import broker as module
 from wsgw.broker import connection
-from wsgw.broker.broker import NatsUnreachable, masked
 from wsgw.broker.subscription import Credentials
+from wsgw.broker.uplink import NatsUnreachable
 from wsgw.errors import (
     FORBIDDEN,
     NATS_UNAVAILABLE,
@@ -105,11 +104,6 @@ async def test_it_goes_on_after_anything(
     broker, _ = await started(make_broker, nats.url)
     assert await publish(broker, "a") is None
     assert "ZeroDivisionError: unforeseen" in caplog.text
-
-
-def cluster_port(server: NatsServer) -> int:
-    with urlopen(f"{server.monitoring}/varz") as answer:
-        return int(json.load(answer)["cluster"]["cluster_port"])
 
 
 async def test_servers_that_the_cluster_told_of_get_the_credentials_of_the_url(
@@ -364,16 +358,3 @@ async def test_requests_are_bounded_by_bytes(
     await asyncio.gather(asking, return_exceptions=True)
     await peer.answer(f"{name}.2", lambda payload: payload)
     assert (await broker.request(f"{name}.2", bytes(100), 5)).payload == bytes(100)
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("nats://host:4222", "nats://host:4222"),
-        ("nats://user:pass@host:4222", "nats://user:***@host:4222"),
-        ("tls://token@host", "tls://***@host"),
-        ("nats://us%40er:p%40ss@[::1]:4222", "nats://us%40er:***@[::1]:4222"),
-    ],
-)
-def test_masked(url: str, shown: str) -> None:
-    assert masked(url) == shown

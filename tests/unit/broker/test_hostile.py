@@ -10,8 +10,8 @@ import pytest
 from helpers.brokers import Brokers, publish, started
 from helpers.liar import LiarConnection
 from helpers.waiting import arrived, eventually
-from wsgw.broker import broker as module
 from wsgw.broker import client, connection
+from wsgw.broker import uplink as module
 from wsgw.broker.info import MAX_PAYLOAD_BYTES
 from wsgw.broker.parser import HEADERS_BYTES, LEAST_PAYLOAD_BYTES
 from wsgw.errors import NATS_UNAVAILABLE, TOO_LARGE, UNCONFIRMED, GatewayError

@@ -24,6 +24,21 @@ def test_what_is_left_out() -> None:
     assert ServerInfo.of({"headers": False, "connect_urls": []}, before) == ServerInfo(7, False, ())
 
 
+def test_who_it_is() -> None:
+    assert ServerInfo.of({"server_id": "A"}).id == "A"
+    assert ServerInfo.of({}, ServerInfo(id="A")).id == "A"
+    assert ServerInfo.of({"server_id": 5}, ServerInfo(id="A")).id == "A"
+    assert len(ServerInfo.of({"server_id": "A" * 10**6}).id) == 100
+
+
+def test_that_it_goes_is_said_once() -> None:
+    assert not ServerInfo.of({}).lame_duck
+    going = ServerInfo.of({"ldm": True})
+    assert going.lame_duck
+    assert ServerInfo.of({"ldm": False}, going).lame_duck
+    assert not ServerInfo.of({"ldm": "yes"}).lame_duck
+
+
 @pytest.mark.parametrize(("said", "believed"), [(1, 1), (10**9, MAX_PAYLOAD_BYTES), (10**30, MAX_PAYLOAD_BYTES)])
 def test_max_payload(said: int, believed: int) -> None:
     assert ServerInfo.of({"max_payload": said}).max_payload_bytes == believed

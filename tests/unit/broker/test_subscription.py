@@ -23,6 +23,8 @@ async def test_several_of_a_subject() -> None:
     assert list(table) == [one, other, third]
     assert table.discard(one)
     assert not table.discard(one)
+    assert one not in table
+    assert other in table
     assert not table.discard(subscription("a"))
     assert not table.discard(subscription("b"))
     assert table.of("a") == (other,)

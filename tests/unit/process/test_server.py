@@ -23,7 +23,7 @@ from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.raw_websocket import RawWebSocket, close
 from helpers.waiting import DEADLINE_SECONDS, eventually
-from wsgw.broker.broker import NatsUnreachable
+from wsgw.broker.uplink import NatsUnreachable
 from wsgw.config.file import ConfigFile
 from wsgw.config.load import load
 from wsgw.config.settings import Settings

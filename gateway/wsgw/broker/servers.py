@@ -1,0 +1,44 @@
+"""The servers that may be connected to: those configured, and those that one of them told of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import urlsplit, urlunsplit
+
+
+class Servers:
+    """URLs, in the order in which they are to be tried; the configured ones go before those that a server told of."""
+
+    def __init__(self, configured: Sequence[str]) -> None:
+        self._configured = list(configured)
+        self._discovered: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._configured, *self._discovered])
+
+    def discovered(self, urls: Iterable[str]) -> None:
+        """A server told of ``urls``; what others told of before is forgotten."""
+        known = {address_of(url) for url in self._configured}
+        self._discovered = [url for url in urls if address_of(url) not in known]
+
+    def put_last(self, url: str) -> None:
+        """The next one first, next time."""
+        for urls in (self._configured, self._discovered):
+            if url in urls:
+                urls.remove(url)
+                urls.append(url)
+                return
+
+
+def address_of(url: str) -> str:
+    """HOST:PORT."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def masked(url: str) -> str:
+    """``url`` without its secrets, for logs."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url
+    shown = f"{parts.username}:***" if parts.password is not None else "***"
+    return urlunsplit(parts._replace(netloc=f"{shown}@{parts.netloc.rpartition('@')[2]}"))
