@@ -273,7 +273,7 @@ async def test_answers_stay_where_they_were_asked_for(
     await asyncio.sleep(1.5)
     assert not old.lost.done(), "it is waited for"
     await asked[0].respond(b"!")
-    assert await asking == b"!"
+    assert (await asking).payload == b"!"
     await finishing
     assert inbox.ended.result().kind is NATS_UNAVAILABLE
     handover.unsubscribe(inbox)
