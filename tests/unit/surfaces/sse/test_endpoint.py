@@ -286,6 +286,8 @@ async def test_without_nats(start_server: Callable[..., NatsServer]) -> None:
         await eventually(lambda: served.gateway.readiness().ready, "ready")
         peer = await Peer.connect(server.url)
         await peer.publish("IN", b"x")
+        told = await client.next()
+        assert (told.event, json.loads(told.data)) == ("wsgw:gap", {"channels": ["IN", "chat.1"], "missed": None})
         assert json.loads((await client.next()).data)["text"] == "x"
         await peer.close()
 
