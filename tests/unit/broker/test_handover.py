@@ -20,7 +20,7 @@ from wsgw.broker import twins
 from wsgw.broker.connection import NatsConnection
 from wsgw.broker.handover import Handover
 from wsgw.broker.subscription import Credentials, NatsSubscription
-from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, GatewayError
+from wsgw.errors import FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, GatewayError
 from wsgw.fanout.publication import Publication
 
 PREFIX = "_INBOX"
@@ -218,18 +218,18 @@ async def test_who_comes_and_who_goes(old: NatsConnection, new: NatsConnection, 
     handover = Handover(old, new, PREFIX)
     stays, stayed = await subscribe(old, subject())
     gone = [await subscribe(old, subject()) for _ in range(4)]
-    old.unsubscribe(gone[0][0])
+    old.unsubscribe(gone[3][0])
     preparing = asyncio.create_task(handover.prepare())
     await asyncio.sleep(0.1)
     early, early_got = await subscribe(old, subject())
-    handover.unsubscribe(gone[1][0])
+    handover.unsubscribe(gone[0][0])
     assert await preparing
     late, late_got = await subscribe(old, subject())
-    handover.unsubscribe(gone[2][0])
+    handover.unsubscribe(gone[1][0])
     handover.switch()
     finishing = asyncio.create_task(handover.finish())
-    new.unsubscribe(gone[3][0])
-    handover.unsubscribe(gone[3][0])
+    new.unsubscribe(gone[2][0])
+    handover.unsubscribe(gone[2][0])
     await finishing
     assert set(new.subscriptions) == {stays, early, late}
     for subscription, got in ((stays, stayed), (early, early_got), (late, late_got)):
@@ -317,3 +317,18 @@ async def test_what_it_refuses_later(start_server: Callable[..., NatsServer], op
     third.reload(rules.format("a"))
     await eventually(subscription.ended.done, "it is told")
     assert subscription.ended.result().kind is FORBIDDEN
+
+
+async def test_the_other_server_has_no_room_for_who_comes_late(
+    start_server: Callable[..., NatsServer], open_connection: Opened
+) -> None:
+    """It is known when the subscription stands for its copy already."""
+    old = await open_connection(start_server().url)
+    new = await open_connection(start_server("max_subscriptions: 1").url)  # that of its fences
+    handover = Handover(old, new, PREFIX)
+    assert await handover.prepare()
+    late, _ = await subscribe(old, subject())
+    handover.switch()
+    await handover.finish()
+    await eventually(late.ended.done, "it is told")
+    assert late.ended.result().kind is OVERLOADED

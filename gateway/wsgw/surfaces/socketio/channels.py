@@ -215,7 +215,6 @@ class ChannelsHandler:
             self._socket.hold()
             return
         self._answer_kept()
-        self._socket.release()  # a POST of which all was taken is answered so
         self._socket.close(DRAINING.close_code)
 
     def _publish_kept(self) -> None:

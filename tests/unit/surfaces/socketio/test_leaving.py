@@ -37,7 +37,7 @@ async def test_what_it_sent_just_now_is_published_and_answered(
     assert client.held == [True]
     assert await client.received(1) == ["437[true]"]
     assert client.ended == [("close", 1001)]
-    assert client.held == [True, False], "a POST of which all was taken is answered so"
+    assert client.held == [True, False], "a POST of which all was taken is answered, too"
     await arrived(heard, 1)
 
 
