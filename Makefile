@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CODE := gateway/wsgw tests scripts bench
 
-.PHONY: help run test bench fuzz frozen hostile chaos herd mutants lint docs format clean up down
+.PHONY: help run test bench fuzz frozen hostile chaos herd reload mutants lint docs format clean up down
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ chaos: $(VENV)/.installed ## The long form of faults under traffic, with a ledge
 
 herd: $(VENV)/.installed ## The long form of many clients that come back to a durable channel at once. CLIENTS= how many.
 	WSGW_HERD=$(or $(CLIENTS),10000) $(BIN)/python -m pytest -s --timeout 600 tests/integration/test_herd.py
+
+reload: $(VENV)/.installed ## The long form of configurations that are read again under load. CLIENTS= how many.
+	WSGW_RELOAD_CLIENTS=$(or $(CLIENTS),1000) $(BIN)/python -m pytest --timeout 600 tests/integration/test_reload.py
 
 mutants: $(VENV)/.installed ## Break the core one place at a time: which breaks does no test notice? SEED=, MODULES= patterns, N= a module (0: all), JOBS=, BELOW= percent.
 	@$(BIN)/python scripts/mutants.py

@@ -10,8 +10,8 @@ from __future__ import annotations
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks")),
     ("shares", ("repeats", "tick", "slices", "memory", "heap", "files")),
-    ("channels", ("subjects", "durable", "hemera", "position", "start", "replyheaders", "channel", "table")),
-    ("config", ("yaml12", "file", "hemera", "settings", "load")),
+    ("channels", ("subjects", "durable", "hemera", "position", "start", "replyheaders", "channel", "changes", "table")),
+    ("config", ("yaml12", "file", "hemera", "settings", "changes", "load")),
     (
         "fanout",
         (
@@ -133,7 +133,9 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "receiving",
             "session",
             "places",
+            "bridgetable",
             "gateway",
+            "reload",
         ),
     ),
     (
@@ -177,14 +179,15 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "socketio.engineio",
             "socketio.server",
             "socketio.payloads",
-            "socketio.change",
+            "socketio.answers",
             "socketio.recovery",
+            "socketio.subscriptions",
             "socketio.channels",
             "socketio.namespace",
         ),
     ),
     ("", ("app",)),
-    ("process", ("signals", "server")),
+    ("process", ("signals", "reloader", "server")),
     (
         "cli",
         (

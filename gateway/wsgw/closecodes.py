@@ -24,5 +24,7 @@ POLICY_VIOLATION = 1008
 TOO_BIG = 1009
 #: The server cannot do what is asked because of a fault of its own.
 INTERNAL_ERROR = 1011
+#: The service is another one from now on; reconnecting makes sense.
+SERVICE_RESTART = 1012
 #: The server has too much to do, or lacks what it needs; reconnecting later makes sense.
 TRY_AGAIN_LATER = 1013

@@ -24,12 +24,18 @@ class Kind:
     def passes(self) -> bool:
         """Whether to come again later makes sense."""
         code = self.close_code
-        return code in (closecodes.GOING_AWAY, closecodes.TRY_AGAIN_LATER) or 4000 <= code < 4500
+        return (
+            code in (closecodes.GOING_AWAY, closecodes.SERVICE_RESTART, closecodes.TRY_AGAIN_LATER)
+            or 4000 <= code < 4500
+        )
 
 
 BAD_REQUEST = Kind("bad_request", 400, closecodes.INVALID_DATA, "the message is not of the form this surface takes")
 FORBIDDEN = Kind("forbidden", 403, 4503, "NATS or a rule of this gateway refuses the subject")
 UNKNOWN_CHANNEL = Kind("unknown_channel", 404, 4504, "no channel of that name is configured")
+CHANNEL_CHANGED = Kind(
+    "channel_changed", 503, closecodes.SERVICE_RESTART, "the channel is configured otherwise by now: connect again"
+)
 WRONG_DIRECTION = Kind("wrong_direction", 405, 4505, "the channel does not go that way")
 NOT_FOUND = Kind("not_found", 404, 4504, "nothing is served on that path")
 METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, 4505, "the path does not take that HTTP method")
@@ -77,6 +83,7 @@ KINDS: tuple[Kind, ...] = (
     BAD_REQUEST,
     FORBIDDEN,
     UNKNOWN_CHANNEL,
+    CHANNEL_CHANGED,
     WRONG_DIRECTION,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,

@@ -123,6 +123,19 @@ TABLE: tuple[Spec, ...] = (
     Spec("wsgw_open_files", "gauge", (), "Open files, connections of clients among them."),
     Spec("wsgw_open_files_limit", "gauge", (), "How many there may be; of them limits.files_reserve are kept free."),
     Spec("wsgw_deferred_connections", "gauge", (), "Connections that sent more than a slice, and wait for their turn."),
+    Spec(
+        "wsgw_config_reloads_total",
+        "counter",
+        ("result",),
+        "Times the configuration was read again: success, or failure, which changed nothing.",
+    ),
+    Spec("wsgw_config_last_reload_successful", "gauge", (), "0 when it could not be used the last time, else 1."),
+    Spec(
+        "wsgw_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        (),
+        "When the configuration in use was read, in seconds since 1970.",
+    ),
     Spec("wsgw_event_loop_lag_seconds", "gauge", (), "How late the event loop ran its last periodic timer."),
     Spec("wsgw_build_info", "gauge", ("version",), "Always 1; the version is in the label."),
 )
@@ -168,6 +181,9 @@ class Metrics:
     open_files: Gauge
     open_files_limit: Gauge
     deferred_connections: Gauge
+    config_reloads: Counter
+    config_last_reload_successful: Gauge
+    config_last_reload_success_timestamp_seconds: Gauge
     event_loop_lag_seconds: Gauge
     build_info: Gauge
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine
-from typing import Any, TypeVar
+import threading
+from collections.abc import Callable, Collection, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 log = logging.getLogger("wsgw")
 
@@ -76,3 +78,29 @@ async def within(seconds: float, work: Coroutine[Any, Any, T], name: str) -> T:
     finally:
         if not task.done():
             await end(task)
+
+
+async def in_thread(call: Callable[[], T], name: str) -> T:
+    """What ``call`` returns, or raises, in a thread of its own, called ``name``; no end waits for it: it may hang."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if outcome.done():  # nobody waits for it any more
+            return
+        if error is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(cast(T, result))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = call()
+        except BaseException as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop has been closed
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await outcome

@@ -29,6 +29,8 @@ class Client:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.refusals: list[tuple[str, str]] = []
+        self.removals: list[tuple[str, str]] = []
+        self.added: list[list[str]] = []  # at each change of the channels
         self.places: list[tuple[str, Place]] = []
         self.gaps: list[list[str]] = []
 
@@ -46,6 +48,12 @@ class Client:
 
     def refused(self, name: str, error: GatewayError) -> None:
         self.refusals.append((name, error.kind.name))
+
+    def removed(self, name: str, error: GatewayError) -> None:
+        self.removals.append((name, error.kind.name))
+
+    def reconfigured(self, added: Sequence[str]) -> None:
+        self.added.append([*added])
 
     def placed(self, name: str, place: Place) -> None:
         self.places.append((name, place))

@@ -12,6 +12,7 @@ ALLOWED = {
     closecodes.POLICY_VIOLATION,
     closecodes.TOO_BIG,
     closecodes.INTERNAL_ERROR,
+    closecodes.SERVICE_RESTART,
     closecodes.TRY_AGAIN_LATER,
 }
 
@@ -33,6 +34,7 @@ def test_codes_have_the_classes_that_the_protocols_give_them() -> None:
 
 def test_what_passes() -> None:
     assert {kind.name for kind in KINDS if kind.passes} == {
+        "channel_changed",
         "request_timeout",
         "nats_unavailable",
         "unconfirmed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from wsgw import tasks
-from wsgw.tasks import MAX_CANCELLATIONS, end, end_all, fault_of, within
+from wsgw.tasks import MAX_CANCELLATIONS, end, end_all, fault_of, in_thread, within
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -198,3 +199,39 @@ async def test_all_at_once(caplog: pytest.LogCaptureFixture) -> None:
     deaf.enough.set()
     await tasks[2]
     await end_all([], 0.3)
+
+
+async def test_what_is_done_in_a_thread() -> None:
+    assert await in_thread(lambda: threading.current_thread().name, "a name") == "a name"
+    with pytest.raises(ValueError, match="no"):
+        await in_thread(lambda: int("no"), "a name")
+
+
+async def test_a_thread_that_nobody_waits_for() -> None:
+    go, done = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        go.wait(30)
+        done.set()
+
+    task = asyncio.ensure_future(in_thread(wait, "a name"))
+    await asyncio.sleep(0)
+    assert await end(task)
+    go.set()
+    assert done.wait(30)
+    await asyncio.sleep(0.01)  # what it told is of no interest
+
+
+def test_a_thread_that_outlives_the_loop() -> None:
+    go = threading.Event()
+
+    async def begin() -> None:
+        asyncio.ensure_future(in_thread(lambda: go.wait(30), "outliving"))  # noqa: RUF006  it is cancelled at the end
+        await asyncio.sleep(0)
+
+    asyncio.run(begin())
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "outliving"]
+    assert thread.daemon
+    go.set()
+    thread.join(30)
+    assert not thread.is_alive()

@@ -35,6 +35,8 @@ class BridgeState(StrEnum):
 class Bridge(Protocol):
     """The owner of one channel's NATS side."""
 
+    channel: Channel
+
     @property
     def state(self) -> BridgeState:
         """How it is."""
@@ -48,6 +50,15 @@ class Bridge(Protocol):
 
     async def stop(self) -> None:
         """End its tasks; the broker's connection ends the subscriptions."""
+
+    async def retire(self) -> None:
+        """As ``stop``, where the connection goes on: it has no interest in NATS, and brings nothing, on return."""
+
+    def change(self, channel: Channel) -> None:
+        """Its channel has other options, which no bridge reads."""
+
+    async def forget_idle(self) -> None:
+        """Bring nothing for names that nobody is subscribed to: they may belong to another channel by now."""
 
     def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
         """A session subscribes to ``name``; what is returned, if anything, is done when NATS' interest is in effect.
@@ -74,6 +85,7 @@ class Keeper:
         #: publications not reported yet: a Counter costs more than all else that a bridge does
         self.received = 0
         self.backoff = Backoff(*BACKOFF_SECONDS)
+        self._metrics = metrics
         self._messages = metrics.nats_messages.labels(channel.name)
         self._serve = serve
         self._task: asyncio.Task[None] | None = None
@@ -87,6 +99,11 @@ class Keeper:
         """See ``Bridge.stop``."""
         if self._task is not None:
             await end(self._task)
+
+    def close(self) -> None:
+        """Count nothing any more; after ``stop``."""
+        self._report()
+        self._metrics.on_read.remove(self._report)
 
     def subscribed(self) -> None:
         """All is well."""
@@ -145,6 +162,16 @@ class KeptBridge:
 
     async def stop(self) -> None:
         await self._keeper.stop()
+
+    async def retire(self) -> None:
+        await self.stop()
+        self._keeper.close()
+
+    def change(self, channel: Channel) -> None:
+        self.channel = self._keeper.channel = channel
+
+    async def forget_idle(self) -> None:
+        """There are none."""
 
     def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
         return None

@@ -37,6 +37,8 @@ log = logging.getLogger("wsgw.bridge")
 
 #: Before a consumer is made again that did not last.
 AGAIN_SECONDS = (0.01, 2.0)
+#: Clients that are told of the end of a channel at a time.
+ENDED_AT_A_TIME = 500
 #: Clients that name a stream which is not known have it looked at, but not more often.
 RECHECK_SECONDS = 2.0
 #: Longest that they wait for that.
@@ -78,6 +80,16 @@ class DurableBridge(KeptBridge):
         if self._rechecking is not None:
             await end(self._rechecking)
         await self._pages.close()
+
+    async def retire(self) -> None:
+        """The stream stays as it is."""
+        await super().retire()
+        for number, following in enumerate(list(self._followings)):
+            following.end()
+            if number % ENDED_AT_A_TIME == ENDED_AT_A_TIME - 1:
+                await asyncio.sleep(0)
+        if self.history is not None:
+            self.history.close()
 
     def follow(self, name: str, sender: Sender, start: Start, told: Callable[[Place], None]) -> Following:
         """From ``start`` on ``sender`` gets what comes to ``name``; to be ended by ``Following.end``.

@@ -35,18 +35,20 @@ class FixedBridge(KeptBridge):
         except GatewayError as refusal:
             self._lose(alone=refusal.kind is not NATS_UNAVAILABLE)
             raise
-        self._lost.tell()
-        if self._was_subscribed:
-            self._gaps.inc()
-        self._was_subscribed = True
-        self._keeper.subscribed()
-        await asyncio.wait({subscription.ended}, timeout=STEADY_SECONDS)
-        if not subscription.ended.done():
-            self._keeper.backoff.reset()
-        error = await asyncio.shield(subscription.ended)
-        if error.kind is NATS_UNAVAILABLE:  # the broker's back-off is enough
-            self._keeper.backoff.reset()
-        self._broker.unsubscribe(subscription)
+        try:
+            self._lost.tell()
+            if self._was_subscribed:
+                self._gaps.inc()
+            self._was_subscribed = True
+            self._keeper.subscribed()
+            await asyncio.wait({subscription.ended}, timeout=STEADY_SECONDS)
+            if not subscription.ended.done():
+                self._keeper.backoff.reset()
+            error = await asyncio.shield(subscription.ended)
+            if error.kind is NATS_UNAVAILABLE:  # the broker's back-off is enough
+                self._keeper.backoff.reset()
+        finally:  # also when the channel is no more
+            self._broker.unsubscribe(subscription)
         self._lose(alone=error.kind is not NATS_UNAVAILABLE)
         return error
 

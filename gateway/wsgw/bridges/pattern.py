@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from contextlib import suppress
 from typing import Any
 
@@ -63,6 +64,14 @@ class PatternBridge(KeptBridge):
         self._end_overlap()
         if pace is not None:
             await end(pace)
+
+    async def retire(self) -> None:
+        await self.stop()
+        await self._forget()
+        self._keeper.close()
+
+    async def forget_idle(self) -> None:
+        await self._concrete.drop_idle(math.inf)
 
     def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
         """See ``Bridge``; the interest follows."""

@@ -15,11 +15,12 @@ from wsgw import log as logs
 from wsgw.broker.servers import masked
 from wsgw.cli import output
 from wsgw.config import file as configfile
-from wsgw.config.file import ConfigFile, channels_of, split_names
-from wsgw.config.load import hints, load
-from wsgw.config.settings import DEFAULT_FILE, Settings
+from wsgw.config.file import ConfigFile, Look, channels_of, split_names
+from wsgw.config.load import channels_replaced_by, hints, load
+from wsgw.config.settings import DEFAULT_FILE, LogSettings, Settings
 from wsgw.errors import ConfigError, WsgwError
 from wsgw.process import server as process
+from wsgw.process.reloader import Source
 
 log = logging.getLogger("wsgw.server")
 
@@ -90,6 +91,7 @@ def easer(context: click.Context, /, **options: Any) -> None:
 
 
 def _run(program: str, options: Mapping[str, Any], unknown: list[str]) -> None:
+    seen = configfile.look(options["file"]) if options["file"] else None
     try:
         file = configfile.read(options["file"]) if options["file"] else None
         settings = load(_command_line(program, options, file), file=file)
@@ -108,9 +110,9 @@ def _run(program: str, options: Mapping[str, Any], unknown: list[str]) -> None:
         log.warning(
             "listening on all interfaces without authentication: anybody who reaches the port can use the channels"
         )
-    reload = (lambda: _reload(program, options, settings)) if file is not None else None
+    source = _source(program, options, seen) if file is not None else None
     try:
-        process.run(settings, exit_if_no_nats=options["exit_if_no_nats"], reload=reload)
+        process.run(settings, exit_if_no_nats=options["exit_if_no_nats"], source=source)
     except WsgwError as error:
         log.error("%s", error)
         raise SystemExit(1) from None
@@ -151,18 +153,24 @@ def dump(settings: Settings) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
-def _reload(program: str, options: Mapping[str, Any], running: Settings) -> None:
-    """SIGHUP: read the file again. Log level and format change at once; a bad file changes nothing."""
-    try:
-        file = configfile.read(options["file"])
-        fresh = load(_command_line(program, options, file), file=file)
-    except ConfigError as error:
-        for line in str(error).splitlines():
-            log.error("configuration not reloaded: %s", line)
-        return
-    logs.setup(program, fresh.log.level, fresh.log.format)
-    others = running.model_dump(exclude={"log"}) != fresh.model_dump(exclude={"log"})
-    log.info("configuration read again%s", "; what changed beside the log needs a restart" if others else "")
+def _source(program: str, options: Mapping[str, Any], seen: Look | None) -> Source:
+    """The file of ``options``, to be read again with the same command line and environment."""
+    path: str = options["file"]
+
+    def read() -> tuple[Settings, list[str]]:
+        file = configfile.read(path)
+        command_line = _command_line(program, options, file)
+        settings = load(command_line, file=file)
+        notes = [*file.warnings, *hints(settings, file)]
+        other = channels_replaced_by(command_line) if "channels" in file.values else None
+        if other is not None:
+            notes.append(f"{file.where(('channels',))}: channels: not used, the {other} has others in their place")
+        return settings, notes
+
+    def set_log(settings: LogSettings) -> None:
+        logs.setup(program, settings.level, settings.format)
+
+    return Source(path, seen, read, set_log)
 
 
 def _truth(variable: str) -> bool | None:

@@ -5,9 +5,10 @@ The original easer's own format (``wsServer``, ``webServer``, ``nats``) is under
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -36,6 +37,30 @@ class ConfigFile:
             if line is not None:
                 return f"{self.path}:{line}"
         return self.path
+
+
+class Look(NamedTuple):
+    """What differs as soon as there is another file at a path, or another content in it."""
+
+    real_path: str
+    device: int
+    number: int
+    size_bytes: int
+    modified_ns: int
+    changed_ns: int
+
+
+def look(path: str) -> Look | None:
+    """At the file at ``path``; None where there is none.
+
+    Links are followed: a ConfigMap of Kubernetes is mounted as links, of which one is renamed over another.
+    """
+    try:
+        found = os.stat(path)
+        real_path = os.path.realpath(path)
+    except OSError:
+        return None
+    return Look(real_path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def read(path: str) -> ConfigFile:

@@ -101,6 +101,13 @@ def load(
     return settings
 
 
+def channels_replaced_by(command_line: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> str | None:
+    """Which of the two has channels, that take the place of a file's as a whole; None where neither has."""
+    if "channels" in command_line:
+        return "command line"
+    return "environment" if "channels" in _environment(os.environ if environment is None else environment) else None
+
+
 def hints(settings: Settings, file: ConfigFile | None = None) -> list[str]:
     """What is no error but may not be meant: channels that share names, of which the other one gets none."""
     numbers = {channel.name: number for number, channel in enumerate(settings.channels)}

@@ -325,6 +325,10 @@ class Settings(BaseSettings):
         description="What clients, requests and NATS share in a stop, which ends within `drain_delay`, that and 2 s "
         "whatever they do.",
     )
+    watch: bool = Field(
+        default=False,
+        description="Read the file again when it changes, as at SIGHUP; a mounted Kubernetes ConfigMap, too.",
+    )
     limits: LimitsSettings = Field(default=LimitsSettings(), description="What clients can make the gateway do.")
     log: LogSettings = Field(default=LogSettings(), description="Log level and format.")
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from wsgw.access.principal import Principal
 from wsgw.access.rules import AllowAll, Rules
-from wsgw.bridges.base import Bridge, BridgeState
+from wsgw.bridges.base import Bridge
 from wsgw.bridges.durable import DurableBridge
 from wsgw.bridges.fixed import FixedBridge
 from wsgw.bridges.hemera import HemeraBridge
@@ -24,8 +24,10 @@ from wsgw.channels.channel import Channel
 from wsgw.channels.table import ChannelTable
 from wsgw.config.settings import Settings
 from wsgw.core import hemera, series
+from wsgw.core.bridgetable import BridgeTable
 from wsgw.core.drain import Drain
 from wsgw.core.edge import Edge
+from wsgw.core.house import Reconfigured
 from wsgw.core.outbound import Outlets
 from wsgw.core.scrapes import Scrapes
 from wsgw.core.session import Session
@@ -77,8 +79,8 @@ class Gateway:
         self.drain = Drain(settings.drain_seconds, self.hub.flush, time.monotonic)
         self.totals = OutboxTotals(self.edge.memory)
         self._catching_up = Slices(asyncio.get_running_loop())
-        bridged = [channel for channel in self.channels if channel.delivers or channel.durable is not None]
-        self._bridges = {channel.name: self._bridge(channel) for channel in bridged}
+        self.bridges = BridgeTable(self._bridge, self.channels)
+        self.sessions: set[Reconfigured] = set()
         self._looking_task: asyncio.Task[None] | None = None
         self.connected = dict.fromkeys(series.CONNECTED, 0)
         for transport in series.CONNECTED:
@@ -86,14 +88,14 @@ class Gateway:
         metrics.outbox_messages.set_function(lambda: self.totals.messages)
         metrics.outbox_bytes.set_function(lambda: self.totals.bytes)
         series.make(metrics, self.channels)
+        self.configured(again=False)
 
     # -- life
 
     async def start(self) -> None:
         """Start connecting and bridging; returns at once."""
         await self.broker.start()
-        for bridge in self._bridges.values():
-            bridge.start()
+        self.bridges.start()
         self._looking_task = asyncio.get_running_loop().create_task(self._look_after(), name="looking after lag, heap")
 
     async def stop(self, timeout_seconds: float) -> None:
@@ -106,22 +108,28 @@ class Gateway:
         self.drain.begin()
         if self._looking_task is not None:
             await end(self._looking_task)
-        for bridge in self._bridges.values():
-            await bridge.stop()
+        await self.bridges.stop()
         until = time.monotonic() + min(timeout_seconds, self.drain.seconds_left())
         await self._storing.stop(_without_close(until - time.monotonic()))
         await self.broker.stop(_without_close(max(0.0, until - time.monotonic())))
 
     def readiness(self) -> Readiness:
         """What ``/readyz`` tells."""
-        bridges = {
-            name: f"{bridge.state}: {bridge.reason}"
-            for name, bridge in self._bridges.items()
-            if bridge.state is not BridgeState.SUBSCRIBED
-        }
         nats = "connected" if self.broker.connected else "not connected"
-        ready = self.broker.connected and not bridges and not self.drain.announced
-        return Readiness(ready, nats, bridges, self.drain.announced)
+        ready = self.broker.connected and self.bridges.subscribed and not self.drain.announced
+        return Readiness(ready, nats, self.bridges.missing(), self.drain.announced)
+
+    def configured(self, *, again: bool) -> None:
+        """The configuration in use was read now."""
+        if again:
+            self.metrics.config_reloads.labels("success").inc()
+        self.metrics.config_last_reload_successful.set(1)
+        self.metrics.config_last_reload_success_timestamp_seconds.set_to_current_time()
+
+    def configuration_failed(self) -> None:
+        """What was read again cannot be used."""
+        self.metrics.config_reloads.labels("failure").inc()
+        self.metrics.config_last_reload_successful.set(0)
 
     # -- for surfaces
 
@@ -161,7 +169,7 @@ class Gateway:
 
     def bridge_of(self, channel: Channel) -> Bridge:
         """The bridge of a channel that delivers."""
-        return self._bridges[channel.name]
+        return self.bridges.of(channel)
 
     # -- inside
 

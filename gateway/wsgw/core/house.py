@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from wsgw.access.rules import Rules
@@ -16,6 +17,19 @@ from wsgw.fanout.hub import Hub
 from wsgw.metrics import Metrics
 
 
+class Reconfigured(Protocol):
+    """A session, as a change of the channels sees it."""
+
+    def look_up_again(self) -> None:
+        """What was found of names is not so any more."""
+
+    def reconfigured(self, doubtful: Collection[Bridge], added: Sequence[str]) -> None:
+        """End what is subscribed by ``doubtful`` bridges and does not belong there any more, and tell the client.
+
+        And of channels, by name, that it may subscribe to since.
+        """
+
+
 class House(Protocol):
     """The gateway, as its sessions see it."""
 
@@ -27,6 +41,8 @@ class House(Protocol):
     drain: Drain
     edge: Edge
     metrics: Metrics
+    #: those with a client, connected or about to be
+    sessions: set[Reconfigured]
     #: how many are connected, by transport
     connected: dict[str, int]
 

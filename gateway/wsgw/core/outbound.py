@@ -228,6 +228,12 @@ class Outlets:
         self._failures.add(label, kind, count)
         return GatewayError(kind, message)
 
+    def replace(self, channels: ChannelTable) -> None:
+        """From now on names lead to ``channels``; who keeps an outlet is to ask again."""
+        self._channels = channels
+        self._found.clear()
+        self._refused.clear()
+
     # -- inside
 
     def _refuse(self, name: str, use: Use, error: GatewayError) -> tuple[str, Kind, str]:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from wsgw.access.principal import Principal
-from wsgw.bridges.base import BridgeState
+from wsgw.bridges.base import Bridge, BridgeState
 from wsgw.bridges.durable import DurableBridge
 from wsgw.bridges.place import Place
 from wsgw.channels.channel import Channel, OnGap, Use
 from wsgw.channels.position import mark
 from wsgw.channels.start import NOW, Start
+from wsgw.channels.table import shown
 from wsgw.core.followings import Followings
 from wsgw.core.house import House
 from wsgw.core.sessionclient import SessionClient
 from wsgw.core.subscription import Subscription
-from wsgw.errors import FORBIDDEN, TOO_MANY_SUBJECTS, GatewayError
+from wsgw.errors import CHANNEL_CHANGED, FORBIDDEN, TOO_MANY_SUBJECTS, UNKNOWN_CHANNEL, GatewayError
 from wsgw.fanout.gap import Gap
 from wsgw.fanout.publication import Batch
 from wsgw.fanout.sender import Sender
@@ -93,7 +94,7 @@ class Receiving:
             if self._names >= most:
                 message = f"this client is subscribed to {most} names of patterns, and may be to no more"
                 raise GatewayError(TOO_MANY_SUBJECTS, message)
-        subscription = Subscription(self, channel, name, bridge)
+        subscription = Subscription(self, name, bridge)
         if bridge.state is BridgeState.SUBSCRIBED:
             subscription.told = self._house.hub.gaps  # those it had before are nothing to who comes now
         ready = bridge.join(name, subscription)
@@ -148,11 +149,26 @@ class Receiving:
             self._keep(-size)
         return True
 
+    def misses_nothing(self, name: str) -> None:
+        """Of gaps of ``name`` that there were up to now the client is not to be told, or was."""
+        if name in self._subscriptions:
+            self._subscriptions[name].told = self._house.hub.gaps
+
     def refused(self, name: str, error: GatewayError) -> None:
         """NATS refuses ``name``, which it was subscribed to."""
         self.unsubscribe(name)
         if self._client is not None:
             self._client.refused(name, error)
+
+    def reconfigured(self, doubtful: Collection[Bridge], added: Sequence[str]) -> None:
+        """See ``Reconfigured``."""
+        if doubtful:
+            for subscription in [each for each in self._subscriptions.values() if each.bridge in doubtful]:
+                why = self._why_elsewhere(subscription)
+                if why is not None and self.unsubscribe(subscription.name) and self._client is not None:
+                    self._client.removed(subscription.name, why)
+        if self._client is not None:
+            self._client.reconfigured(added)
 
     def dropped(self, batch: Batch, count: int) -> None:
         """The client is slow (see ``Addressee``); counted where it was dropped."""
@@ -199,6 +215,20 @@ class Receiving:
                     self._followings.begin(subscription.bridge, name, self.sender)
                 else:
                     self._house.hub.subscribe(subscription.channel, name, self.sender)
+
+    def _why_elsewhere(self, subscription: Subscription) -> GatewayError | None:
+        """Why its name does not belong to its bridge any more; None where it does."""
+        name = subscription.name
+        try:
+            channel = self._house.channels.find(name, Use.SUBSCRIBE)
+            self._check(Use.SUBSCRIBE, channel, name)
+        except GatewayError as error:
+            if error.kind is UNKNOWN_CHANNEL:
+                return GatewayError(UNKNOWN_CHANNEL, f"there is no channel {shown(name)} any more")
+            return error.with_traceback(None)  # whose frames have this object
+        if self._house.bridge_of(channel) is subscription.bridge:
+            return None
+        return GatewayError(CHANNEL_CHANGED, f"channel {shown(name)} is configured otherwise by now")
 
     def _keep(self, size: int) -> None:
         before = self._held_bytes

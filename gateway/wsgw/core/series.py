@@ -34,6 +34,9 @@ SENDING = ("websocket", "socketio", "http")
 #: How clients come back to a durable channel.
 RESULTS = tuple(coming.name.lower() for coming in (Coming.RECOVERED, Coming.GAP))
 
+#: What became of a configuration that was read again.
+RELOADS = ("success", "failure")
+
 _SENDING = (WRONG_DIRECTION, FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, TOO_LARGE, UNCONFIRMED)
 #: Why what clients send to a channel can fail.
 _PUBLISH_ERRORS: dict[Direction, tuple[Kind, ...]] = {
@@ -56,12 +59,27 @@ def make(metrics: Metrics, channels: ChannelTable) -> None:
         metrics.rejected.labels(refusal.reason)
     for code in (*map(str, sorted(CLOSE_CODES)), "other"):
         metrics.closes.labels(code)
+    for result in RELOADS:
+        metrics.config_reloads.labels(result)
     for channel in channels:
-        _make_of(metrics, channel)
+        make_of(metrics, channel)
     metrics.publish_errors.labels("", UNKNOWN_CHANNEL.name)
 
 
-def _make_of(metrics: Metrics, channel: Channel) -> None:
+def forget(metrics: Metrics, channel: Channel) -> None:
+    """Of a channel that is no more what is read of its bridge; what was counted stays, as the channel may come back."""
+    for metric in (
+        metrics.subjects,
+        metrics.subjects_limit,
+        metrics.ring_messages,
+        metrics.ring_bytes,
+        metrics.stream_lag_messages,
+    ):
+        metric.remove(channel.name)
+
+
+def make_of(metrics: Metrics, channel: Channel) -> None:
+    """Those of one channel."""
     if Use.SUBSCRIBE in channel.uses:
         for metric in (
             metrics.subscriptions,

@@ -40,6 +40,8 @@ class Session(Receiving):
     def __init__(self, house: House, principal: Principal, client: SessionClient | None, sender: Sender | None) -> None:
         super().__init__(house, principal, client, sender)
         self._outlet: Outlet | None = None  # of the name sent to last
+        if client is not None:
+            house.sessions.add(self)
         self._pressure: BackPressure | None = None
         self._requests: set[asyncio.Task[Publication]] = _NO_REQUESTS  # that wait for replies; its own once it asks
 
@@ -153,6 +155,10 @@ class Session(Receiving):
         """The result of ``answer``; raises GatewayError (unconfirmed) when the gateway stops before."""
         return self._house.drain.unless_over(answer)
 
+    def look_up_again(self) -> None:
+        """See ``Reconfigured``."""
+        self._outlet = None
+
     # -- life
 
     def open(self) -> None:
@@ -174,6 +180,7 @@ class Session(Receiving):
         What it still asks is not waited for, and nothing of it is kept here.
         """
         self._ended = True
+        self._house.sessions.discard(self)
         self._leave_all()
         for asking in list(self._requests):
             asking.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from wsgw.bridges.place import Place
@@ -25,6 +26,15 @@ class SessionClient(Protocol):
 
     def refused(self, name: str, error: GatewayError) -> None:
         """NATS refuses ``name``, which is being joined or was; the subscription has ended."""
+
+    def removed(self, name: str, error: GatewayError) -> None:
+        """``name`` does not belong to its channel any more; the subscription has ended, behind what came before.
+
+        The error says why. Where it is channel_changed the name may be joined again, at once.
+        """
+
+    def reconfigured(self, added: Sequence[str]) -> None:
+        """The channels are others now, and it was told of all that it lost. ``added`` may be joined."""
 
     def placed(self, name: str, place: Place) -> None:
         """Where the client stands in the stream of a durable channel: before its first publication, and at a gap."""

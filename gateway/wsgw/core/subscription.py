@@ -24,21 +24,25 @@ class Subscriber(Protocol):
 class Subscription:
     """It is itself what a bridge tells that NATS refuses the name (``OnRefused``): a client may have very many."""
 
-    __slots__ = ("_counts", "_subscriber", "bridge", "channel", "listening", "name", "told")
+    __slots__ = ("_counts", "_subscriber", "bridge", "listening", "name", "told")
 
-    def __init__(self, subscriber: Subscriber, channel: Channel, name: str, bridge: Bridge) -> None:
+    def __init__(self, subscriber: Subscriber, name: str, bridge: Bridge) -> None:
         self._subscriber = subscriber
-        self.channel = channel
         self.name = name
         self.bridge = bridge
         #: the sender gets what comes
         self.listening = False
         #: the number of the newest gap of which the client was told for it, or that is none for it
         self.told = 0
-        self._counts = channel.is_pattern
+        self._counts = bridge.channel.is_pattern
 
     def __call__(self, error: GatewayError) -> None:
         self._subscriber.refused(self.name, error)
+
+    @property
+    def channel(self) -> Channel:
+        """The channel that the name belongs to, as it is now."""
+        return self.bridge.channel
 
     @property
     def size_bytes(self) -> int:

@@ -75,6 +75,9 @@ class Audience:
     def __len__(self) -> int:
         return len(self._members)
 
+    def __contains__(self, sender: Sender) -> bool:
+        return sender in self._members
+
     def add(self, publication: Publication) -> None:
         """Keep ``publication`` for the members there are now."""
         deliveries = self.deliveries

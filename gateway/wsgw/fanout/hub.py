@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from wsgw.channels.channel import Channel
@@ -70,9 +70,11 @@ class Hub:
         audiences = self._audiences.get(name)
         if audiences is None:
             audiences = self._audiences[name] = []
-        audience = next((audience for audience in audiences if audience.wire is wire), None)
+        counts = self._counts(channel, wire)
+        # a name may belong to another channel by now than that of those who are still to leave it
+        audience = next((each for each in audiences if each.wire is wire and each.deliveries is counts), None)
         if audience is None:
-            audience = Audience(name, wire, self._counts(channel, wire), self._clock, self._schedule)
+            audience = Audience(name, wire, counts, self._clock, self._schedule)
             audiences.append(audience)
         audience.join(sender)
         audience.deliveries.subscriptions += 1
@@ -80,13 +82,21 @@ class Hub:
     def unsubscribe(self, name: str, sender: Sender) -> None:
         """End a subscription made by ``subscribe``; what came before it still goes out."""
         audiences = self._audiences[name]
-        audience = next(audience for audience in audiences if audience.wire is sender.wire)
+        audience = next(audience for audience in audiences if sender in audience)
         audience.leave(sender)
         audience.deliveries.subscriptions -= 1
         if not audience:
             audiences.remove(audience)
         if not audiences:
             del self._audiences[name]
+
+    def change(self, channels: Mapping[str, Channel]) -> None:
+        """``channels``, by name, have other options than those of these names before, or are others."""
+        for (name, _), deliveries in self._deliveries.items():
+            channel = channels.get(name)
+            if channel is not None:
+                deliveries.change(channel)
+        self._replays.clear()
 
     def deliver(self, channel: Channel, name: str, sender: Sender, publications: Sequence[StreamPublication]) -> None:
         """Bring a client that subscribes to ``name`` up to date with ``publications``, in order, at least one."""

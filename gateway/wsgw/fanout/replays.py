@@ -46,6 +46,12 @@ class Replays:
                 self._batches.popitem(last=False)
         return made
 
+    def clear(self) -> None:
+        """Keep nothing: a channel's options are others now."""
+        self._batches.clear()
+        self._blocks.clear()
+        self.kept_bytes = 0
+
     # -- inside
 
     def _encoded(self, key: _Key, deliveries: Deliveries, publications: Sequence[StreamPublication]) -> list[Encoded]:

@@ -8,7 +8,7 @@ import gc
 import logging
 import resource
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, cast
 
@@ -21,6 +21,7 @@ from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway, make_broker
 from wsgw.errors import WsgwError
 from wsgw.metrics import Metrics, without_created_series
+from wsgw.process.reloader import Reloader, Source
 from wsgw.process.signals import Signals
 from wsgw.surfaces import ops
 from wsgw.tasks import end_all
@@ -61,9 +62,10 @@ class PortUnavailable(WsgwError):
 class GatewayServer(uvicorn.Server):
     """uvicorn's server with our stop: it owns no signals, and clients are closed before the sockets are."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, reloader: Reloader | None = None) -> None:
         super().__init__(config)
         self._state = app.state
+        self._reloader = reloader
         self._probe: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -108,9 +110,13 @@ class GatewayServer(uvicorn.Server):
             log.info("Server listening on port %d", port)
         log.info("wsServer: Start up wsServer adapter")
         log.info("App runs the jobs...")
+        if self._reloader is not None and not self.should_exit:
+            self._reloader.start(self._state.gateway)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As the base class', but every step has its time, and connections that remain are dropped without a word."""
+        if self._reloader is not None:
+            await self._reloader.stop()
         for server in self.servers:
             server.close()
         for listener in sockets or ():
@@ -147,28 +153,31 @@ class GatewayServer(uvicorn.Server):
             await asyncio.sleep(LOOK_SECONDS)
 
 
-def run(settings: Settings, *, exit_if_no_nats: bool = False, reload: Callable[[], None] | None = None) -> None:
-    """Run a gateway, in this thread, until a signal ends it; see ``serve``.
+def run(settings: Settings, *, exit_if_no_nats: bool = False, source: Source | None = None) -> None:
+    """Run a gateway, in this thread, until a signal ends it; see ``serve``. SIGHUP has ``source`` read again.
 
     However it ends, that takes at most ``drain_delay``, ``drain_seconds`` and ``signals.REST_SECONDS``; the process may
     end in here.
     """
+    reloader = Reloader(settings, source)
     with (
-        Signals(settings.drain_delay + settings.drain_seconds, reload) as signals,
+        Signals(settings.drain_delay + settings.drain_seconds, reloader.request) as signals,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_until_the_end(settings, signals, exit_if_no_nats))
+        runner.run(_until_the_end(settings, signals, exit_if_no_nats, reloader))
 
 
-async def _until_the_end(settings: Settings, signals: Signals, exit_if_no_nats: bool) -> None:
+async def _until_the_end(settings: Settings, signals: Signals, exit_if_no_nats: bool, reloader: Reloader) -> None:
     try:
-        await serve(settings, signals, exit_if_no_nats=exit_if_no_nats)
+        await serve(settings, signals, exit_if_no_nats=exit_if_no_nats, reloader=reloader)
     finally:
         # the runner says it to each once, and waits for ever
         await end_all(asyncio.all_tasks() - {asyncio.current_task()}, LEFT_SECONDS)
 
 
-async def serve(settings: Settings, signals: Signals, *, exit_if_no_nats: bool = False) -> None:
+async def serve(
+    settings: Settings, signals: Signals, *, exit_if_no_nats: bool = False, reloader: Reloader | None = None
+) -> None:
     """Run a gateway until one of ``signals`` ends it; raises PortUnavailable, NatsUnreachable (of the broker)."""
     without_created_series()
     log.info("nats: Start up")
@@ -189,7 +198,7 @@ async def serve(settings: Settings, signals: Signals, *, exit_if_no_nats: bool =
             server_header=False,
             backlog=BACKLOG,
         )
-        server = GatewayServer(config, app)
+        server = GatewayServer(config, app, reloader)
         signals.attend(server.request_stop)
         if exit_if_no_nats:
             await server.find_nats(settings)

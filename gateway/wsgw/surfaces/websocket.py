@@ -20,7 +20,16 @@ from wsgw.channels.channel import OnGap
 from wsgw.channels.start import NOW
 from wsgw.core.gateway import Gateway
 from wsgw.core.session import Session
-from wsgw.errors import DRAINING, FORBIDDEN, GAP, SLOW_CONSUMER, WRONG_DIRECTION, GatewayError, Kind
+from wsgw.errors import (
+    CHANNEL_CHANGED,
+    DRAINING,
+    FORBIDDEN,
+    GAP,
+    SLOW_CONSUMER,
+    WRONG_DIRECTION,
+    GatewayError,
+    Kind,
+)
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
 from wsgw.fanout.publication import Encoded
@@ -169,6 +178,24 @@ class ChannelWebSocket:
     def refused(self, name: str, error: GatewayError) -> None:
         self._refusal = error
         self._close(error.kind, error.message)
+
+    def removed(self, name: str, error: GatewayError) -> None:
+        """It is closed: a connection is what its channel is. Where the name leads anywhere it may come back."""
+        if error.kind is WRONG_DIRECTION and self._session.why_not_publish(name) is None:
+            error = GatewayError(CHANNEL_CHANGED, error.message)
+        if self._link is None:
+            self._refusal = error
+        elif not self._closing:
+            self._sender.finish()
+            self._fail(error)
+            self._answer_close()
+
+    def reconfigured(self, added: Sequence[str]) -> None:
+        """Who only publishes is closed, too, where there is nothing to publish to any more."""
+        if self._refusal is None and self._failure is None and not self._session.has(self._name):
+            why = self._session.why_not_publish(self._name)
+            if why is not None:
+                self.removed(self._name, why)
 
     def placed(self, name: str, place: Place) -> None:
         """Told in envelopes only: a bare payload is what was published, and nothing else."""

@@ -197,3 +197,33 @@ async def test_nothing_to_wait_for(stack: Stack, nats: NatsServer) -> None:
     assert made.join("IN", lambda error: None) is None
     made.leave("IN", lambda error: None)
     await made.stop()
+
+
+async def test_an_end_while_the_connection_goes_on(stack: Stack, nats: NatsServer) -> None:
+    await stack.connect(nats.url)
+    made = bridge(stack, Channel("IN", Direction.INBOUND, "retired.in"))
+    got = stack.listen(made.channel, "IN")
+    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed")
+    peer = await Peer.connect(nats.url)
+    await peer.publish("retired.in", b"1")
+    await eventually(lambda: b"1" in got, "it came")
+    refreshing = len(stack.metrics.on_read)
+    await made.retire()
+    assert len(stack.metrics.on_read) == refreshing - 1
+    assert value(stack.metrics, "wsgw_nats_messages_total", channel="IN") == 1
+    await peer.publish("retired.in", b"2")
+    await peer.fence()
+    await stack.broker.barrier()
+    assert b"2" not in got
+    assert stack.broker._connection is not None
+    assert "retired.in" not in {one.subject for one in stack.broker._connection._subscriptions}
+    await peer.close()
+
+
+async def test_other_options(stack: Stack, nats: NatsServer) -> None:
+    await stack.connect(nats.url)
+    made = bridge(stack, Channel("IN", Direction.INBOUND))
+    other = Channel("IN", Direction.INBOUND, outbox_messages=5)
+    made.change(other)
+    await made.forget_idle()
+    assert made.channel is made._keeper.channel is other

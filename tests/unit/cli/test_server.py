@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,12 @@ from click.testing import CliRunner, Result
 
 from wsgw.channels.channel import Direction
 from wsgw.cli.server import dump, easer, server
-from wsgw.config.file import ConfigFile
+from wsgw.config.file import ConfigFile, look
 from wsgw.config.load import load
 from wsgw.config.settings import Settings
+from wsgw.errors import ConfigError
 from wsgw.process import server as process
+from wsgw.process.reloader import Source
 from wsgw.process.server import PortUnavailable
 
 pytestmark = pytest.mark.usefixtures("restore_logging")
@@ -29,14 +32,12 @@ class Served:
     def __init__(self) -> None:
         self.settings: Settings | None = None
         self.exit_if_no_nats = False
-        self.reload: Callable[[], None] | None = None
+        self.source: Source | None = None
         self.failure: Exception | None = None
         self.while_running: Callable[[], None] = lambda: None
 
-    def __call__(
-        self, settings: Settings, *, exit_if_no_nats: bool = False, reload: Callable[[], None] | None = None
-    ) -> None:
-        self.settings, self.exit_if_no_nats, self.reload = settings, exit_if_no_nats, reload
+    def __call__(self, settings: Settings, *, exit_if_no_nats: bool = False, source: Source | None = None) -> None:
+        self.settings, self.exit_if_no_nats, self.source = settings, exit_if_no_nats, source
         if self.failure is not None:
             raise self.failure
         self.while_running()
@@ -71,7 +72,7 @@ def test_the_seeds_command(served: Served) -> None:
     assert result.exit_code == 0, result.output
     assert served.channels == [("IN", "inbound"), ("OUT", "outbound")]
     assert served.address == "0.0.0.0:3007"
-    assert served.reload is None
+    assert served.source is None
     assert "warn: listening on all interfaces without authentication" in result.stdout
     assert result.stdout.splitlines()[-1].endswith("info: Shutdown process successfully finished")
     assert "[easer@" in result.stdout
@@ -121,7 +122,7 @@ def test_options_come_before_variables_and_the_file(
     assert served.channels == [("L", "inbound")]
     assert served.address == "1.2.3.4:1"
     assert served.exit_if_no_nats
-    assert served.reload is not None
+    assert served.source is not None
 
 
 def test_only_wsgw_reads_the_default_file(served: Served, tmp_path: Path) -> None:
@@ -216,26 +217,67 @@ def test_a_dump_is_a_file_for_wsgw() -> None:
     assert (again.listen, again.request_timeout) == (settings.listen, settings.request_timeout)
 
 
-def test_reload(served: Served, tmp_path: Path) -> None:
+def test_what_can_be_read_again(served: Served, tmp_path: Path) -> None:
     file = tmp_path / "my.yml"
     file.write_text("log: {level: info}\n")
+    seen = look("my.yml")
 
-    def reload() -> None:
-        assert served.reload is not None
+    def read_again() -> None:
+        source = served.source
+        assert source is not None
+        assert (source.path, source.seen) == ("my.yml", seen)
         file.write_text("log: {level: error, format: json}\nbroken: 1\n")
-        served.reload()
-        file.write_text("log: {level: info, format: json}\n")
-        served.reload()
-        file.write_text("log: {level: info}\nlisten: h:5\n")
-        served.reload()
+        with pytest.raises(ConfigError, match=r"^my\.yml:2: broken: unknown key"):
+            source.read()
+        file.write_text("log: {level: debug, format: json}\nlisten: h:5\nlogger: {}\nwebServer: {port: 1}\n")
+        settings, notes = source.read()
+        assert (settings.log.level, settings.log.format, settings.listen) == ("warn", "json", "h:5")
+        assert notes == ["my.yml:3: logger: easer's setting has no meaning here and is ignored"]
+        source.set_log(settings.log)
+        logging.getLogger("wsgw.server").warning("as it is now")
 
-    served.while_running = reload
-    result = run("wsgw", "-c", "my.yml")
-    assert result.exit_code == 0
-    lines = result.stdout.splitlines()
-    assert "error: configuration not reloaded: my.yml:2: broken: unknown key" in lines[0]
-    assert '"message":"configuration read again"' in lines[1]
-    assert lines[2].endswith("info: configuration read again; what changed beside the log needs a restart")
+    served.while_running = read_again
+    result = run("wsgw", "-c", "my.yml", "-l", "warn")
+    assert result.exit_code == 0, result.output
+    assert '"message":"as it is now"' in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "other"),
+    [
+        ((), {}, None),
+        (("-i", "A"), {}, "command line"),
+        ((), {"WSGW_OUTBOUND_TOPICS": "A"}, "environment"),
+    ],
+)
+def test_the_files_channels_need_not_count(
+    served: Served,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    other: str | None,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "my.yml"
+    file.write_text("channels: [{name: F, direction: inbound}]\n")
+    notes: list[str] = []
+
+    def read_again() -> None:
+        assert served.source is not None
+        file.write_text("# other\nchannels: [{name: G, direction: inbound}]\n")
+        settings, said = served.source.read()
+        notes.extend(said)
+        assert [channel.name for channel in settings.channels] == (["G"] if other is None else ["A"])
+        file.write_text("listen: h:5\n")
+        assert served.source.read()[1] == []
+
+    served.while_running = read_again
+    result = run("wsgw", "-c", "my.yml", *arguments)
+    assert result.exit_code == 0, result.output
+    wanted = f"my.yml:2: channels: not used, the {other} has others in their place"
+    assert notes == ([] if other is None else [wanted])
 
 
 @pytest.mark.parametrize("program", ["wsgw", "easer"])

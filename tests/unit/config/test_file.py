@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wsgw.config.file import ConfigFile, channels_of, read, split_names
+from wsgw.config.file import ConfigFile, channels_of, look, read, split_names
 from wsgw.errors import ConfigError
 
 
@@ -151,3 +152,35 @@ def test_channels_of() -> None:
         {"name": "C", "direction": "outbound"},
     ]
     assert channels_of([], []) == []
+
+
+def test_a_look(tmp_path: Path) -> None:
+    path = tmp_path / "x.yml"
+    assert look(str(path)) is None
+    path.write_text("a: 1")
+    seen = look(str(path))
+    assert seen is not None
+    assert seen.size_bytes == 4
+    assert look(str(path)) == seen
+    read(str(path))
+    assert look(str(path)) == seen
+    path.write_text("a: 2")
+    os.utime(path, ns=(seen.modified_ns, seen.modified_ns))
+    assert look(str(path)) != seen
+    path.unlink()
+    assert look(str(path)) is None
+
+
+def test_a_look_through_links(tmp_path: Path) -> None:
+    """As Kubernetes mounts a ConfigMap; it may be that only the link is another one."""
+    for version in ("1", "2"):
+        (tmp_path / version).mkdir()
+    (tmp_path / "1" / "x.yml").write_text("a: 1")
+    os.link(tmp_path / "1" / "x.yml", tmp_path / "2" / "x.yml")
+    path, data, other = tmp_path / "x.yml", tmp_path / "..data", tmp_path / "..data_tmp"
+    data.symlink_to("1")
+    path.symlink_to("..data/x.yml")
+    seen = look(str(path))
+    other.symlink_to("2")
+    other.rename(data)
+    assert look(str(path)) != seen

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from wsgw.channels.channel import Channel, Direction, SlowConsumer
 from wsgw.channels.durable import Durable
 from wsgw.config.file import ConfigFile, read
-from wsgw.config.load import ENVIRONMENT, hints, load
+from wsgw.config.load import ENVIRONMENT, channels_replaced_by, hints, load
 from wsgw.config.settings import Settings, seconds
 from wsgw.errors import ConfigError
 
@@ -54,6 +54,7 @@ SOURCES: dict[tuple[str, ...], tuple[Any, tuple[str, Any] | None, Any, Any]] = {
     ("max_subjects",): (1, None, 2, None),
     ("drain_delay",): (1.0, None, 2.0, 0.0),
     ("drain_seconds",): (1.0, None, 2.0, 2.0),
+    ("watch",): (False, None, True, False),
     ("limits", "head_bytes"): (2048, None, 4096, 64 * 1024),
     ("limits", "headers"): (11, None, 12, 100),
     ("limits", "pipelined_requests"): (1, None, 2, 32),
@@ -123,6 +124,14 @@ def test_channels_are_replaced_as_a_whole() -> None:
     ]
     assert [channel.name for channel in load({}, {}, file).channels] == ["F"]
     assert [channel.name for channel in load({}, {"WSGW_OUTBOUND_TOPICS": "O"}, file).channels] == ["O"]
+
+
+def test_who_replaces_a_files_channels() -> None:
+    line: dict[str, Any] = {"channels": []}
+    environment = {"WSGW_INBOUND_TOPICS": "A"}
+    assert channels_replaced_by(line, environment) == "command line"
+    assert channels_replaced_by({}, environment) == "environment"
+    assert channels_replaced_by({"listen": "h:1"}, {"WSGW_INBOUND_TOPICS": " "}) is None
 
 
 def test_sections_are_merged() -> None:

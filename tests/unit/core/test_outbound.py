@@ -13,7 +13,8 @@ from helpers.peer import Peer
 from helpers.waiting import DEADLINE_SECONDS, arrived
 from wsgw.broker.puback import PublishResult
 from wsgw.broker.services import ServiceError
-from wsgw.channels.channel import Channel, Use
+from wsgw.channels.channel import Channel, Direction, Use
+from wsgw.channels.table import ChannelTable
 from wsgw.core import outbound as module
 from wsgw.core.gateway import Gateway
 from wsgw.core.outbound import Outlet, Outlets
@@ -203,3 +204,13 @@ async def test_an_error_of_a_responder_is_a_reply_that_failed(
     assert errors(gateway, "SUM", "service_error") == 1
     assert value(gateway.metrics, "wsgw_request_seconds_count", channel="SUM") == 1
     await peer.close()
+
+
+async def test_other_channels(gateway: Gateway, outlets: Outlets) -> None:
+    before = found(outlets, "OUT")
+    assert refused(outlets, "NEW") is UNKNOWN_CHANNEL
+    outlets.replace(ChannelTable([Channel("NEW", Direction.OUTBOUND), Channel("OUT", Direction.BOTH, "elsewhere")]))
+    assert found(outlets, "NEW").subject == "NEW"
+    after = found(outlets, "OUT")
+    assert (before.subject, after.subject) == ("OUT", "elsewhere")
+    assert refused(outlets, "SUM", Use.REQUEST) is UNKNOWN_CHANNEL

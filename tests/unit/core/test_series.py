@@ -111,3 +111,24 @@ def test_of_what_cannot_be_wrapped() -> None:
     text = metrics.exposition().decode()
     there = [f'wsgw_publish_errors_total{{channel="{name}",reason="bad_request"}} 0.0' in text for name in directions]
     assert there == [False, True, True]
+
+
+def test_what_is_read_of_a_bridge_goes_with_it() -> None:
+    metrics = Metrics()
+    channel = Channel("chat.*", Direction.BOTH)
+    series.make_of(metrics, channel)
+    metrics.nats_messages.labels("chat.*").inc(3)
+    for gauge in (metrics.subjects, metrics.ring_messages, metrics.ring_bytes, metrics.stream_lag_messages):
+        gauge.labels("chat.*").set_function(lambda: 1)
+    metrics.subjects_limit.labels("chat.*").set(5)
+    for _ in range(2):  # harmless when repeated
+        series.forget(metrics, channel)
+    text = metrics.exposition().decode()
+    for name in ("subjects", "subjects_limit", "ring_messages", "ring_bytes", "stream_lag_messages"):
+        assert f"wsgw_{name}{{" not in text
+    assert 'wsgw_nats_messages_total{channel="chat.*"} 3.0' in text
+
+
+def test_of_configurations_read_again(text: str) -> None:
+    for result in ("success", "failure"):
+        assert f'wsgw_config_reloads_total{{result="{result}"}} 0.0' in text

@@ -169,7 +169,7 @@ async def test_nats_refuses(gateway: Gateway, made: Made) -> None:
     made.session.join("chat.1")
     made.session.listen()
     error = GatewayError(UNKNOWN_CHANNEL, "no")
-    bridge = gateway._bridges["chat.*"]
+    bridge = gateway.bridges._bridges["chat.*"]
     await eventually(lambda: bridge._interests["chat.1"].subscription, "subscribed")  # type: ignore[attr-defined]
     bridge._interests["chat.1"].subscription.end(error)  # type: ignore[attr-defined]
     await eventually(lambda: made.client.refusals, "the client is told")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from helpers.fanout import CHAT, IN, Client, Loop, Wire, no_overflow, publication
 from helpers.metrics import value
-from wsgw.channels.channel import Channel, Direction
+from wsgw.channels.channel import Channel, Direction, Payload, SlowConsumer
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.outbox import OutboxTotals
@@ -100,3 +102,21 @@ def test_two_wires_of_one_transport(hub: Hub, loop: Loop) -> None:
     loop.tick()
     assert delivered(hub.metrics, "IN", "websocket") == 2
     assert delivered_bytes(hub.metrics, "IN") == 2
+
+
+def test_a_channel_with_other_options() -> None:
+    """What was counted before is counted as it was then."""
+    metrics = Metrics()
+    made = Deliveries(SMALL, "websocket", metrics)
+    made.dropped += 2
+    other = replace(SMALL, slow_consumer=SlowConsumer.DISCONNECT, payload=Payload.JSON)
+    made.change(other)
+    assert made.channel is other
+    assert made.wants_json
+    assert dropped(metrics, "SMALL") == 2
+    made.dropped += 1
+    made.not_json += 1
+    made.report()
+    assert dropped(metrics, "SMALL") == 2
+    assert value(metrics, "wsgw_dropped_messages_total", channel="SMALL", policy="disconnect") == 1
+    assert value(metrics, "wsgw_not_json_messages_total", channel="SMALL") == 1

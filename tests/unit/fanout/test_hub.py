@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from helpers.fanout import CHAT, IN, Client, Loop, Upstream, Wire, publication
+from dataclasses import replace
+
+from helpers.fanout import CHAT, IN, Client, Loop, Upstream, Wire, no_overflow, publication
 from helpers.metrics import value
+from wsgw.channels.channel import Channel, Direction
 from wsgw.fanout.hub import Hub
+from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import BATCH_BYTES
+from wsgw.fanout.sender import Sender
 
 
 def anybody_gets(hub: Hub, loop: Loop, name: str) -> bool:
@@ -180,3 +185,44 @@ def test_counted_per_tick(hub: Hub, loop: Loop) -> None:
     for client in clients:
         hub.unsubscribe("IN", client)
     assert value(hub.metrics, "wsgw_subscriptions", channel="IN") == 0
+
+
+def test_a_channel_with_other_options(hub: Hub, loop: Loop) -> None:
+    """They are those of what waits already, too, and of what was made for clients who came back."""
+    wire = Wire()
+    sender = Sender(wire, OutboxTotals(), no_overflow)
+    hub.subscribe(IN, "IN", sender)
+    hub.subscribe(CHAT, "chat.1", sender)
+    for payload in (b"1", b"2", b"3"):
+        hub.publish("IN", publication(payload))
+        hub.publish("chat.1", publication(payload))
+    loop.tick()
+    small = replace(IN, outbox_messages=2)
+    hub.change({"IN": small})
+    hub.publish("IN", publication(b"4"))
+    hub.publish("chat.1", publication(b"4"))
+    loop.tick()
+    waiting = [item.messages[0].data for item in sender.take(100, 100)]
+    assert sorted(waiting) == sorted([b"3", b"4", b"1", b"2", b"3", b"4"])
+    assert hub._audiences["IN"][0].deliveries.channel is small
+
+
+def test_a_name_that_belongs_to_another_channel_by_now(hub: Hub, loop: Loop) -> None:
+    """Who is still to leave the old one is counted there, who comes in the new one."""
+    wire = Wire()
+    before, after = Client(wire), Client(wire)
+    vip = Channel("chat.1", Direction.INBOUND)
+    hub.subscribe(CHAT, "chat.1", before)
+    hub.subscribe(vip, "chat.1", after)
+    assert value(hub.metrics, "wsgw_subscriptions", channel="chat.*") == 1
+    assert value(hub.metrics, "wsgw_subscriptions", channel="chat.1") == 1
+    hub.unsubscribe("chat.1", before)
+    hub.subscribe(vip, "chat.1", before)
+    hub.publish("chat.1", publication(b"x"))
+    loop.tick()
+    assert before.data == after.data == [[b"x"]]
+    assert value(hub.metrics, "wsgw_subscriptions", channel="chat.*") == 0
+    assert value(hub.metrics, "wsgw_subscriptions", channel="chat.1") == 2
+    hub.unsubscribe("chat.1", after)
+    hub.unsubscribe("chat.1", before)
+    assert not anybody_gets(hub, loop, "chat.1")

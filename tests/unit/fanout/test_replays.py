@@ -116,3 +116,12 @@ def test_what_should_be_json_and_is_none_is_counted_once() -> None:
         replays.batch(deliveries, wire, "orders", publications)
     deliveries.report()
     assert value(metrics, "wsgw_not_json_messages_total", channel="orders") == 2
+
+
+def test_nothing_is_kept_of_what_was_made_otherwise(made: Made) -> None:
+    made.ask(1, 5)
+    assert made.replays.kept_bytes
+    made.replays.clear()
+    assert made.replays.kept_bytes == 0
+    assert made.ask(1, 5) == [1, 2, 3, 4, 5]
+    assert made.wire.encoded == [1, 2, 3, 4, 5] * 2

@@ -266,7 +266,7 @@ async def test_the_client_goes_while_its_subscription_is_made(
     async with running(server.url) as served:
         server.freeze()
         opening = asyncio.get_running_loop().create_task(served.websocket("/ws/chat.1"))
-        bridges: Any = served.gateway._bridges["chat.*"]
+        bridges: Any = served.gateway.bridges._bridges["chat.*"]
         await eventually(lambda: bridges._interests, "it joins")
         opening.cancel()
         await asyncio.gather(opening, return_exceptions=True)

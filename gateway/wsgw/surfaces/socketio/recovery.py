@@ -9,6 +9,7 @@ import orjson
 
 from wsgw.bridges.place import Place
 from wsgw.channels.position import MAX_STREAMS
+from wsgw.channels.start import Start
 from wsgw.core.gateway import Gateway
 from wsgw.core.places import Places
 from wsgw.core.session import Session
@@ -133,6 +134,18 @@ class Recovery:
         self._joining.discard(name)
         self._places.left(name)
         self._say_names()
+
+    def removed(self, name: str) -> None:
+        """``name`` is no channel any more: the client did not leave it, and has it again if it comes back."""
+        self._joined.pop(name, None)
+        self._joining.discard(name)
+        self._places.left(name)
+        self._say_names()
+
+    def start_again(self, name: str) -> Start:
+        """From where the client stands in ``name``; from now on where that is nowhere."""
+        stamp = self._sender.stamp
+        return Start(after={stamp.marks[name]: stamp.sequences[name]}) if name in stamp.marks else Start()
 
     def close(self) -> None:
         """The socket has ended, and its session."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from wsgw import closecodes
 from wsgw.access.principal import Principal
@@ -130,6 +131,17 @@ class EventStream:
             self._refusal = error
         else:
             self._fail(error)
+
+    def removed(self, name: str, error: GatewayError) -> None:
+        """The stream ends, also one of several channels: its address names one that is not there."""
+        if self._link is None:
+            self._refusal = self._refusal or error
+        else:
+            self._sender.finish()
+            self._fail(error)
+
+    def reconfigured(self, added: Sequence[str]) -> None:
+        """It has what it asked for."""
 
     def placed(self, name: str, place: Place) -> None:
         if self._places is None:

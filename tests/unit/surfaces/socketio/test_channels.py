@@ -263,7 +263,7 @@ async def test_the_client_leaves_while_connecting(start_server: Callable[..., Na
         server.freeze()
         client = Client(served, {"channels": "chat.1"})
         client.send("0")
-        bridges: Any = served.gateway._bridges["chat.*"]
+        bridges: Any = served.gateway.bridges._bridges["chat.*"]
         await eventually(lambda: bridges._interests, "it joins")
         await client.stop()
         assert not bridges._interests["chat.1"].sessions

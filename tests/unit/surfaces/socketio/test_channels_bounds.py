@@ -22,7 +22,7 @@ from wsgw.fanout.sender import Sender
 from wsgw.shares import slices
 from wsgw.shares.slices import Work, one_by_one
 from wsgw.surfaces.socketio import channels as module
-from wsgw.surfaces.socketio.change import CHANGE_BYTES
+from wsgw.surfaces.socketio import subscriptions
 from wsgw.surfaces.socketio.namespace import NAME_BYTES
 from wsgw.surfaces.socketio.payloads import payload_of
 
@@ -34,7 +34,7 @@ async def test_any_number_may_be_left_at_once(client: Client, monkeypatch: pytes
     names = [f"chat.{number}" for number in range(5)]
     for name in names:
         assert await client.ack(f'27["wsgw:subscribe","{name}"]') is True
-    monkeypatch.setattr(module, "MAX_CHANGES", 1)
+    monkeypatch.setattr(subscriptions, "MAX_CHANGES", 1)
     for id, name in enumerate(names):
         client.send(f'2{id}["wsgw:unsubscribe","{name}"]')
     assert await client.received(5) == [f"43{id}[true]" for id in range(5)]
@@ -139,7 +139,7 @@ async def test_names_are_joined_and_left_in_turns(served: Running, monkeypatch: 
 
         return turn
 
-    monkeypatch.setattr(module, "one_by_one", counting)
+    monkeypatch.setattr(subscriptions, "one_by_one", counting)
     monkeypatch.setattr(slices, "monotonic", lambda: math.inf)
     assert (await client.opened()).startswith("40")
     assert joined == [1] * len(names) + [0]
@@ -189,7 +189,7 @@ async def test_waiting_subscriptions_take_one_task_and_count(client: Client) -> 
         client.send(f'2{number}["wsgw:subscribe","chat.{number}"]')
         client.send(f'2["wsgw:unsubscribe","chat.{number}"]')
     assert len(asyncio.all_tasks()) == tasks + 1
-    assert client.kept_bytes > before + 200 * CHANGE_BYTES
+    assert client.kept_bytes > before + 200 * subscriptions.CHANGE_BYTES
     assert [packet[-6:] for packet in await client.received(100)] == ["[true]"] * 100
     await eventually(lambda: client.kept_bytes == before, "nothing waits")
     client.send('2["wsgw:subscribe","chat.1"]')
@@ -218,7 +218,7 @@ async def test_what_is_too_large_is_not_encoded(served: Running, name: str) -> N
 
 
 async def test_waiting_subscriptions_are_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_CHANGES", 2)
+    monkeypatch.setattr(subscriptions, "MAX_CHANGES", 2)
     for number in range(3):
         client.send(f'2{number}["wsgw:subscribe","chat.{number}"]')
     packets = await client.received(3)

@@ -30,18 +30,21 @@ from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.multiplexer import Multiplexer
 from wsgw.protocols.socketio.socket import Socket
+from wsgw.surfaces.socketio.answers import Answers
 from wsgw.surfaces.socketio.channels import ChannelsHandler
 from wsgw.surfaces.socketio.engineio import Options
 from wsgw.surfaces.socketio.namespace import ChannelsNamespace
 from wsgw.surfaces.socketio.recovery import Recovery, open_sender
 from wsgw.surfaces.socketio.server import SocketIOServer
 from wsgw.surfaces.socketio.session import EngineSession
+from wsgw.surfaces.socketio.subscriptions import Subscriptions
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 
 from .endpoint import FakeLink
 
 TYPES = (
     Ack,
+    Answers,
     BackPressure,
     ChannelsHandler,
     Engine,
@@ -58,6 +61,7 @@ TYPES = (
     Sender,
     Session,
     Socket,
+    Subscriptions,
     WebSocketEnd,
 )
 COUNT = 10
@@ -221,7 +225,7 @@ async def test_with_recovery(jetstream: NatsServer, way: Callable[[Opened], Awai
     """Also of one that goes while its place is not known."""
     channels = [{"name": "room.*", "direction": "both", "durable": {"stream": "ROOMS"}}]
     async with running(jetstream.url, channels=channels) as served:
-        server, bridge = endpoint(served.gateway), served.gateway._bridges["room.*"]
+        server, bridge = endpoint(served.gateway), served.gateway.bridges._bridges["room.*"]
         assert isinstance(bridge, DurableBridge)
         if not known:
             bridge.history = None  # as before the stream was looked at

@@ -44,7 +44,7 @@ async def peer(jetstream: NatsServer) -> AsyncIterator[Peer]:
 
 
 def bridge_of(served: Running, channel: str) -> DurableBridge:
-    bridge = served.gateway._bridges[channel]
+    bridge = served.gateway.bridges._bridges[channel]
     assert isinstance(bridge, DurableBridge)
     return bridge
 
@@ -147,7 +147,7 @@ async def test_names_that_come_and_go_leave_nothing(served: Running) -> None:
     for number in range(200):
         client.send(f'2["wsgw:subscribe","room.{number}"]')
         client.send(f'2["wsgw:unsubscribe","room.{number}"]')
-    await eventually(lambda: not handler._changes, "all are done")
+    await eventually(lambda: not handler._subscriptions._changes, "all are done")
     assert size_of(handler._recovery) == before
 
 

@@ -298,7 +298,7 @@ async def test_the_client_goes_while_its_subscription_is_made(start_server: Call
         server.freeze()
         client = await served.event_client()
         await client.ask("/sse/chat.1")
-        bridge: Any = served.gateway._bridges["chat.*"]
+        bridge: Any = served.gateway.bridges._bridges["chat.*"]
         await eventually(lambda: bridge._interests, "it joins")
         client.close()
         await eventually(lambda: not served.server.uvicorn.server_state.connections, "the connection has ended")

@@ -93,7 +93,7 @@ async def test_a_stream_that_cannot_be_asked_keeps_nobody_from_others(
     served: Running, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wsgw.core.places.PLACING_SECONDS", 0.05)
-    bridge = served.gateway._bridges["b"]
+    bridge = served.gateway.bridges._bridges["b"]
     assert isinstance(bridge, DurableBridge)
     history, bridge.history = bridge.history, None  # as before the stream was looked at
     client = await served.stream(PATH)
