@@ -29,6 +29,7 @@ from wsgw.config.load import load
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway
 from wsgw.process import server as process
+from wsgw.process.reloader import Reloader
 from wsgw.process.server import GatewayServer, PortUnavailable, listen, open_files, repeated, serve
 from wsgw.process.signals import Signals
 from wsgw.tasks import end_all
@@ -218,8 +219,8 @@ async def test_a_stop_that_is_announced(
     servers: list[GatewayServer] = []
 
     class Kept(GatewayServer):
-        def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
-            super().__init__(config, app)
+        def __init__(self, config: uvicorn.Config, app: FastAPI, reloader: Reloader | None = None) -> None:
+            super().__init__(config, app, reloader)
             servers.append(self)
 
     monkeypatch.setattr(process, "GatewayServer", Kept)
