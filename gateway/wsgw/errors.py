@@ -74,7 +74,7 @@ GAP = Kind("gap", 503, 4100, "publications may be missing; come back, and have w
 SERVICE_ERROR = Kind(
     "service_error", 502, closecodes.INTERNAL_ERROR, "the responder replied with an error, whose own code may be there"
 )
-SLOW_CONSUMER = Kind("slow_consumer", 503, 4008, "acks and answers pile up: the client does not read")
+SLOW_CONSUMER = Kind("slow_consumer", 503, 4008, "the client does not read what comes, or too much is kept for it")
 OVERLOADED = Kind("overloaded", 503, closecodes.TRY_AGAIN_LATER, "too many publishes or requests are waiting")
 DRAINING = Kind("draining", 503, closecodes.GOING_AWAY, "the gateway is stopping")
 INTERNAL = Kind("internal", 500, closecodes.INTERNAL_ERROR, "a fault of the gateway")

@@ -89,7 +89,7 @@ TABLE: tuple[Spec, ...] = (
         "wsgw_gaps_total",
         "counter",
         ("channel",),
-        "Times the channel may have missed publications while NATS was away.",
+        "Times publications of the channel may be missing: NATS was away or refused it, or its stream lost some.",
     ),
     Spec(
         "wsgw_resumes_total",

@@ -119,8 +119,9 @@ class DurableSettings(_Model):
     storage: Storage = Field(default=Storage.FILE, description="Where it is: `file` or `memory`.")
     managed: bool = Field(
         default=True,
-        description="The gateway makes the stream where there is none, and holds it to these values; `false`: it is "
-        "there already, and taken as it is.",
+        description="The gateway makes the stream where there is none, and never changes one: where one differs from "
+        "these values the channel is `failed`, and `/readyz` and the log name both. `false`: it is there already, and "
+        "taken as it is.",
     )
     domain: str | None = Field(default=None, description="JetStream's domain, that of a leaf node.")
     api_prefix: str | None = Field(default=None, description="What stands for `$JS.API`, where an account imports it.")
