@@ -67,6 +67,8 @@ class BurstClient(RawClient):
     """A client of one inbound channel; open it with ``subscriber``. ``numbers`` are those of the payloads it got."""
 
     numbers: list[int]
+    #: how many it was told were dropped
+    told: int
     socketio: bool
 
     @classmethod
@@ -75,6 +77,7 @@ class BurstClient(RawClient):
         path = f"/socket.io/?EIO=4&transport=websocket&channels={channel}" if socketio else f"/ws/{channel}"
         client = cls(gateway.port, path, RECEIVE_BUFFER_BYTES)
         client.numbers = []
+        client.told = 0
         client.socketio = socketio
         await client.connect()
         assert (await client.shake_hands()).status_code == 101
@@ -108,7 +111,11 @@ class BurstClient(RawClient):
             return data
         event = data.decode()
         if event.startswith("42["):
-            return str(json.loads(event[2:])[1]).encode()
+            name, argument = json.loads(event[2:])
+            if name == "wsgw:dropped":
+                self.told += argument["dropped"]
+                return await self._payload()
+            return str(argument).encode()
         assert event.startswith("451-["), event[:100]
         attachment = await self._data()  # directly behind: nothing may come between
         assert attachment.opcode is Opcode.BINARY

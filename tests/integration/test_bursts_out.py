@@ -130,6 +130,7 @@ async def test_drops_are_what_is_counted(
         while client.numbers[-1:] != [len(payloads) - 1] and len(client.numbers) < len(payloads) - dropped:
             await client.read_one(payloads)
         assert len(client.numbers) + dropped == len(payloads), name
+        assert client.told == (dropped if client.socketio else 0), name
         assert all(earlier < later for earlier, later in pairwise(client.numbers)), name
         assert gateway.metric("wsgw_deliveries_total", channel=name) == len(client.numbers), name
         newest = NEWEST if outboxes[name] is few else newest_within(payloads, ROOM_BYTES // 2)

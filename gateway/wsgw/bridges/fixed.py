@@ -22,7 +22,10 @@ class FixedBridge(KeptBridge):
         self._hub = hub
         self._was_subscribed = False
         self._lost = Lost(hub, broker)
-        self._lose(alone=False)
+        if broker.connected:
+            self._lost.add_new((channel.name,))
+        else:
+            self._lose(alone=False)
 
     # -- inside
 

@@ -72,6 +72,7 @@ class PatternBridge(KeptBridge):
 
     async def forget_idle(self) -> None:
         await self._concrete.drop_idle(math.inf)
+        self._lost.forget([name for name in self._lost.names if self._interests.get(name) is None])
 
     def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
         """See ``Bridge``; the interest follows."""

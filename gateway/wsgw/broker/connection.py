@@ -189,9 +189,9 @@ class NatsConnection(Writing):
         left: Sequence[NatsSubscription] = subscriptions
         try:
             await self.barrier()
-        except GatewayError as error:
+        except GatewayError as error:  # of a connection that they may have been handed over from meanwhile
             for subscription in subscriptions:
-                subscription.end(error)
+                subscription.end(GatewayError(NATS_UNAVAILABLE, error.message))
         else:
             left = [subscription for subscription in subscriptions if subscription.ended.done()]
         finally:  # also when cancelled: the caller knows of none

@@ -104,7 +104,8 @@ class Handover:
         self.new.cork()
 
     def unsubscribe(self, subscription: NatsSubscription) -> None:
-        """``subscription`` ends, wherever it is."""
+        """``subscription`` ends, wherever it is: what is kept for it is for nobody."""
+        self._watched.pop(subscription, None)
         copy = self._copies.pop(subscription, None)
         if copy is not None:
             self.new.unsubscribe(copy)
@@ -198,10 +199,14 @@ class Handover:
         """What is to be made on the new connection for ``subscription``, of which it has the fate."""
         deliver, own, hidden = subscription.deliver, id(subscription), self._hidden(subscription, self.old)
 
+        def deliver_kept(publication: Publication) -> None:
+            if subscription in self._watched:
+                deliver(publication)
+
         def new_came(publication: Publication) -> None:
             if not hidden or not publication.subject.startswith(hidden):
                 key = hash((own, publication.subject, publication.payload))
-                if self._twins.new_came(key, deliver, publication):
+                if self._twins.new_came(key, deliver_kept, publication):
                     deliver(publication)
 
         copy = self._copies[subscription] = NatsSubscription(subscription.subject, new_came)

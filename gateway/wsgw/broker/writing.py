@@ -48,7 +48,12 @@ class Writing(Events):
         return future
 
     def cork(self) -> None:
-        """Write nothing until ``uncork``: what is handed over meanwhile goes out then, as if in one tick."""
+        """Write nothing until ``uncork``: what is handed over meanwhile goes out then, as if in one tick.
+
+        What was before goes out now.
+        """
+        if self._scheduled:
+            self._write()
         self._corked = True
 
     def uncork(self) -> None:

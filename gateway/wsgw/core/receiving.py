@@ -187,7 +187,8 @@ class Receiving:
             if ours and subscription.listening and subscription.told < gap.number:
                 subscription.told = gap.number
                 told.append(subscription.name)
-        self._client.gap(told)
+        if told:  # it may be of a channel now that has no gap
+            self._client.gap(told)
 
     def on_gap(self, name: str) -> OnGap:
         """What is to happen where publications to ``name``, which it is subscribed to, are missing."""

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import repeat
 
+from wsgw.channels.channel import SlowConsumer
 from wsgw.fanout.publication import ENCODED_BYTES, MESSAGE_BYTES, Batch, Encoded, Wire
 from wsgw.fanout.share import Newest, Share
 from wsgw.shares.memory import Memory
@@ -98,7 +99,9 @@ class Outbox:
             share = self._shares[channel.name] = Share(deliveries)
         items, added = share.items, batch.items
         if isinstance(items, Newest):
-            return self._put_newest(share, items, batch, transport_bytes)
+            if channel.slow_consumer is SlowConsumer.LATEST:
+                return self._put_newest(share, items, batch, transport_bytes)
+            items = share.items = deque(items)  # it was so until the configuration was read again
         items.extend(added)
         share.bytes += batch.size
         self._queue.extend(repeat(share, len(added)))
@@ -136,10 +139,10 @@ class Outbox:
         """The oldest items, in order, out of the queue; publications count as delivered.
 
         Before the next one of a channel of which some were dropped comes what tells of that. At most ``max_messages``
-        messages (not items) and ``max_bytes``, without these, but at least one item when there is one.
+        messages (not items) and ``max_bytes``, with these, but at least one item when there is one.
         """
         taken: list[Encoded] = []
-        messages = size = items_bytes = freed = told = 0
+        messages = size = items_bytes = freed = told = told_bytes = 0
         queue = self._queue
         while queue:
             share = queue[0]
@@ -148,17 +151,20 @@ class Outbox:
                 queue.popleft()
                 continue
             item = share.items[0]
+            if share.untold is not None:
+                notices = self._told(share, max(max_messages - messages, 0 if taken else 1))
+                taken += notices
+                messages += len(notices)
+                told += len(notices)
+                told_bytes += sum([notice.size for notice in notices])
+                if share.untold is not None:  # there is no room for all of it
+                    break
             messages += len(item.messages)
-            if taken and (messages > max_messages or size + item.size > max_bytes):
+            if taken and (messages > max_messages or size + told_bytes + item.size > max_bytes):
                 break
             size += item.size
             queue.popleft()
             share.items.popleft()
-            if share.untold is not None:
-                notices = self._told(share.untold)
-                taken += notices
-                told += len(notices)
-                share.untold = None
             taken.append(item)
             kept = item.kept_bytes
             items_bytes += kept
@@ -176,7 +182,7 @@ class Outbox:
         return taken
 
     def shed(self) -> bool:
-        """Drop the oldest quarter of the publications, for want of memory; the newest stays.
+        """Drop the oldest quarter of the publications, for want of memory; the newest of each channel stays.
 
         Does nothing, and returns False, where at least half of what waits is in no other outbox, or there is no more
         than the newest: then to end the client is what frees it. Nor where some of it is of a channel that drops none.
@@ -191,20 +197,22 @@ class Outbox:
         if waiting < 2 or 2 * alone >= self._items_bytes:
             return False
         dropped: list[Encoded] = []
-        control: list[Share] = []
+        staying: list[Share] = []
         queue = self._queue
-        while len(dropped) < (waiting + 3) // 4:
+        while queue and len(dropped) < (waiting + 3) // 4:
             share = queue.popleft()
             if share.dropped:
                 share.dropped -= 1
-            elif share.deliveries is None:
-                control.append(share)
+            elif share.deliveries is None or len(share.items) == 1:  # the last one, before which the rest is told
+                staying.append(share)
             else:
                 item = share.items.popleft()
                 share.bytes -= item.size
                 share.lost((item,))
                 dropped.append(item)
-        queue.extendleft(control)  # all alike
+        queue.extendleft(reversed(staying))
+        if not dropped:
+            return False
         kept = sum([item.kept_bytes for item in dropped])
         self._count(-len(dropped), -sum([item.size for item in dropped]), -kept, -_released(dropped))
         return True
@@ -249,10 +257,19 @@ class Outbox:
         channel = batch.deliveries.channel
         return len(replaced) + self._drop(share, channel.outbox_messages, channel.outbox_bytes - transport_bytes)
 
-    def _told(self, untold: dict[str, int]) -> list[Encoded]:
-        """What the client is told of publications that were dropped."""
-        told = [self._wire.dropped(name, count) for name, count in untold.items()]
-        return [item for item in told if item is not None]
+    def _told(self, share: Share, most: int) -> list[Encoded]:
+        """What the client is told of publications that were dropped, in ``most`` messages; the rest is kept."""
+        untold = share.untold
+        told: list[Encoded] = []
+        assert untold is not None
+        while untold and len(told) < most:
+            name = next(iter(untold))
+            notice = self._wire.dropped(name, untold.pop(name))
+            if notice is not None:
+                told.append(notice)
+        if not untold:
+            share.untold = None
+        return told
 
     def _drop(self, share: Share, most: int, room: int) -> int:
         """Drop the oldest of ``share`` until there are at most ``most``, of ``room`` bytes; but never the last one."""

@@ -34,8 +34,10 @@ class Newest:
 
     def replace(self, item: Encoded) -> Encoded | None:
         """``item`` is the newest of its origin; the one that was, out of it."""
-        replaced = self._items.pop(item.origin, None)
-        self._items[item.origin] = item
+        # one that was encoded before the configuration was read again may have none: it is its own
+        origin = getattr(item, "origin", ("", f"{id(item)}"))
+        replaced = self._items.pop(origin, None)
+        self._items[origin] = item
         return replaced
 
 
@@ -76,5 +78,5 @@ class Share:
             self.untold[name] = self.untold.get(name, 0) + len(items)
             return
         for item in items:
-            name = item.origin[0]
+            name = getattr(item, "origin", (deliveries.channel.name, ""))[0]
             self.untold[name] = self.untold.get(name, 0) + 1

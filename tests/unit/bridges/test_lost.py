@@ -80,6 +80,27 @@ def test_what_is_still_lost_is_told_later(hub: Hub, loop: Loop) -> None:
     assert [name for name, _ in session.told] == ["chat.1", "chat.*"]
 
 
+def test_a_channel_that_is_new_is_a_gap_for_who_was_there_before(hub: Hub, loop: Loop) -> None:
+    made = lost(hub)
+    made.add_new(["chat.1"])
+    assert hub.gaps == 1, "who comes from now on has it behind itself"
+    session = listening(hub, "chat.1")
+    made.tell()
+    loop.tick()
+    assert session.told == [("chat.1", Gap(1, frozenset({"chat.1"})))]
+    assert hub.outage(1).number == 2
+
+
+def test_names_of_others_are_forgotten(hub: Hub, loop: Loop) -> None:
+    session = listening(hub, "chat.1", "chat.2")
+    made = lost(hub)
+    made.add(["chat.1", "chat.2"], alone=False)
+    made.forget(["chat.2", "chat.3"])
+    made.tell()
+    loop.tick()
+    assert [name for name, _ in session.told] == ["chat.1"]
+
+
 def test_each_name_is_lost_in_its_way(hub: Hub, loop: Loop) -> None:
     session = listening(hub, "chat.*", "chat.1")
     made = lost(hub)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections import Counter
 from weakref import ref
 
 import pytest
@@ -18,6 +19,7 @@ from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.frames import Message
 from wsgw.fanout.outbox import ENTRY_BYTES, MAX_CONTROL_BYTES, OUTBOX_BYTES, Outbox, OutboxTotals, Overflow
 from wsgw.fanout.publication import Batch, Encoded
+from wsgw.metrics import Metrics
 
 DELIVERIES = [
     deliveries(channel)
@@ -113,10 +115,17 @@ class Model(RuleBasedStateMachine):
         waiting = [place for place, (counted, _) in enumerate(queue) if counted is not None]
         sizes = [(item.kept_bytes, counted is None or item not in theirs) for counted, item in queue]
         everything = sum(size + ENTRY_BYTES for size, _ in sizes)
-        stays = len(waiting) >= 2 and 2 * sum(size for size, alone in sizes if alone) < everything
+        left = Counter(counted for counted, _ in queue)
+        going: list[int] = []
+        for place in waiting:
+            counted = queue[place][0]
+            if left[counted] > 1 and len(going) < -(-len(waiting) // 4):  # the newest of each channel stays
+                left[counted] -= 1
+                going.append(place)
+        stays = bool(going) and 2 * sum(size for size, alone in sizes if alone) < everything
         assert outbox.shed() == stays
         if stays:
-            for place in reversed(waiting[: -(-len(waiting) // 4)]):
+            for place in reversed(going):
                 counted, _ = queue.pop(place)
                 assert counted is not None
                 self.figures[counted][2] += 1
@@ -342,6 +351,55 @@ def test_what_was_dropped_is_told_in_its_place() -> None:
     assert taken == [b"2 of A dropped", b"3", b"w", b"4", b"5"]
     outbox.put(of(DELIVERIES[0], item(b"6")))
     assert [each.data for each in outbox.take(100, 1000)] == [b"6"], "it was told"
+
+
+def test_notices_count_as_messages() -> None:
+    """A poll has to be no longer than its client takes."""
+    pattern = deliveries(Channel("chat.*", Direction.INBOUND, outbox_messages=4))
+    outbox = Outbox(OutboxTotals(), TellingWire())
+    for number in range(12):
+        made = item(b"%d" % number)
+        made.origin = f"chat.{number}", "s"
+        outbox.put(of(pattern, made))
+    taken = outbox.take(3, 1000)
+    assert [each.data for each in taken] == [b"1 of chat.%d dropped" % number for number in range(3)]
+    assert len(outbox) == 4
+    assert len(outbox.take(1, 1000)) == 1
+    taken = outbox.take(6, 1000)
+    assert [each.data for each in taken[:4]] == [b"1 of chat.%d dropped" % number for number in range(4, 8)]
+    assert [each.data for each in taken[4:]] == [b"8", b"9"]
+    assert [each.data for each in outbox.take(6, 1000)] == [b"10", b"11"]
+
+
+def test_a_policy_that_is_another_one_since() -> None:
+    """The configuration was read again while publications waited, which were encoded before that."""
+    totals = OutboxTotals()
+    outbox = Outbox(totals, TellingWire())
+    channel = Channel("X", Direction.INBOUND, slow_consumer=SlowConsumer.LATEST, outbox_messages=2)
+    counted = Deliveries(channel, "websocket", Metrics())
+    first = item(b"1")
+    first.origin = "X", "s"
+    outbox.put(of(counted, first, item(b"without an origin")))
+    counted.change(Channel("X", Direction.INBOUND, outbox_messages=2))
+    assert outbox.put(of(counted, item(b"2"), item(b"3"))) == 2
+    assert [each.data for each in outbox.take(9, 1000)] == [b"2 of X dropped", b"2", b"3"]
+    assert (totals.messages, totals.bytes) == (0, 0)
+    pattern = Deliveries(Channel("chat.*", Direction.INBOUND, outbox_messages=1), "websocket", Metrics())
+    outbox.put(of(pattern, item(b"4"), item(b"5")))
+    assert [each.data for each in outbox.take(9, 1000)] == [b"1 of chat.* dropped", b"5"]
+
+
+def test_what_is_shed_of_a_channel_is_told_before_its_newest() -> None:
+    totals = OutboxTotals()
+    one, other = Outbox(totals, TellingWire()), Outbox(totals, TellingWire())
+    numbers = [item(b"%d" % number * 50) for number in range(6)]
+    for batch in (of(DELIVERIES[0], item(b"a" * 50), item(b"b" * 50)), of(WIDE, *numbers)):
+        one.put(batch)
+        other.put(batch)
+    assert one.shed()
+    taken = [each.data[:14] for each in one.take(99, 10_000)]
+    assert taken[:2] == [b"1 of A dropped", b"b" * 14]
+    assert b"1 of WIDE drop" in taken
 
 
 def test_what_is_dropped_for_want_of_memory_is_told_too() -> None:

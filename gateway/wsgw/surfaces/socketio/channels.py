@@ -88,6 +88,8 @@ class ChannelsHandler:
         self._subscriptions.connected()
         self._socket.handshake.forget()  # what is needed of it for another CONNECT is known
         log.debug("socketio %s: connected, %s", self._socket.sid, ",".join(self._session.names))
+        if self._session.draining:  # it began since, and told those that were connected
+            self.drain()
 
     def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
         try:

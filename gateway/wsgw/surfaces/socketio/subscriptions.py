@@ -19,7 +19,15 @@ import orjson
 from wsgw.channels.start import NOW, Start
 from wsgw.channels.table import shown
 from wsgw.core.session import Session
-from wsgw.errors import BAD_REQUEST, CHANNEL_CHANGED, INTERNAL, OVERLOADED, GatewayError
+from wsgw.errors import (
+    BAD_REQUEST,
+    CHANNEL_CHANGED,
+    INTERNAL,
+    OVERLOADED,
+    UNKNOWN_CHANNEL,
+    WRONG_DIRECTION,
+    GatewayError,
+)
 from wsgw.protocols.socketio.ack import Ack
 from wsgw.protocols.socketio.arguments import Json, memory_bytes
 from wsgw.protocols.socketio.socket import Socket
@@ -186,7 +194,12 @@ class Subscriptions:
 
     def _join(self, ready: list[asyncio.Future[None]], start: Start, name: str) -> None:
         """Join ``name``; ``ready`` gets what is to be awaited."""
-        future = self._session.join(name, start)
+        try:
+            future = self._session.join(name, start)
+        except GatewayError as error:
+            if self._connected or not self._everything or error.kind not in (UNKNOWN_CHANNEL, WRONG_DIRECTION):
+                raise
+            return  # a channel that was there when this began
         if future is not None:
             ready.append(future)
 
