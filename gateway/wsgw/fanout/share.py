@@ -9,6 +9,9 @@ from wsgw.channels.channel import SlowConsumer
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.publication import Encoded
 
+#: Names of a pattern of which it is told by themselves how many were dropped; of more it is told as of the pattern.
+MAX_UNTOLD_NAMES = 1024
+
 
 class Newest:
     """Of each origin (a name and a subject) the newest publication, in the order in which these came."""
@@ -73,10 +76,12 @@ class Share:
         deliveries.dropped += len(items)
         if self.untold is None:
             self.untold = {}
-        name = deliveries.channel.name
+        channel = deliveries.channel.name
         if not deliveries.channel.is_pattern:
-            self.untold[name] = self.untold.get(name, 0) + len(items)
+            self.untold[channel] = self.untold.get(channel, 0) + len(items)
             return
         for item in items:
-            name = getattr(item, "origin", (deliveries.channel.name, ""))[0]
+            name = getattr(item, "origin", (channel, ""))[0]
+            if name not in self.untold and len(self.untold) >= MAX_UNTOLD_NAMES:
+                name = channel  # who reads nothing can leave names, and subscribe to others, for ever
             self.untold[name] = self.untold.get(name, 0) + 1

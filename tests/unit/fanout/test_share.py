@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from wsgw.channels.channel import Channel, Direction, SlowConsumer
+from wsgw.fanout import share as module
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.frames import Message
 from wsgw.fanout.publication import Encoded
@@ -51,3 +54,10 @@ def test_what_was_dropped_is_counted_and_kept_by_name() -> None:
     pattern = share("chat.*", SlowConsumer.DROP_OLDEST)
     pattern.lost([item("chat.1"), item("chat.*"), item("chat.1")])
     assert pattern.untold == {"chat.1": 2, "chat.*": 1}
+
+
+def test_names_that_are_to_be_told_of_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_UNTOLD_NAMES", 2)
+    pattern = share("chat.*", SlowConsumer.DROP_OLDEST)
+    pattern.lost([item(f"chat.{number}") for number in (1, 2, 3, 1, 4)])
+    assert pattern.untold == {"chat.1": 2, "chat.2": 1, "chat.*": 2}
