@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chaos.clients import KINDS, WebSocketClient
@@ -201,23 +202,31 @@ async def clients_half_open(field: Field) -> float:
 
 async def clients_stalled(field: Field) -> None:
     """Nothing is taken by far clients, until gateways give them up."""
-    async with field.padded(LONG_BYTES):
-        for way in field.ways:
-            way.hold()
+    async with far_ways(field, Proxy.hold):
         await _given_up(field)
-    for way in field.ways:
-        way.restore()
 
 
 async def clients_slow(field: Field) -> None:
     """Far clients take 1 KB a second, until gateways give them up; and a while longer."""
-    async with field.padded(LONG_BYTES):
-        for way in field.ways:
-            way.rate_bytes = SLOW_BYTES
+    async with far_ways(field, crawl):
         await _given_up(field)
         await asyncio.sleep(field.chance.uniform(0, 2))
+
+
+@asynccontextmanager
+async def far_ways(field: Field, spoil: Callable[[Proxy], None]) -> AsyncIterator[None]:
+    """The networks to far clients are so while long messages are sent, and whole again at the end."""
+    async with field.padded(LONG_BYTES):
+        for way in field.ways:
+            spoil(way)
+        yield
     for way in field.ways:
         way.restore()
+
+
+def crawl(way: Proxy) -> None:
+    """1 KB a second."""
+    way.rate_bytes = SLOW_BYTES
 
 
 async def _given_up(field: Field) -> None:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from chaos.faults import FAULTS, FULL_SECONDS, LONG_BYTES, SHORT, SLOW_BYTES, Fault
+from chaos.faults import FAULTS, FULL_SECONDS, SHORT, Fault, crawl, far_ways
 from chaos.field import Field
+from helpers.proxy import Proxy
 
 
 async def stalled(field: Field) -> None:
     """Far clients take nothing, until much was dropped for them."""
-    async with field.padded(LONG_BYTES):
-        for way in field.ways:
-            way.hold()
+    async with far_ways(field, Proxy.hold):
         await _dropped(field)
-    for way in field.ways:
-        way.restore()
 
 
 async def slow(field: Field) -> None:
     """Far clients take 1 KB a second, until much was dropped for them."""
-    async with field.padded(LONG_BYTES):
-        for way in field.ways:
-            way.rate_bytes = SLOW_BYTES
+    async with far_ways(field, crawl):
         await _dropped(field)
-    for way in field.ways:
-        way.restore()
 
 
 async def _dropped(field: Field) -> None:
