@@ -227,3 +227,13 @@ async def test_other_options(stack: Stack, nats: NatsServer) -> None:
     made.change(other)
     await made.forget_idle()
     assert made.channel is made._keeper.channel is other
+
+
+async def test_a_channel_that_comes_later_is_a_gap_of_nobody_else(stack: Stack, nats: NatsServer) -> None:
+    """Its number is there before its clients are, and it is not that of a loss of the connection."""
+    await stack.connect(nats.url)
+    made = FixedBridge(Channel("IN", Direction.INBOUND), stack.broker, stack.hub)
+    before = stack.hub.gaps
+    stack.start(made)
+    await eventually(lambda: made.state is BridgeState.SUBSCRIBED, "subscribed")
+    assert stack.hub.gaps == before == 1

@@ -332,3 +332,32 @@ async def test_the_other_server_has_no_room_for_who_comes_late(
     await handover.finish()
     await eventually(late.ended.done, "it is told")
     assert late.ended.result().kind is OVERLOADED
+
+
+async def test_what_was_being_subscribed_to_when_the_old_one_went_is_lost_with_it(old: NatsConnection) -> None:
+    """It is no refusal of NATS': its clients go on."""
+    subscription = NatsSubscription(subject(), lambda _: None)
+    old.cork()
+    subscribing = asyncio.create_task(old.subscribe(subscription))
+    await asyncio.sleep(0)
+    assert old.hand_over(subscription) is not None
+    await old.close("it went")
+    with pytest.raises(GatewayError) as caught:
+        await subscribing
+    assert caught.value.kind is NATS_UNAVAILABLE
+
+
+async def test_what_is_kept_for_a_subscription_that_ends_is_for_nobody(
+    old: NatsConnection, new: NatsConnection
+) -> None:
+    kept: dict[str, list[bytes]] = {"stays": [], "ends": []}
+    handover = Handover(old, new, PREFIX)
+    for name, got in kept.items():
+        subscription = NatsSubscription(name, lambda publication, got=got: got.append(publication.payload))  # type: ignore[misc]
+        await old.subscribe(subscription)
+        handover._watch([subscription])
+        handover._copy(subscription).deliver(Publication(name, b"of the new one", 0.0))
+        if name == "ends":
+            handover.unsubscribe(subscription)
+    handover._twins.cut()
+    assert kept == {"stays": [b"of the new one"], "ends": []}

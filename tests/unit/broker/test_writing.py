@@ -65,3 +65,13 @@ async def test_a_barrier(connection: NatsConnection, corked: bool) -> None:
     barrier = connection.barrier()
     connection.uncork()
     await barrier
+
+
+async def test_what_was_handed_over_before_goes_out(connection: NatsConnection, peer: Peer) -> None:
+    name = subject()
+    heard = await peer.listen(name)
+    told: list[GatewayError | None] = []
+    connection.publish(name, [b"a"], told.append)
+    connection.cork()
+    await arrived(heard, 1)
+    await eventually(lambda: told == [None], "and is confirmed")

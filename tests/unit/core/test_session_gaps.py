@@ -81,3 +81,10 @@ async def test_who_joined_while_nats_was_away_is_told(gateway: Gateway, made: Ma
 
 async def test_what_the_channel_wants(made: Made) -> None:
     assert made.session.on_gap("IN") is OnGap.IGNORE
+
+
+async def test_of_no_name_it_is_not_told(gateway: Gateway, made: Made) -> None:
+    """What it does not listen to yet may be marked all the same."""
+    made.session.join("chat.2")
+    made.session.gapped("chat.2", gateway.hub.new_gap(frozenset({"chat.2"})))
+    assert made.client.gaps == []

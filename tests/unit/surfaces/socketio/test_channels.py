@@ -16,6 +16,7 @@ from helpers.waiting import arrived, eventually
 from wsgw.access.principal import Principal
 from wsgw.access.rules import AllowAll
 from wsgw.core import backpressure
+from wsgw.core.receiving import Receiving
 from wsgw.fanout.publication import Publication
 
 from .client import Client
@@ -342,3 +343,13 @@ async def test_a_client_with_much_out_is_held(served: Running, monkeypatch: pyte
     for number in range(30):
         client.send(f'2{number}["OUT","x"]')
     await eventually(lambda: client.held == [True, False], "held, and released")
+
+
+async def test_a_channel_that_goes_while_a_client_connects_that_asked_for_nothing(
+    served: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Receiving, "inbound", lambda _: ["IN", "gone", "OUT"])
+    client = Client(served, {})
+    assert (await client.opened()).startswith("40")
+    assert served.value("wsgw_subscriptions", channel="IN") == 1
+    await client.stop()

@@ -111,3 +111,12 @@ async def test_sessions_that_are_not_connected_go_first() -> None:
     for session in (early, connected):
         session.fail(1000)
     assert await endpoint.server.wait_gone(10)
+
+
+async def test_a_connect_that_was_under_way_when_the_stop_began(served: Running) -> None:
+    client = Client(served, {"channels": "chat.1"})
+    client.send("0")
+    await asyncio.sleep(0)  # it waits for NATS' interest
+    served.gateway.drain.begin()
+    await eventually(lambda: client.ended == [("close", 1001)], f"sent away, not {client.ended}")
+    await client.stop()
