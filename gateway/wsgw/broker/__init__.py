@@ -1,1 +1,1 @@
-"""The NATS side: one connection at a time, publishes proven by fences. Nothing else of the gateway imports ``nats``."""
+"""The NATS side: a connection, two while one is left; publishes proven by fences. Nothing else here imports ``nats``."""
