@@ -1,1 +1,1 @@
-"""The NATS side: a connection, two while one is left; publishes proven by fences. Nothing else here imports ``nats``."""
+"""The NATS side: a connection, or two while one is left; publishes proven by fences. None else imports ``nats``."""
