@@ -115,7 +115,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "durable",
         ),
     ),
-    ("access", ("origins", "principal", "rules")),
+    ("access", ("origins", "rights", "identity", "principal", "authenticator", "rules")),
     (
         "core",
         (

@@ -31,6 +31,11 @@ class Kind:
 
 
 BAD_REQUEST = Kind("bad_request", 400, closecodes.INVALID_DATA, "the message is not of the form this surface takes")
+UNAUTHENTICATED = Kind("unauthenticated", 401, 4501, "a token is needed that this gateway takes")
+TOKEN_EXPIRED = Kind("token_expired", 401, 4010, "the client's token has ended; come back with a new one")
+AUTH_UNAVAILABLE = Kind(
+    "auth_unavailable", 503, closecodes.TRY_AGAIN_LATER, "who decides on clients cannot be asked now"
+)
 FORBIDDEN = Kind("forbidden", 403, 4503, "NATS or a rule of this gateway refuses the subject")
 UNKNOWN_CHANNEL = Kind("unknown_channel", 404, 4504, "no channel of that name is configured")
 CHANNEL_CHANGED = Kind(
@@ -81,6 +86,9 @@ INTERNAL = Kind("internal", 500, closecodes.INTERNAL_ERROR, "a fault of the gate
 
 KINDS: tuple[Kind, ...] = (
     BAD_REQUEST,
+    UNAUTHENTICATED,
+    TOKEN_EXPIRED,
+    AUTH_UNAVAILABLE,
     FORBIDDEN,
     UNKNOWN_CHANNEL,
     CHANNEL_CHANGED,

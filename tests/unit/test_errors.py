@@ -52,6 +52,8 @@ def test_what_passes() -> None:
         "no_memory",
         "draining",
         "gap",
+        "token_expired",
+        "auth_unavailable",
     }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from wsgw.access.identity import Identity
 from wsgw.protocols.handshake import Handshake
 
 
 class Principal:
-    """A client, anonymous for now: known by its ``transport`` and what its ``handshake`` said (path, query, headers).
+    """A client: known by its ``transport`` and what its ``handshake`` said (path, query, headers).
 
     The handshake is there while the session is being opened and what it may do is found out; then it is let go of
     (``settle``): cookies and tokens are not kept for as long as a connection lives, nor their bytes.
@@ -15,7 +16,7 @@ class Principal:
     admitted anew.
     """
 
-    __slots__ = ("client", "grant", "handshake", "transport")
+    __slots__ = ("client", "grant", "handshake", "identity", "transport")
 
     def __init__(self, transport: str, handshake: Handshake) -> None:
         #: the value of the ``transport`` label in metrics
@@ -23,12 +24,20 @@ class Principal:
         #: the address of the other end, empty where it is not known
         self.client = handshake.client
         self.handshake: Handshake | None = handshake
+        #: who it proved to be; None without authentication, and before it
+        self.identity: Identity | None = None
         #: what the rules found out of the handshake, for themselves
         self.grant: object = None
 
     def __str__(self) -> str:
         """For the log."""
-        return f"{self.transport} {self.client}" if self.client else self.transport
+        who = [self.transport, self.client, repr(self.user) if self.user is not None else ""]
+        return " ".join(filter(None, who))
+
+    @property
+    def user(self) -> str | None:
+        """What back-ends call it; None of who has not said."""
+        return None if self.identity is None else self.identity.user
 
     def settle(self) -> None:
         """Forget the handshake."""

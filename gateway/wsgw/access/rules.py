@@ -6,6 +6,7 @@ from typing import Protocol
 
 from wsgw.access.principal import Principal
 from wsgw.channels.channel import Channel, Use
+from wsgw.errors import UNAUTHENTICATED, GatewayError
 
 
 class Rules(Protocol):
@@ -33,3 +34,15 @@ class AllowAll:
 
     def allow(self, principal: Principal, use: Use, channel: Channel, name: str) -> bool:
         return True
+
+
+class IdentityRules:
+    """The rules with authentication: what the client's identity has the rights for, and nothing else."""
+
+    def admit(self, principal: Principal) -> None:
+        """Nobody comes here before ``principal`` was identified."""
+        if principal.identity is None:
+            raise GatewayError(UNAUTHENTICATED, UNAUTHENTICATED.summary)
+
+    def allow(self, principal: Principal, use: Use, channel: Channel, name: str) -> bool:
+        return principal.identity is not None and principal.identity.rights.allow(use, name)

@@ -26,6 +26,17 @@ def matches(pattern: str, subject: str) -> bool:
     return len(wanted) == len(given)
 
 
+def covers(pattern: str, name: str) -> bool:
+    """Whether every subject that matches ``name`` (a subject or a pattern) matches ``pattern``, too."""
+    wanted, given = pattern.split("."), name.split(".")
+    for i, token in enumerate(wanted):
+        if token == ">":
+            return len(given) > i
+        if i >= len(given) or given[i] == ">" or token not in ("*", given[i]):
+            return False
+    return len(wanted) == len(given)
+
+
 def overlap(one: str, other: str) -> bool:
     """Whether there are subjects that match both; each may be a pattern or a subject."""
     a, b = one.split("."), other.split(".")

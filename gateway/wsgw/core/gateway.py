@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from wsgw.access.authenticator import Authenticator
+from wsgw.access.identity import Identity
 from wsgw.access.principal import Principal
-from wsgw.access.rules import AllowAll, Rules
+from wsgw.access.rules import AllowAll, IdentityRules, Rules
 from wsgw.bridges.base import Bridge
 from wsgw.bridges.durable import DurableBridge
 from wsgw.bridges.fixed import FixedBridge
@@ -65,12 +67,19 @@ class Readiness:
 class Gateway:
     """One process' gateway. Everything happens on the event loop it is started on."""
 
-    def __init__(self, settings: Settings, metrics: Metrics, rules: Rules | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        rules: Rules | None = None,
+        authenticator: Authenticator | None = None,
+    ) -> None:
         self.settings = settings
         self.metrics = metrics
         self.scrapes = Scrapes(metrics.exposition)
         self.edge = Edge(settings.limits, metrics)
-        self.rules: Rules = rules or AllowAll()
+        self.authenticator = authenticator
+        self.rules: Rules = rules or (AllowAll() if authenticator is None else IdentityRules())
         self.channels = ChannelTable(settings.channel_table())
         self.broker = make_broker(settings, metrics)
         self.hub = Hub(metrics, self.broker.turn, time.monotonic, self.broker)
@@ -132,6 +141,21 @@ class Gateway:
         self.metrics.config_last_reload_successful.set(0)
 
     # -- for surfaces
+
+    async def identify(self, principal: Principal, token: str | None = None) -> None:
+        """Find out who ``principal`` is, by its handshake or a ``token`` said elsewhere; nothing without it.
+
+        Raises GatewayError, which is counted as rejected: see ``Authenticator.identify``.
+        """
+        if self.authenticator is None:
+            return
+        assert principal.handshake is not None
+        try:
+            found = self.authenticator.identify(principal.handshake, token)
+            principal.identity = found if isinstance(found, Identity) else await found
+        except GatewayError as error:
+            self.edge.refused(error.kind.name)
+            raise
 
     def open_session(
         self, principal: Principal, client: SessionClient | None = None, sender: Sender | None = None
