@@ -15,6 +15,7 @@ from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
 from wsgw.surfaces import ops, publish, refusals, websocket
 from wsgw.surfaces.application import gateway_of
+from wsgw.surfaces.socketio.binding import Binding
 from wsgw.surfaces.socketio.engineio import Options
 from wsgw.surfaces.socketio.namespace import ChannelsNamespace
 from wsgw.surfaces.socketio.recovery import open_sender
@@ -88,6 +89,7 @@ def _socketio(gateway: Gateway) -> SocketIOServer:
         ),
         edge=gateway.edge,
         open_sender=partial(open_sender, gateway),
+        binding=None if gateway.authenticator is None else Binding(gateway),
     )
     gateway.drain.register(server)
     return server

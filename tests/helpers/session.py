@@ -46,6 +46,9 @@ class Client:
     def release(self) -> None:
         self.calls.append("release")
 
+    def expired(self, error: GatewayError) -> None:
+        self.calls.append(error.kind.name)
+
     def refused(self, name: str, error: GatewayError) -> None:
         self.refusals.append((name, error.kind.name))
 

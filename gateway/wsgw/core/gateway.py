@@ -29,18 +29,20 @@ from wsgw.core import hemera, series
 from wsgw.core.bridgetable import BridgeTable
 from wsgw.core.drain import Drain
 from wsgw.core.edge import Edge
+from wsgw.core.expiries import Expiries
 from wsgw.core.house import Reconfigured
 from wsgw.core.outbound import Outlets
 from wsgw.core.scrapes import Scrapes
 from wsgw.core.session import Session
 from wsgw.core.sessionclient import SessionClient
-from wsgw.errors import NO_MEMORY, GatewayError
+from wsgw.errors import NO_MEMORY, TOKEN_EXPIRED, GatewayError
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Wire
 from wsgw.fanout.sender import Sender
 from wsgw.fanout.stamp import StampingSender, StampingWire
 from wsgw.metrics import Metrics
+from wsgw.protocols.handshake import Handshake
 from wsgw.shares.heap import Heap
 from wsgw.shares.slices import Slices
 from wsgw.tasks import end
@@ -90,6 +92,7 @@ class Gateway:
         self._catching_up = Slices(asyncio.get_running_loop())
         self.bridges = BridgeTable(self._bridge, self.channels)
         self.sessions: set[Reconfigured] = set()
+        self.expiries = Expiries(self.edge.slices)
         self._looking_task: asyncio.Task[None] | None = None
         self.connected = dict.fromkeys(series.CONNECTED, 0)
         for transport in series.CONNECTED:
@@ -147,12 +150,17 @@ class Gateway:
 
         Raises GatewayError, which is counted as rejected: see ``Authenticator.identify``.
         """
-        if self.authenticator is None:
-            return
-        assert principal.handshake is not None
+        if self.authenticator is not None:
+            handshake = principal.handshake
+            assert handshake is not None, "it is known already: see identity_of"
+            principal.identity = await self.identity_of(handshake, token)
+
+    async def identity_of(self, handshake: Handshake, token: str | None = None) -> Identity:
+        """As ``identify``, of who shows that, with authentication."""
+        assert self.authenticator is not None
         try:
-            found = self.authenticator.identify(principal.handshake, token)
-            principal.identity = found if isinstance(found, Identity) else await found
+            found = self.authenticator.identify(handshake, token)
+            return found if isinstance(found, Identity) else await found
         except GatewayError as error:
             self.edge.refused(error.kind.name)
             raise
@@ -162,11 +170,13 @@ class Gateway:
     ) -> Session:
         """A session for a client that comes now; raises GatewayError, which is counted as rejected.
 
-        draining, no_memory, or what the rules say. See ``Session`` for ``client`` and ``sender``.
+        draining, no_memory, token_expired, or what the rules say. See ``Session`` for ``client`` and ``sender``.
         """
         try:
             self.drain.check()
             self._check_memory()
+            if principal.identity is not None and self.expiries.over(principal.identity.expires_at):
+                raise GatewayError(TOKEN_EXPIRED, TOKEN_EXPIRED.summary)
             if principal.handshake is not None:  # else it was admitted before
                 self.rules.admit(principal)
         except GatewayError as error:

@@ -12,6 +12,7 @@ from wsgw.channels.channel import Channel
 from wsgw.channels.table import ChannelTable
 from wsgw.core.drain import Drain
 from wsgw.core.edge import Edge
+from wsgw.core.expiries import Expiries
 from wsgw.core.outbound import Outlets
 from wsgw.fanout.hub import Hub
 from wsgw.metrics import Metrics
@@ -40,6 +41,7 @@ class House(Protocol):
     outlets: Outlets
     drain: Drain
     edge: Edge
+    expiries: Expiries
     metrics: Metrics
     #: those with a client, connected or about to be
     sessions: set[Reconfigured]

@@ -164,9 +164,7 @@ class Receiving:
         """See ``Reconfigured``."""
         if doubtful:
             for subscription in [each for each in self._subscriptions.values() if each.bridge in doubtful]:
-                why = self._why_elsewhere(subscription)
-                if why is not None and self.unsubscribe(subscription.name) and self._client is not None:
-                    self._client.removed(subscription.name, why)
+                self._check_again(subscription)
         if self._client is not None:
             self._client.reconfigured(added)
 
@@ -216,6 +214,14 @@ class Receiving:
                     self._followings.begin(subscription.bridge, name, self.sender)
                 else:
                     self._house.hub.subscribe(subscription.channel, name, self.sender)
+
+    def _check_again(self, subscription: Subscription) -> None:
+        """End ``subscription`` where its name, or the right to it, is not the client's any more."""
+        why = self._why_elsewhere(subscription)
+        if why is not None and self._subscriptions.get(subscription.name) is subscription:
+            self.unsubscribe(subscription.name)
+            if self._client is not None:
+                self._client.removed(subscription.name, why)
 
     def _why_elsewhere(self, subscription: Subscription) -> GatewayError | None:
         """Why its name does not belong to its bridge any more; None where it does."""

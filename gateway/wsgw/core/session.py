@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
+from wsgw.access.identity import Identity
 from wsgw.access.principal import Principal
 from wsgw.broker.puback import PublishOutcome, PublishResult
 from wsgw.channels.channel import Use
@@ -18,9 +19,10 @@ from wsgw.core.house import House
 from wsgw.core.outbound import Outlet
 from wsgw.core.receiving import Receiving, forbidden
 from wsgw.core.sessionclient import SessionClient
-from wsgw.errors import CLOSE_CODES, OVERLOADED, GatewayError
+from wsgw.errors import CLOSE_CODES, FORBIDDEN, OVERLOADED, TOKEN_EXPIRED, GatewayError
 from wsgw.fanout.publication import Publication
 from wsgw.fanout.sender import Sender
+from wsgw.shares.slices import one_by_one
 
 T = TypeVar("T")
 
@@ -42,6 +44,8 @@ class Session(Receiving):
         self._outlet: Outlet | None = None  # of the name sent to last
         if client is not None:
             house.sessions.add(self)
+            if principal.identity is not None:
+                house.expiries.set(self, principal.identity.expires_at)
         self._pressure: BackPressure | None = None
         self._requests: set[asyncio.Task[Publication]] = _NO_REQUESTS  # that wait for replies; its own once it asks
 
@@ -174,6 +178,29 @@ class Session(Receiving):
         """Count the client as one that was refused."""
         self._house.metrics.rejected.labels(error.kind.name).inc()
 
+    def expire(self) -> None:
+        """What the client proved to be has ended: nothing more is brought to it."""
+        self._leave_all()
+        if self._client is not None:
+            self._client.expired(GatewayError(TOKEN_EXPIRED, TOKEN_EXPIRED.summary))
+
+    async def refresh(self, identity: Identity) -> None:
+        """The client proved anew who it is, and has other rights maybe: what they do not cover ends, and is told.
+
+        Raises GatewayError (forbidden) where it is another user: a connection belongs to the one that opened it.
+        """
+        known = self.principal.identity
+        if known is None or known.user is None or known.user != identity.user:
+            raise not_the_same_user()
+        before = set(self.inbound())
+        self.principal.identity = identity
+        if self._client is not None:
+            self._house.expiries.set(self, identity.expires_at)
+        self.look_up_again()
+        await self._house.edge.slices.work_off(one_by_one(list(self._subscriptions.values()), self._check_again))
+        if self._client is not None:
+            self._client.reconfigured([name for name in self.inbound() if name not in before])
+
     def end(self, code: int) -> None:
         """The client is gone, by close code ``code``; harmless when called again. It does not come back.
 
@@ -181,6 +208,7 @@ class Session(Receiving):
         """
         self._ended = True
         self._house.sessions.discard(self)
+        self._house.expiries.discard(self)
         self._leave_all()
         for asking in list(self._requests):
             asking.cancel()
@@ -192,3 +220,8 @@ class Session(Receiving):
             self._house.metrics.closes.labels(str(code) if code in CLOSE_CODES else "other").inc()
         if self.sender is not None:
             self.sender.session = None
+
+
+def not_the_same_user() -> GatewayError:
+    """Why a token is not taken on a connection."""
+    return GatewayError(FORBIDDEN, "the token is not one of the user who opened the connection")

@@ -24,6 +24,9 @@ class SessionClient(Protocol):
     def release(self) -> None:
         """Undo ``hold``."""
 
+    def expired(self, error: GatewayError) -> None:
+        """What the client proved to be it is no longer: tell it so, and end the session behind what came before."""
+
     def refused(self, name: str, error: GatewayError) -> None:
         """NATS refuses ``name``, which is being joined or was; the subscription has ended."""
 

@@ -70,8 +70,11 @@ async def _answer(request: Request, ask: Callable[[Session, bytes], Awaitable[Re
     if request.method == "OPTIONS":
         return _preflight(request)
     gateway = gateway_of(request.scope)
+    principal = principal_of(request.scope, TRANSPORT)
     try:
-        session = gateway.open_session(principal_of(request.scope, TRANSPORT))
+        if gateway.authenticator is not None:
+            await gateway.identify(principal)
+        session = gateway.open_session(principal)
     except GatewayError as error:
         return _refusal(error)
     try:

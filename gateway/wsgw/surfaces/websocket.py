@@ -35,10 +35,10 @@ from wsgw.fanout.link import Link
 from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
 from wsgw.protocols.envelope import gap, joined
-from wsgw.protocols.websocket.request import WebSocketRequest, websocket_request
+from wsgw.protocols.websocket.request import WebSocketRequest, chosen, websocket_request
 from wsgw.protocols.websocket.wire import ENVELOPE_WIRE, WEBSOCKET_WIRE
 from wsgw.surfaces.application import gateway_of, principal_of
-from wsgw.transports.accept import open_link, refuse
+from wsgw.transports.accept import open_link, refuse, turn_away
 from wsgw.transports.asgi import Event, Receive, Send
 
 log = logging.getLogger("wsgw.websocket")
@@ -175,6 +175,9 @@ class ChannelWebSocket:
         if self._link is not None and self._failure is None:
             self._link.resume_reading()
 
+    def expired(self, error: GatewayError) -> None:
+        self._leave(error)
+
     def refused(self, name: str, error: GatewayError) -> None:
         self._refusal = error
         self._close(error.kind, error.message)
@@ -183,12 +186,7 @@ class ChannelWebSocket:
         """It is closed: a connection is what its channel is. Where the name leads anywhere it may come back."""
         if error.kind is WRONG_DIRECTION and self._session.why_not_publish(name) is None:
             error = GatewayError(CHANNEL_CHANGED, error.message)
-        if self._link is None:
-            self._refusal = error
-        elif not self._closing:
-            self._sender.finish()
-            self._fail(error)
-            self._answer_close()
+        self._leave(error)
 
     def reconfigured(self, added: Sequence[str]) -> None:
         """Who only publishes is closed, too, where there is nothing to publish to any more."""
@@ -216,12 +214,19 @@ class ChannelWebSocket:
 
     # -- inside
 
+    def _leave(self, error: GatewayError) -> None:
+        """Close with ``error`` behind what came before, and when it is known what became of what the client sent."""
+        if self._link is None:
+            self._refusal = error
+        elif not self._closing:
+            self._sender.finish()
+            self._fail(error)
+            self._answer_close()
+
     def _close_on_gap(self) -> None:
         """Where the channel wants it: a client that is told nothing could go on with what is old."""
-        if self._session.on_gap(self._name) is OnGap.CLOSE and not self._closing:
-            self._sender.finish()
-            self._fail(GatewayError(GAP, GAP.summary))
-            self._answer_close()
+        if self._session.on_gap(self._name) is OnGap.CLOSE:
+            self._leave(GatewayError(GAP, GAP.summary))
 
     def _settled(self, count: int, result: PublishResult) -> None:
         if result is None:
@@ -266,6 +271,13 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
     gateway = gateway_of(scope)
     await receive()  # websocket.connect
     principal = principal_of(scope, TRANSPORT)
+    if gateway.authenticator is not None:
+        try:
+            await gateway.identify(principal)
+        except GatewayError as error:
+            told = error.kind.close_code, error.message
+            await turn_away(scope, receive, send, *told, chosen(scope.get("subprotocols") or ()))
+            return
     must_receive = principal.handshake is not None and principal.handshake.query.get("receive") == "1"
     asked = _asked(scope, principal)
     try:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from wsgw.closecodes import POLICY_VIOLATION
+from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link, Receiver
 from wsgw.transports.asgi import AsgiLink, Event, Receive, Send
 from wsgw.transports.direct import DirectProtocol
 from wsgw.transports.upgrading import EXTENSION
+
+#: Of a client that nothing is taken of.
+LEAST_MESSAGE_BYTES = 1024
 
 
 async def open_link(
@@ -38,3 +44,36 @@ async def refuse(scope: Event, send: Send, status: int, body: bytes, content_typ
     headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
+
+
+class _Deaf:
+    """The receiver of a WebSocket that is closed as soon as it is open."""
+
+    messages_at_a_time = 1
+
+    def messages_received(self, messages: Sequence[Message]) -> None:
+        """What it sent before it knew."""
+
+    def close_received(self, code: int, reason: str) -> None:
+        """It is answered by the close that was sent."""
+
+    def writing_paused(self) -> None:
+        """Nothing more is written."""
+
+    def writing_resumed(self) -> None:
+        """Nor then."""
+
+    def lost(self, code: int) -> None:
+        """As it was to be."""
+
+
+async def turn_away(
+    scope: Event, receive: Receive, send: Send, code: int, reason: str, subprotocol: str | None = None
+) -> None:
+    """Accept the WebSocket of ``scope``, and close it: a page learns why from a close code and ``reason`` alone."""
+    try:
+        link = await open_link(scope, receive, send, _Deaf(), LEAST_MESSAGE_BYTES, subprotocol)
+    except OSError:
+        return  # the client has gone
+    link.close(code, reason)
+    await link.run()

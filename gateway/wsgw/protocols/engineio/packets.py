@@ -119,6 +119,8 @@ BAD_HANDSHAKE_METHOD = RequestError(2, "Bad handshake method")
 BAD_REQUEST = RequestError(3, "Bad request")
 TOO_LARGE = RequestError(3, "Payload too large", 413)
 FORBIDDEN = RequestError(4, "Forbidden", 403)
+UNAUTHENTICATED = RequestError(4, "Unauthenticated", 401)
+EXPIRED = RequestError(4, "Token expired", 401)
 DRAINING = RequestError(4, "Draining", 503)
 NO_MEMORY = RequestError(4, "No memory", 503)
 OVERLOADED = RequestError(4, "Overloaded", 503)
@@ -130,6 +132,8 @@ REQUEST_ERRORS = (
     BAD_REQUEST,
     TOO_LARGE,
     FORBIDDEN,
+    UNAUTHENTICATED,
+    EXPIRED,
     DRAINING,
     NO_MEMORY,
     OVERLOADED,

@@ -11,6 +11,8 @@ from wsgw.protocols.start import start_of
 
 #: Offered by a client that wants envelopes, as by ``?envelope=1``.
 ENVELOPE_PROTOCOL = "wsgw.envelope.v1"
+#: Offered before a token, which browsers have no other place for: ``new WebSocket(url, ["bearer", token])``.
+BEARER_PROTOCOL = "bearer"
 
 
 class WebSocketRequest(NamedTuple):
@@ -23,9 +25,17 @@ class WebSocketRequest(NamedTuple):
 
 def websocket_request(query: Mapping[str, str], subprotocols: Sequence[str]) -> WebSocketRequest:
     """What ``query`` and the offered ``subprotocols`` ask for; raises GatewayError."""
-    subprotocol = ENVELOPE_PROTOCOL if ENVELOPE_PROTOCOL in subprotocols else None
-    envelope = subprotocol is not None or query.get("envelope") == "1"
+    subprotocol = chosen(subprotocols)
+    envelope = subprotocol == ENVELOPE_PROTOCOL or query.get("envelope") == "1"
     after = query.get("after")
     if after is not None and not envelope:
         raise GatewayError(BAD_REQUEST, "after= needs envelope=1: a bare payload does not say where it stands")
     return WebSocketRequest(envelope, subprotocol, start_of(query, after))
+
+
+def chosen(subprotocols: Sequence[str]) -> str | None:
+    """Which of the offered ``subprotocols`` to answer with: browsers fail a connection that none of theirs is.
+
+    A token is never answered with: it would stand in one place more.
+    """
+    return next((known for known in (ENVELOPE_PROTOCOL, BEARER_PROTOCOL) if known in subprotocols), None)

@@ -18,7 +18,7 @@ from wsgw.broker.services import ServiceError
 from wsgw.channels.channel import Use
 from wsgw.channels.start import Start
 from wsgw.core.gateway import Gateway
-from wsgw.errors import DRAINING, GatewayError
+from wsgw.errors import DRAINING, GatewayError, Kind
 from wsgw.fanout.publication import Publication
 from wsgw.fanout.stamp import StampingSender
 from wsgw.protocols.socketio.ack import Ack
@@ -28,12 +28,16 @@ from wsgw.protocols.socketio.socket import Socket
 from wsgw.surfaces.socketio.answers import Answers
 from wsgw.surfaces.socketio.payloads import LARGE_CHARS, TRUE, answer_of, error_of, id_of, name_of, only, payload_of
 from wsgw.surfaces.socketio.recovery import GAP, Recovery, gap
+from wsgw.surfaces.socketio.refresh import REFRESH, Refresh
 from wsgw.surfaces.socketio.subscriptions import Subscriptions, failed
 
 log = logging.getLogger("wsgw.socketio")
 
 SUBSCRIBE = "wsgw:subscribe"
 UNSUBSCRIBE = "wsgw:unsubscribe"
+EXPIRED = "wsgw:expired"
+#: What clients ask of the gateway itself.
+EVENTS = frozenset({SUBSCRIBE, UNSUBSCRIBE, REFRESH})
 
 
 class ChannelsHandler:
@@ -46,6 +50,7 @@ class ChannelsHandler:
         sender = socket.sender
         self._recovery = Recovery(socket, self._session, sender, again) if isinstance(sender, StampingSender) else None
         self._answers = Answers(socket)
+        self._refresh = Refresh(gateway, socket, self._session, principal, self._answers)
         self._subscriptions = Subscriptions(socket, self._session, self._recovery, self._answers, gateway.edge.slices)
         # events that came in this tick, to be published together
         self._name = ""
@@ -53,7 +58,7 @@ class ChannelsHandler:
         self._acks: list[Ack | None] = []
         self._ids: list[str | None] = []
         self._max_payload_bytes = 0  # in it, of what needs no look by itself
-        self._leaving = False  # as soon as all that came of it is settled
+        self._leaving: Kind | None = None  # why, as soon as all that came of it is settled
 
     async def begin(self, asked: Sequence[str] | None, start: Start, again: Returning | None) -> None:
         """Subscribe to the names ``asked`` for, by default all there are, from ``start`` on.
@@ -107,7 +112,10 @@ class ChannelsHandler:
                 if len(args) == 2 and (id := id_of(args)) is not None and self._stores(name):
                     args = args[:1]
                 argument = only(args)
-            if name in (SUBSCRIBE, UNSUBSCRIBE):
+            if name in EVENTS:
+                if name == REFRESH:
+                    self._refresh.begin(argument, ack)
+                    return
                 self._subscriptions.control(name_of(argument), ack, leave=name == UNSUBSCRIBE)
                 return
             outlet = self._session.find(name)
@@ -142,9 +150,7 @@ class ChannelsHandler:
     # -- Client
 
     def drain(self) -> None:
-        self._publish_kept()
-        self._leaving = True
-        self._leave_settled()
+        self._leave(DRAINING)
 
     def abort(self) -> None:
         self._socket.abort()
@@ -153,8 +159,13 @@ class ChannelsHandler:
         self._socket.hold()
 
     def release(self) -> None:
-        if not self._leaving:
+        if self._leaving is None:
             self._socket.release()
+
+    def expired(self, error: GatewayError) -> None:
+        """The transport ends, not the socket alone: stock clients come back then, and ask for a token anew."""
+        self._socket.emit(EXPIRED, error_of(error))
+        self._leave(error.kind)
 
     def refused(self, name: str, error: GatewayError) -> None:
         """A name that is being joined is answered for by who joins it; any other ends the connection."""
@@ -180,17 +191,24 @@ class ChannelsHandler:
 
     def _end(self, code: int) -> None:
         self._subscriptions.close()
+        self._refresh.close()
         self._session.end(code)
         if self._recovery is not None:
             self._recovery.close()
 
+    def _leave(self, why: Kind) -> None:
+        """Nothing more is taken of the client; close when it is told of all that came of it."""
+        self._publish_kept()
+        self._leaving = self._leaving or why
+        self._leave_settled()
+
     def _leave_settled(self) -> None:
-        """The gateway stops: nothing more is taken of the client; close when it is told of all that came of it."""
+        assert self._leaving is not None
         if self._session.is_waited_for:
             self._socket.hold()
             return
         self._answers.send()
-        self._socket.close(DRAINING.close_code)
+        self._socket.close(self._leaving.close_code)
 
     def _publish_kept(self) -> None:
         payloads, self._payloads = self._payloads, []
@@ -201,7 +219,7 @@ class ChannelsHandler:
 
     def _stores(self, name: str) -> bool:
         """Whether what is sent to ``name`` goes to a stream."""
-        if name in (SUBSCRIBE, UNSUBSCRIBE):
+        if name in EVENTS:
             return False
         outlet = self._session.find(name)
         return not isinstance(outlet, GatewayError) and outlet.channel.durable is not None
@@ -216,7 +234,7 @@ class ChannelsHandler:
         else:
             answer = TRUE if result is None else error_of(result)
             self._socket.answer([ack for ack in acks if ack is not None], answer)
-        if self._leaving:
+        if self._leaving is not None:
             self._leave_settled()
 
     def _replied(self, ack: Ack | None, asking: asyncio.Task[Publication]) -> None:
@@ -231,5 +249,5 @@ class ChannelsHandler:
         elif ack is not None and not asking.cancelled():
             reply = asking.result()
             ack(reply.payload if reply.text is None else reply.text)
-        if self._leaving:
+        if self._leaving is not None:
             self._leave_settled()

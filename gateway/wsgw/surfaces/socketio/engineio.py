@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from time import monotonic
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from wsgw.access.origins import Origins
@@ -17,12 +16,14 @@ from wsgw.fanout.frames import Message
 from wsgw.fanout.sender import Sender
 from wsgw.protocols.engineio import packets as engineio
 from wsgw.protocols.engineio.engine import State, Timing
-from wsgw.protocols.engineio.packets import EnginePacket, RequestError, RequestRefused
+from wsgw.protocols.engineio.packets import RequestError, RequestRefused
 from wsgw.protocols.handshake import Handshake
 from wsgw.shares.slices import one_by_one
+from wsgw.surfaces.socketio.binding import Binding
 from wsgw.surfaces.socketio.scopes import Scopes
 from wsgw.surfaces.socketio.service import Service
 from wsgw.surfaces.socketio.session import EngineSession
+from wsgw.surfaces.socketio.taking import Taking
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 from wsgw.transports.accept import open_link, refuse
 from wsgw.transports.asgi import Event, Receive, Send
@@ -76,11 +77,14 @@ class EngineIOServer:
         *,
         edge: Edge,
         open_sender: OpenSender,
+        binding: Binding | None = None,
     ) -> None:
+        """With a ``binding`` requests for a session are to come from who opened it."""
         self.edge = edge
         self.open_sender = open_sender
         self.timing = Timing(options.ping_interval_seconds, options.ping_timeout_seconds)
         self.connect_timeout_seconds = options.connect_timeout_seconds
+        self._binding = binding
         self._open_service = open_service
         self._options = options
         self._origins = Origins(options.cors_origins, ("GET", "POST"))
@@ -147,7 +151,7 @@ class EngineIOServer:
             await respond(send, 204, b"", headers | self._origins.preflight(origin, wanted))
             return
         try:
-            session = self._find(request, "polling", method)
+            session = await self._find(request, "polling", method)
             if session is None:
                 session, opening = self._open(request, websocket=False)
                 await respond(send, 200, opening.data, headers | _TEXT | {"x-wsgw-sid": session.sid})
@@ -214,7 +218,7 @@ class EngineIOServer:
         try:
             session.check_answers()  # to the POST before: many come after it
             await self._wait_taken(session)
-            work = _Taking(session, engineio.decode_payload(content))
+            work = Taking(session, engineio.decode_payload(content))
             if len(content) <= SMALL_BODY_BYTES:
                 work(self.edge.slices.until())
             while work.unfinished:
@@ -251,7 +255,7 @@ class EngineIOServer:
             return
         try:
             request = handshake_of(scope)
-            session = self._find(request, "websocket", "GET")
+            session = await self._find(request, "websocket", "GET")
             if session is None:
                 session, opening = self._open(request, websocket=True)
                 session.send(opening)
@@ -275,7 +279,7 @@ class EngineIOServer:
 
     # -- both
 
-    def _find(self, request: Handshake, transport: str, method: str) -> EngineSession | None:
+    async def _find(self, request: Handshake, transport: str, method: str) -> EngineSession | None:
         """The session that ``request`` is for, None for a handshake; raises RequestRefused."""
         sid = request.query.get("sid") or None  # an empty one is none
         session = None if sid is None else self._sessions.get(sid)
@@ -284,6 +288,10 @@ class EngineIOServer:
             if sid is None:
                 self.edge.refused(refusal.reason)
             raise RequestRefused(refusal)
+        if session is not None and self._binding is not None:
+            await self._binding.check(session, request, websocket=transport == "websocket")
+            if session.engine.state is State.GONE:  # it ended meanwhile
+                raise RequestRefused(engineio.UNKNOWN_SID)
         return session
 
     def _refusal(
@@ -294,7 +302,8 @@ class EngineIOServer:
         if query.get("transport") not in ("polling", "websocket"):
             return engineio.UNKNOWN_TRANSPORT
         if session is None and query.get("sid"):
-            return engineio.UNKNOWN_SID
+            why = None if self._binding is None else self._binding.why_unknown(query["sid"])
+            return why or engineio.UNKNOWN_SID
         if session is None and method != "GET":
             return engineio.BAD_HANDSHAKE_METHOD
         if query["transport"] != transport:
@@ -324,6 +333,8 @@ class EngineIOServer:
             oldest.fail(TOO_MANY_SESSIONS.close_code)
         sid = secrets.token_urlsafe(15)
         session = EngineSession(self, sid, handshake, websocket=websocket)
+        if self._binding is not None:
+            session.shown = self._binding.shown(handshake)
         self._sessions[sid] = session
         self._unconnected[session] = None
         self._unconnected_bytes += session.opening_bytes
@@ -358,28 +369,3 @@ class EngineIOServer:
         busy = self._active or self._websockets or self._sessions
         if self._all_gone is not None and not busy:
             self._all_gone.set()
-
-
-class _Taking:
-    """Takes the packets of a POST: ``slices.Work`` that ends early where the client is to wait.
-
-    Raises RequestRefused, and TimeoutError where the session was closed between two calls, as ``Scopes`` does.
-    """
-
-    __slots__ = ("_packets", "_session", "unfinished")
-
-    def __init__(self, session: EngineSession, packets: Iterator[EnginePacket]) -> None:
-        self._session = session
-        self._packets = packets
-        self.unfinished = True
-
-    def __call__(self, until: float) -> bool:
-        session = self._session
-        if session.engine.state is State.LINGERING:
-            raise TimeoutError
-        while True:
-            self.unfinished = session.engine.post_received(self._packets)
-            if not self.unfinished or session.is_held_by_service or session.is_far_behind:
-                return False
-            if monotonic() >= until:
-                return True

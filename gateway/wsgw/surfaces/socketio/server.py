@@ -10,12 +10,13 @@ from functools import partial
 
 from wsgw.closecodes import PROTOCOL_ERROR
 from wsgw.core.edge import Edge
-from wsgw.errors import INTERNAL
+from wsgw.errors import INTERNAL, TOKEN_EXPIRED
 from wsgw.protocols.socketio.arguments import Json
 from wsgw.protocols.socketio.handler import Handler
 from wsgw.protocols.socketio.multiplexer import Multiplexer
 from wsgw.protocols.socketio.namespace import ConnectRefused, Namespace
 from wsgw.protocols.socketio.socket import Socket
+from wsgw.surfaces.socketio.binding import Binding
 from wsgw.surfaces.socketio.engineio import EngineIOServer, OpenSender, Options
 from wsgw.surfaces.socketio.session import EngineSession
 
@@ -32,12 +33,14 @@ class SocketIOServer(EngineIOServer):
         *,
         edge: Edge,
         open_sender: OpenSender,
+        binding: Binding | None = None,
     ) -> None:
         super().__init__(
-            lambda session: _SocketService(session, namespaces, options, edge.limits.body_timeout),
+            lambda session: _SocketService(session, namespaces, options, edge.limits.body_timeout, binding),
             options,
             edge=edge,
             open_sender=open_sender,
+            binding=binding,
         )
 
 
@@ -45,6 +48,7 @@ class _SocketService:
     """The sockets of one session, and the tasks in which they connect: ``Service`` and ``carrier.Carrier``."""
 
     __slots__ = (
+        "_binding",
         "_namespaces",
         "_next",
         "_owes_since",
@@ -64,7 +68,12 @@ class _SocketService:
     )
 
     def __init__(
-        self, session: EngineSession, namespaces: Mapping[str, Namespace], options: Options, timeout_seconds: float
+        self,
+        session: EngineSession,
+        namespaces: Mapping[str, Namespace],
+        options: Options,
+        timeout_seconds: float,
+        binding: Binding | None,
     ) -> None:
         """A packet may take ``timeout_seconds`` to come with all its attachments."""
         self.accepted = session.accepted
@@ -83,11 +92,18 @@ class _SocketService:
             self, session.sender, session.handshake, namespaces, options.max_packet_bytes, options.max_value_bytes
         )
         self.message_received = self._sockets.message_received
+        self._binding = binding
         # one task for a namespace at a time, by its name; and who waits for its end, a later CONNECT
         self._tasks: dict[str, tuple[Socket, asyncio.Task[None]]] = {}
         self._next: dict[str, tuple[Socket, Json | None]] = {}
 
+    @property
+    def known(self) -> object:
+        return self._sockets.known
+
     def closed(self, code: int) -> None:
+        if code == TOKEN_EXPIRED.close_code and self._binding is not None:
+            self._binding.expired(self._session.sid)
         self._next.clear()
         if self._owes_timer is not None:
             self._owes_timer.cancel()

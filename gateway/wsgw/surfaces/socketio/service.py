@@ -10,6 +10,10 @@ from wsgw.protocols.longtext import Content
 class Service(Protocol):
     """The protocol above a session. No call may raise or block."""
 
+    @property
+    def known(self) -> object:
+        """What it has found out of the client."""
+
     def message_received(self, data: Content) -> None:
         """One message of the client."""
 
@@ -19,6 +23,8 @@ class Service(Protocol):
 
 class NoService:
     """Above a session that has ended."""
+
+    known = None
 
     def message_received(self, data: Content) -> None: ...
 

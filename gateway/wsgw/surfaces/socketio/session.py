@@ -77,6 +77,7 @@ class EngineSession:
         self.handshake = handshake
         self.sender = endpoint.open_sender(handshake, self._overflowed)
         self.service: Service
+        self.shown: bytes | None = None  # see ``binding``
         self._endpoint = endpoint
         self._edge = endpoint.edge
         self._loop = asyncio.get_running_loop()

@@ -68,7 +68,7 @@ class EventStreams:
     # -- inside
 
     async def _stream(self, scope: Event, receive: Receive, send: Send) -> None:
-        opened = self._open(scope)
+        opened = await self._open(scope)
         error = opened if isinstance(opened, GatewayError) else await _subscribed(opened)
         if isinstance(opened, GatewayError) or error is not None:
             assert error is not None
@@ -93,11 +93,15 @@ class EventStreams:
             opened.lost(ABNORMAL)
             raise
 
-    def _open(self, scope: Event) -> EventStream | GatewayError:
+    async def _open(self, scope: Event) -> EventStream | GatewayError:
         """A client that has nothing yet, or why not, which is counted."""
         principal = principal_of(scope, TRANSPORT)
         assert principal.handshake is not None
         path = scope["path"].removeprefix(scope.get("root_path", ""))
+        try:
+            await self._gateway.identify(principal)
+        except GatewayError as error:
+            return error.with_traceback(None)
         try:
             asked = stream_request(None if path == PATH else path[len(PATH) + 1 :], principal.handshake)
         except GatewayError as error:
@@ -122,7 +126,7 @@ async def _subscribed(stream: EventStream) -> GatewayError | None:
 
 
 async def _refuse(error: GatewayError, scope: Event, receive: Receive, send: Send) -> None:
-    if error.kind.passes:
+    if error.kind.passes and error.http_status != 401:  # with the same token it would come again for ever
         answer = Response(failure_of(error), headers=_HEADERS)
     else:
         allow = {METHOD_NOT_ALLOWED: _METHODS, WRONG_DIRECTION: "OPTIONS"}.get(error.kind)

@@ -126,6 +126,9 @@ class EventStream:
     def release(self) -> None:
         """Nor held."""
 
+    def expired(self, error: GatewayError) -> None:
+        self._leave(error)
+
     def refused(self, name: str, error: GatewayError) -> None:
         if self._link is None:
             self._refusal = error
@@ -134,11 +137,7 @@ class EventStream:
 
     def removed(self, name: str, error: GatewayError) -> None:
         """The stream ends, also one of several channels: its address names one that is not there."""
-        if self._link is None:
-            self._refusal = self._refusal or error
-        else:
-            self._sender.finish()
-            self._fail(error)
+        self._leave(error)
 
     def reconfigured(self, added: Sequence[str]) -> None:
         """It has what it asked for."""
@@ -164,6 +163,14 @@ class EventStream:
             link.write(HEARTBEAT)
 
     # -- inside
+
+    def _leave(self, error: GatewayError) -> None:
+        """The end, behind what came before."""
+        if self._link is None:
+            self._refusal = self._refusal or error
+        else:
+            self._sender.finish()
+            self._fail(error)
 
     def _is_placed(self) -> None:
         """It is known where the client stands in all its streams: nothing has come for it yet."""
