@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from wsgw import __version__
+from wsgw.access.authenticator import Authenticator
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
@@ -26,17 +27,19 @@ SOCKETIO_PATH = "/socket.io"
 WEBSOCKET_PATH = "/ws/"
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, authenticator: Authenticator | None = None) -> FastAPI:
     """The gateway as an ASGI application; it connects to NATS in its lifespan, in the background.
 
     Under ``wsgw.process.server`` WebSockets take the fast path; any other ASGI server works too. Mounted in another
     application, enter ``app.router.lifespan_context(app)`` in that one's lifespan. ``app.state.gateway`` is the
     Gateway, ``app.state.socketio`` the SocketIOServer, ``app.state.sse`` the EventStreams, while the lifespan lasts.
+
+    An ``authenticator`` finds out who clients are, in the place of what ``settings`` say of that.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        gateway = Gateway(settings, Metrics())
+        gateway = Gateway(settings, Metrics(), authenticator=authenticator)
         app.state.gateway = gateway
         app.state.socketio = _socketio(gateway)
         app.state.sse = EventStreams(gateway)

@@ -37,6 +37,8 @@ from wsgw.transports.http11 import http_class
 class Echo:
     """The bare Engine.IO service: every message goes back."""
 
+    known = None
+
     def __init__(self, connection: EngineSession) -> None:
         self._connection = connection
         connection.accepted()

@@ -15,6 +15,7 @@ from helpers.link_server import LinkServer
 from helpers.metrics import value
 from helpers.raw_websocket import RawWebSocket
 from helpers.waiting import eventually
+from wsgw.access.authenticator import Authenticator
 from wsgw.app import create_app
 from wsgw.config.file import ConfigFile
 from wsgw.config.load import load
@@ -79,11 +80,17 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    nats_url: str, *, direct: bool = True, ready: bool = True, channels: Any = None, **values: Any
+    nats_url: str,
+    *,
+    direct: bool = True,
+    ready: bool = True,
+    channels: Any = None,
+    authenticator: Authenticator | None = None,
+    **values: Any,
 ) -> AsyncIterator[Running]:
     """A gateway with ``CHANNELS`` unless told, ready unless told not to wait for that."""
     file = ConfigFile("test", {"channels": CHANNELS if channels is None else channels, **values})
-    app = create_app(load({"nats": {"servers": [nats_url]}, "drain_seconds": 1}, {}, file))
+    app = create_app(load({"nats": {"servers": [nats_url]}, "drain_seconds": 1}, {}, file), authenticator)
     server = LinkServer(app, direct=direct, edge_of=lambda: app.state.gateway.edge, lifespan="on")
     await server.start()
     async with (

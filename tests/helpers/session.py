@@ -9,6 +9,7 @@ from typing import Any
 
 from helpers.running import CHANNELS
 from helpers.waiting import DEADLINE_SECONDS, eventually
+from wsgw.access.authenticator import Authenticator
 from wsgw.access.principal import Principal
 from wsgw.access.rules import Rules
 from wsgw.bridges.place import Place
@@ -94,11 +95,16 @@ async def outcome(session: Session, name: str, *payloads: bytes) -> GatewayError
 
 
 def made(
-    url: str, rules: Rules | None = None, *, channels: Sequence[dict[str, Any]] = CHANNELS, **values: Any
+    url: str,
+    rules: Rules | None = None,
+    *,
+    channels: Sequence[dict[str, Any]] = CHANNELS,
+    authenticator: Authenticator | None = None,
+    **values: Any,
 ) -> Gateway:
     """A gateway that is not started."""
     file = ConfigFile("test", {"channels": channels})
-    return Gateway(load({"nats": {"servers": [url]}, **values}, {}, file), Metrics(), rules)
+    return Gateway(load({"nats": {"servers": [url]}, **values}, {}, file), Metrics(), rules, authenticator)
 
 
 @asynccontextmanager

@@ -175,8 +175,7 @@ class Gateway:
         try:
             self.drain.check()
             self._check_memory()
-            if principal.identity is not None and self.expiries.over(principal.identity.expires_at):
-                raise GatewayError(TOKEN_EXPIRED, TOKEN_EXPIRED.summary)
+            self._check_expiry(principal)
             if principal.handshake is not None:  # else it was admitted before
                 self.rules.admit(principal)
         except GatewayError as error:
@@ -211,6 +210,10 @@ class Gateway:
         memory = self.edge.memory
         if memory.full:
             raise GatewayError(NO_MEMORY, f"more than {memory.limit_bytes} bytes are kept for clients; come later")
+
+    def _check_expiry(self, principal: Principal) -> None:
+        if principal.identity is not None and self.expiries.over(principal.identity.expires_at):
+            raise GatewayError(TOKEN_EXPIRED, TOKEN_EXPIRED.summary)
 
     def _bridge(self, channel: Channel) -> Bridge:
         if channel.durable is not None:

@@ -151,7 +151,9 @@ class EngineIOServer:
             await respond(send, 204, b"", headers | self._origins.preflight(origin, wanted))
             return
         try:
-            session = await self._find(request, "polling", method)
+            session = self._find(request, "polling", method)
+            if session is not None and self._binding is not None:
+                await self._check(self._binding, session, request, websocket=False)
             if session is None:
                 session, opening = self._open(request, websocket=False)
                 await respond(send, 200, opening.data, headers | _TEXT | {"x-wsgw-sid": session.sid})
@@ -255,7 +257,9 @@ class EngineIOServer:
             return
         try:
             request = handshake_of(scope)
-            session = await self._find(request, "websocket", "GET")
+            session = self._find(request, "websocket", "GET")
+            if session is not None and self._binding is not None:
+                await self._check(self._binding, session, request, websocket=True)
             if session is None:
                 session, opening = self._open(request, websocket=True)
                 session.send(opening)
@@ -279,7 +283,7 @@ class EngineIOServer:
 
     # -- both
 
-    async def _find(self, request: Handshake, transport: str, method: str) -> EngineSession | None:
+    def _find(self, request: Handshake, transport: str, method: str) -> EngineSession | None:
         """The session that ``request`` is for, None for a handshake; raises RequestRefused."""
         sid = request.query.get("sid") or None  # an empty one is none
         session = None if sid is None else self._sessions.get(sid)
@@ -288,11 +292,13 @@ class EngineIOServer:
             if sid is None:
                 self.edge.refused(refusal.reason)
             raise RequestRefused(refusal)
-        if session is not None and self._binding is not None:
-            await self._binding.check(session, request, websocket=transport == "websocket")
-            if session.engine.state is State.GONE:  # it ended meanwhile
-                raise RequestRefused(engineio.UNKNOWN_SID)
         return session
+
+    async def _check(self, binding: Binding, session: EngineSession, request: Handshake, *, websocket: bool) -> None:
+        """Raises RequestRefused where ``request`` is of another client, or ``session`` has ended meanwhile."""
+        await binding.check(session, request, websocket=websocket)
+        if session.engine.state is State.GONE:
+            raise RequestRefused(engineio.UNKNOWN_SID)
 
     def _refusal(
         self, request: Handshake, transport: str, method: str, session: EngineSession | None

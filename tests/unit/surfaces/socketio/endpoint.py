@@ -23,6 +23,8 @@ from wsgw.surfaces.socketio.session import EngineSession
 class Service:
     """Keeps what it gets."""
 
+    known = None
+
     def __init__(self, connection: EngineSession) -> None:
         self.connection = connection
         self.messages: list[Content] = []

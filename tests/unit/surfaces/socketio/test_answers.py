@@ -12,7 +12,7 @@ import pytest
 
 from wsgw.fanout.frames import Message
 from wsgw.protocols.engineio.packets import NOOP_PACKET
-from wsgw.surfaces.socketio import engineio, session
+from wsgw.surfaces.socketio import session, taking
 from wsgw.surfaces.socketio.session import EngineSession
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 
@@ -169,7 +169,7 @@ class TestUpgrade:
         connection.fail(1000)
 
     async def test_a_post_in_flight(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(engineio, "monotonic", lambda: math.inf)  # a few packets a turn
+        monkeypatch.setattr(taking, "monotonic", lambda: math.inf)  # a few packets a turn
         endpoint, connection, end, link = await self.probing()
         request = asyncio.ensure_future(endpoint.call(polling(connection, "POST"), body(100 * MOST)))
         await until(lambda: len(connection.sender) > 2 * MOST)

@@ -15,7 +15,7 @@ from wsgw.fanout import outbox
 from wsgw.fanout.frames import Message
 from wsgw.fanout.publication import Encoded
 from wsgw.protocols.engineio.engine import MAX_PACKETS_AT_ONCE
-from wsgw.surfaces.socketio import engineio, session
+from wsgw.surfaces.socketio import engineio, session, taking
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 
 from .conftest import until
@@ -57,7 +57,7 @@ async def test_a_cancelled_request_ends_its_session(method: str) -> None:
 def one_unit_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock is always past what a turn may take."""
     monkeypatch.setattr(engineio, "SMALL_BODY_BYTES", 0)
-    monkeypatch.setattr(engineio, "monotonic", lambda: math.inf)
+    monkeypatch.setattr(taking, "monotonic", lambda: math.inf)
 
 
 @pytest.mark.usefixtures("one_unit_a_turn")
