@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from websockets.client import ClientProtocol
 from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Response
+from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 DEADLINE_SECONDS = 30.0
@@ -17,14 +18,22 @@ DEADLINE_SECONDS = 30.0
 class RawWebSocket:
     """``connect`` it, then ``shake_hands``. ``response`` is the server's answer to the handshake."""
 
-    def __init__(self, port: int, path: str = "/", receive_buffer_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        path: str = "/",
+        receive_buffer_bytes: int | None = None,
+        subprotocols: Sequence[Subprotocol] | None = None,
+    ) -> None:
         self._port = port
         self._socket = socket.socket()
         if receive_buffer_bytes is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)
-        self._protocol = ClientProtocol(parse_uri(f"ws://127.0.0.1:{port}{path}"), max_size=None)
+        self._protocol = ClientProtocol(
+            parse_uri(f"ws://127.0.0.1:{port}{path}"), max_size=None, subprotocols=subprotocols
+        )
         self._frames: list[Frame] = []
         self.response: Response | None = None
         self.ended = False

@@ -1,0 +1,130 @@
+"""Whose a session is: its sid alone is not enough for who shows to be another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from helpers.identities import Tokens
+from helpers.nats_server import NatsServer
+from helpers.raw_websocket import RawWebSocket
+from helpers.running import Running, running
+from helpers.waiting import eventually
+from wsgw.surfaces.socketio import binding as module
+
+ALL: dict[str, Any] = {"subscribe": [">"], "publish": [">"], "request": [">"]}
+POLLING = "/socket.io/?EIO=4&transport=polling"
+
+
+@pytest.fixture
+def tokens() -> Tokens:
+    made = Tokens()
+    made.add("ann", "ann", **ALL)
+    made.add("anew", "ann", **ALL)
+    made.add("bob", "bob", **ALL)
+    made.add("gone", "ann", seconds=-1, **ALL)
+    return made
+
+
+@pytest.fixture
+async def served(nats: NatsServer, tokens: Tokens) -> AsyncIterator[Running]:
+    async with running(nats.url, authenticator=tokens) as made:
+        yield made
+
+
+def showing(token: str | None) -> dict[str, str]:
+    return {} if token is None else {"authorization": f"Bearer {token}"}
+
+
+async def opened(served: Running, token: str | None, said: str | None = None) -> str:
+    """The URL of a session that has connected."""
+    answer = await served.http.get(POLLING, headers=showing(token))
+    url = f"{POLLING}&sid={answer.headers['x-wsgw-sid']}"
+    auth = "" if said is None else f'{{"token":"{said}"}}'
+    assert (await served.http.post(url, headers=showing(token), content=f"40{auth}")).text == "ok"
+    assert (await served.http.get(url, headers=showing(token))).text.startswith('40{"sid"')
+    return url
+
+
+def is_unauthenticated(answer: httpx.Response) -> bool:
+    return answer.status_code == 401 and answer.json() == {"code": 4, "message": "Unauthenticated"}
+
+
+@pytest.mark.parametrize("token", [None, "bob", "x", "gone"])
+async def test_another_client_can_do_nothing_with_a_sid(served: Running, token: str | None) -> None:
+    """And the session goes on."""
+    url = await opened(served, "ann")
+    for answer in [
+        await served.http.get(url, headers=showing(token)),
+        await served.http.post(url, headers=showing(token), content='42["OUT","forged"]'),
+    ]:
+        assert answer.status_code == 401
+        assert answer.json()["message"] == ("Token expired" if token == "gone" else "Unauthenticated")
+    assert served.value("wsgw_published_messages_total", channel="OUT", transport="socketio") == 0
+    assert (await served.http.post(url, headers=showing("ann"), content='42["OUT","own"]')).text == "ok"
+    await eventually(
+        lambda: served.value("wsgw_published_messages_total", channel="OUT", transport="socketio") == 1, "published"
+    )
+
+
+async def test_a_new_token_of_the_same_user(served: Running, tokens: Tokens) -> None:
+    """A cookie that was renewed, say: looked at once."""
+    url = await opened(served, "ann")
+    asked = len(tokens.asked)
+    for _ in range(3):
+        assert (await served.http.post(url, headers=showing("anew"), content="3")).text == "ok"
+    assert len(tokens.asked) == asked + 1
+
+
+async def test_before_it_is_known_who_it_is(served: Running) -> None:
+    answer = await served.http.get(POLLING, headers=showing("ann"))
+    url = f"{POLLING}&sid={answer.headers['x-wsgw-sid']}"
+    for token in ("anew", "bob", None):
+        assert is_unauthenticated(await served.http.post(url, headers=showing(token), content="40"))
+    assert (await served.http.post(url, headers=showing("ann"), content="40")).text == "ok"
+
+
+async def test_who_said_it_with_its_connect_shows_nothing(served: Running) -> None:
+    url = await opened(served, None, "ann")
+    assert (await served.http.post(url, content="3")).text == "ok"
+    assert is_unauthenticated(await served.http.post(url, headers=showing("bob"), content="3"))
+    assert (await served.http.post(url, headers=showing("ann"), content="3")).text == "ok"
+
+
+@pytest.mark.parametrize(("token", "status"), [("ann", 101), (None, 101), ("anew", 101), ("bob", 401)])
+async def test_the_upgrade(served: Running, token: str | None, status: int) -> None:
+    """A browser's WebSocket has no Authorization header, whatever its requests had."""
+    url = await opened(served, "ann")
+    client = RawWebSocket(served.server.port, url.replace("transport=polling", "transport=websocket"))
+    await client.connect(headers=showing(token))
+    assert (await client.shake_hands()).status_code == status
+    client.close()
+
+
+async def test_a_session_whose_token_has_ended(
+    served: Running, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_EXPIRED", 1)
+    tokens.add("short", "ann", seconds=0.3, **ALL)
+    first = await opened(served, None, "short")
+    answer = await served.http.get(first)  # waits for it
+    assert answer.text.startswith('42["wsgw:expired",{"error":{"code":"token_expired"')
+    assert answer.text.endswith("\x1e1")
+    for _ in range(2):
+        answer = await served.http.get(first)
+        assert (answer.status_code, answer.json()) == (401, {"code": 4, "message": "Token expired"})
+    tokens.add("short", "ann", seconds=0.3, **ALL)
+    second = await opened(served, None, "short")
+    await served.http.get(second)
+    assert (await served.http.get(second)).status_code == 401
+    answer = await served.http.get(first)  # is not known any more
+    assert (answer.status_code, answer.json()["code"]) == (400, 1)
+
+
+async def test_without_authentication_nobody_is_asked(direct: Running) -> None:
+    answer = await direct.http.get(POLLING, headers=showing("ann"))
+    url = f"{POLLING}&sid={answer.headers['x-wsgw-sid']}"
+    assert (await direct.http.post(url, headers=showing("bob"), content="40")).text == "ok"
