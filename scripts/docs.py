@@ -18,12 +18,16 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from rooms import ROOMS
+from wsgw.config.auth import RightsSettings
 from wsgw.config.load import ENVIRONMENT, INBOUND_VARIABLE, OUTBOUND_VARIABLE
-from wsgw.config.settings import LimitsSettings, Settings, seconds
+from wsgw.config.settings import LimitsSettings, Settings
+from wsgw.config.values import seconds
 from wsgw.errors import HTTP_ONLY, KINDS
 from wsgw.metrics import TABLE
 
 ROOT = Path(__file__).resolve().parent.parent
+#: Sections that have the same keys wherever they are, which their descriptions tell.
+_IN_ONE_ROW = (RightsSettings,)
 _MARKED = re.compile(r"<!-- table: (\w+) -->\n.*?<!-- end -->\n", re.DOTALL)
 
 
@@ -39,7 +43,9 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterable[tuple[str, str, str
         if many:
             inner = inner.__args__[0]
         optional = next((one for one in get_args(inner) if one is not type(None)), None)
-        if isinstance(optional, type) and issubclass(optional, BaseModel):
+        if inner in _IN_ONE_ROW or optional in _IN_ONE_ROW:
+            yield f"`{prefix}{name}`", "", "", field.description or ""
+        elif isinstance(optional, type) and issubclass(optional, BaseModel):
             yield f"`{prefix}{name}`", _default(field), _range(field), field.description or ""
             yield from _fields(optional, f"{prefix}{name}.")
         elif isinstance(inner, type) and issubclass(inner, BaseModel):

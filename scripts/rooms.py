@@ -11,7 +11,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks")),
     ("shares", ("repeats", "tick", "slices", "memory", "heap", "files")),
     ("channels", ("subjects", "durable", "hemera", "position", "start", "replyheaders", "channel", "changes", "table")),
-    ("config", ("yaml12", "file", "hemera", "settings", "changes", "load")),
+    ("config", ("yaml12", "file", "values", "hemera", "auth", "keys", "settings", "changes", "load")),
     (
         "fanout",
         (
@@ -115,7 +115,25 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "durable",
         ),
     ),
-    ("access", ("origins", "rights", "identity", "principal", "authenticator", "rules")),
+    (
+        "access",
+        (
+            "origins",
+            "rights",
+            "identity",
+            "principal",
+            "authenticator",
+            "rules",
+            "compact",
+            "bearer",
+            "claims",
+            "signatures",
+            "tokencache",
+            "jwkset",
+            "jwks",
+            "authentication",
+        ),
+    ),
     (
         "core",
         (

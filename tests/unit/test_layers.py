@@ -26,10 +26,15 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "pydantic": frozenset({"config"}),
     "pydantic_settings": frozenset({"config"}),
     "prometheus_client": frozenset({"metrics"}),
+    "jwt": frozenset({"access.signatures", "access.jwkset", "cli.token"}),
+    "cryptography": frozenset({"config.keys", "access.jwkset"}),
+    "httpx": frozenset({"access"}),
 }
 
 #: What decides without waiting, and the modules that wait.
-SANS_IO = frozenset({"access.origins", "channels", "config", "fanout", "protocols", "broker.fences", "broker.parser"})
+SANS_IO = frozenset(
+    {"access.claims", "access.origins", "channels", "config", "fanout", "protocols", "broker.fences", "broker.parser"}
+)
 WAITING = frozenset({"asyncio", "socket", "ssl", "threading", "selectors", "uvloop"})
 
 

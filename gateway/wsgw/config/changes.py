@@ -17,7 +17,7 @@ def needing_restart(running: Settings, fresh: Settings) -> list[str]:
         old, new = getattr(running, name), getattr(fresh, name)
         if name in LIVE or old == new:
             continue
-        if isinstance(old, BaseModel):
+        if isinstance(old, BaseModel) and isinstance(new, BaseModel):
             keys = type(old).model_fields
             found += [f"{name}.{key}" for key in keys if getattr(old, key) != getattr(new, key)]
         else:

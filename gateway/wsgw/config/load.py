@@ -15,6 +15,14 @@ from wsgw.channels.channel import channel_problem
 from wsgw.channels.subjects import overlap
 from wsgw.channels.table import ChannelTable
 from wsgw.config import file as configfile
+from wsgw.config.auth import (
+    AuthSettings,
+    IdentityHeadersSettings,
+    JwtSettings,
+    NamesSettings,
+    RightsSettings,
+    RolesSettings,
+)
 from wsgw.config.file import ConfigFile
 from wsgw.config.settings import (
     ChannelSettings,
@@ -95,7 +103,8 @@ def load(
     channels = next((source["channels"] for source in sources if "channels" in source), None)
     problems += [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in _channel_problems(channels)]
     if settings is not None and not problems:
-        problems = [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in _exposed(settings)]
+        found = [*_exposed(settings), *_bad_key(settings)]
+        problems = [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in found]
     if settings is None or problems:
         raise ConfigError("\n".join(problems))
     return settings
@@ -109,9 +118,9 @@ def channels_replaced_by(command_line: Mapping[str, Any], environment: Mapping[s
 
 
 def hints(settings: Settings, file: ConfigFile | None = None) -> list[str]:
-    """What is no error but may not be meant: channels that share names, of which the other one gets none."""
+    """What is no error but may not be meant: channels that share names, of which the other one gets none; weak keys."""
+    found = _weak_key(settings, file)
     numbers = {channel.name: number for number, channel in enumerate(settings.channels)}
-    found = []
     for channel, other, delivering, taking in ChannelTable(settings.channel_table()).hiding():
         who = " and ".join((["subscribes to"] if delivering else []) + (["sends to"] if taking else []))
         place = f"{file.where(('channels', numbers[other.name], 'name'))}: " if file is not None else ""
@@ -167,6 +176,30 @@ def _exposed(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
                 )
 
 
+def _bad_key(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The key of tokens that cannot be read, or is of no use."""
+    if settings.auth is not None and settings.auth.jwt is not None:
+        from wsgw.config.keys import BadKeyError, key_of  # takes long
+
+        try:
+            key_of(settings.auth.jwt)
+        except BadKeyError as error:
+            yield ("auth", "jwt", error.key), str(error)
+
+
+def _weak_key(settings: Settings, file: ConfigFile | None) -> list[str]:
+    if settings.auth is None or settings.auth.jwt is None:
+        return []
+    from wsgw.config.keys import BadKeyError, weakness  # takes long
+
+    try:
+        weak = weakness(settings.auth.jwt)
+    except BadKeyError:  # its file was there a moment ago
+        return []
+    place = f"{file.where(('auth', 'jwt'))}: " if file is not None else ""
+    return [] if weak is None else [f"{place}auth.jwt.{weak}"]
+
+
 def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for variable in ENVIRONMENT:
@@ -208,8 +241,10 @@ def _shown(value: object) -> str:
 
 
 def _suggestion(loc: tuple[str | int, ...]) -> str:
-    parent = next((part for part in reversed(loc[:-1]) if isinstance(part, str)), "")
-    known = (_SECTIONS.get(parent) or Settings).model_fields
+    section = next(
+        (_SECTIONS[part] for part in reversed(loc[:-1]) if isinstance(part, str) and part in _SECTIONS), Settings
+    )
+    known = section.model_fields
     close = difflib.get_close_matches(str(loc[-1]), known, 1)
     return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
 
@@ -241,4 +276,12 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "outbox": OutboxSettings,
     "durable": DurableSettings,
     "on_join": OnJoinSettings,
+    "auth": AuthSettings,
+    "jwt": JwtSettings,
+    "anonymous": RightsSettings,
+    "default": RightsSettings,
+    "deny": NamesSettings,
+    "roles": RolesSettings,
+    "map": RightsSettings,
+    "identity_headers": IdentityHeadersSettings,
 }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import resource
 from collections.abc import Collection
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wsgw.channels.channel import Channel, Direction, OnGap, Payload, SlowConsumer
@@ -16,28 +15,14 @@ from wsgw.channels.durable import Durable, Storage, stream_name
 from wsgw.channels.hemera import TOPIC
 from wsgw.channels.subjects import subject_problem
 from wsgw.config import file as configfile
+from wsgw.config.auth import AuthSettings
 from wsgw.config.hemera import HemeraFields, action_of
+from wsgw.config.values import Delay, Model, Seconds
 from wsgw.log import FORMATS, LEVELS
 
 DEFAULT_FILE = "wsgw.yml"
 MOST_SUBJECTS = 1_000_000
 MOST_REPLAYED = 10_000
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def seconds(value: object) -> float:
-    """``2``, ``"2s"``, ``"500ms"``, ``"24h"`` in seconds; raises ValueError."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", str(value))
-    if match is None:
-        raise ValueError(f"{value!r} is not a duration such as 500ms, 2s or 1h")
-    return float(match[1]) * _UNITS[match[2] or "s"]
-
-
-Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=86400 * 366)]
-#: May be none at all.
-Delay = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=3600)]
 
 
 def _listen(value: object) -> str:
@@ -74,11 +59,13 @@ def _inbox_prefix(value: str) -> str:
     return value
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _said(value: object) -> object:
+    if value is None:  # what was in it is commented out, maybe
+        raise ValueError("keys are expected here; leave it out where everybody may use every channel")
+    return value
 
 
-class NatsSettings(_Model):
+class NatsSettings(Model):
     """Where NATS is, and what to show it."""
 
     servers: Annotated[list[str], BeforeValidator(_servers)] = Field(
@@ -94,7 +81,7 @@ class NatsSettings(_Model):
     )
 
 
-class OutboxSettings(_Model):
+class OutboxSettings(Model):
     """How much of a channel may wait for one slow client."""
 
     messages: int = Field(default=16_384, ge=1, le=1_000_000, description="Most publications that wait for one client.")
@@ -106,7 +93,7 @@ class OutboxSettings(_Model):
     )
 
 
-class DurableSettings(_Model):
+class DurableSettings(Model):
     """The JetStream stream of a durable channel."""
 
     stream: str | None = Field(
@@ -140,7 +127,7 @@ class DurableSettings(_Model):
         )
 
 
-class OnJoinSettings(_Model):
+class OnJoinSettings(Model):
     """What a client gets of the past that does not say where it stands."""
 
     last: int = Field(default=0, ge=0, le=MOST_REPLAYED, description="How many of the newest publications.")
@@ -153,7 +140,7 @@ def _durable(value: object) -> object:
     return value
 
 
-class ChannelSettings(_Model):
+class ChannelSettings(Model):
     """One channel."""
 
     name: str = Field(
@@ -238,7 +225,7 @@ def _one_of(known: Collection[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class LogSettings(_Model):
+class LogSettings(Model):
     """What is logged, and how."""
 
     level: Annotated[str, _one_of(LEVELS)] = Field(
@@ -247,7 +234,7 @@ class LogSettings(_Model):
     format: Annotated[str, _one_of(FORMATS)] = Field(default="plainText", description=f"One of {', '.join(FORMATS)}.")
 
 
-class LimitsSettings(_Model):
+class LimitsSettings(Model):
     """What one client, and all together, can make the gateway do. What happens beyond is in docs/security.md."""
 
     head_bytes: ByteSize = Field(
@@ -307,6 +294,11 @@ class Settings(BaseSettings):
     )
     nats: NatsSettings = Field(default=NatsSettings(), description="The NATS servers and credentials.")
     channels: list[ChannelSettings] = Field(default=[], description="The channels clients may use.")
+    auth: Annotated[AuthSettings | None, BeforeValidator(_said)] = Field(
+        default=None,
+        validate_default=False,
+        description="Who clients are and what they may do; where not given, everybody may use every channel.",
+    )
     request_timeout: Seconds = Field(
         default=2.0, description="How long a request waits for its reply where the channel does not say."
     )

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from wsgw.channels.position import parse
 from wsgw.channels.start import NOW, Start
-from wsgw.config.settings import MOST_REPLAYED, seconds
+from wsgw.config.settings import MOST_REPLAYED
+from wsgw.config.values import seconds
 from wsgw.errors import BAD_REQUEST, GatewayError
 
 #: Longest that anybody looks back, in seconds.

@@ -24,6 +24,7 @@ def settings(values: dict[str, Any]) -> Settings:
         ({"nats": {"servers": "nats://h:1", "password": "x"}}, ["nats.servers", "nats.password"]),
         ({"limits": {"memory": "1 MiB"}, "max_subjects": 5}, ["max_subjects", "limits.memory"]),
         ({"drain_seconds": 1}, ["drain_seconds"]),
+        ({"auth": {"jwt": {"secret": "x"}}}, ["auth"]),
         ({"channels": [{"name": "A", "direction": "inbound"}], "request_timeout": 1}, []),
         ({"watch": True, "log": {"level": "error", "format": "json"}}, []),
     ],
@@ -36,3 +37,11 @@ def test_the_keys_that_differ(values: dict[str, Any], keys: list[str]) -> None:
 
 def test_what_is_live_is_a_setting() -> None:
     assert Settings.model_fields.keys() >= LIVE
+
+
+def test_keys_of_auth_that_differ() -> None:
+    old = settings({"auth": {"jwt": {"secret": "x" * 32}}})
+    new = settings({"auth": {"jwt": {"secret": "y" * 32}, "cookie": "token", "anonymous": {"subscribe": ["a"]}}})
+    assert needing_restart(old, new) == ["auth.jwt", "auth.anonymous", "auth.cookie"]
+    assert needing_restart(old, settings({})) == ["auth"]
+    assert needing_restart(old, old) == []

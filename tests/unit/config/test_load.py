@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from wsgw.channels.channel import Channel, Direction, SlowConsumer
 from wsgw.channels.durable import Durable
+from wsgw.config.auth import AuthSettings
 from wsgw.config.file import ConfigFile, read
 from wsgw.config.load import ENVIRONMENT, channels_replaced_by, hints, load
-from wsgw.config.settings import Settings, seconds
+from wsgw.config.settings import Settings
+from wsgw.config.values import seconds
 from wsgw.errors import ConfigError
 
 
@@ -33,6 +35,9 @@ def found(settings: Settings, key: tuple[str, ...]) -> Any:
     value: Any = settings
     for part in key:
         value = getattr(value, part)
+    if isinstance(value, AuthSettings):
+        value = value.jwt.secret if value.jwt is not None else None
+        return {"jwt": {"secret": value.get_secret_value()}} if value is not None else None
     return value.get_secret_value() if hasattr(value, "get_secret_value") else value
 
 
@@ -50,6 +55,12 @@ SOURCES: dict[tuple[str, ...], tuple[Any, tuple[str, Any] | None, Any, Any]] = {
     ("nats", "password"): ("a", ("b", "b"), "c", None),
     ("nats", "token"): ("a", ("b", "b"), "c", None),
     ("nats", "inbox_prefix"): ("A", None, "B.C", "_INBOX"),
+    ("auth",): (
+        {"jwt": {"secret": "a"}},
+        None,
+        {"jwt": {"secret": "b"}},
+        None,
+    ),
     ("request_timeout",): (1.0, ("2000", 2.0), 3.0, 2.0),
     ("max_subjects",): (1, None, 2, None),
     ("drain_delay",): (1.0, None, 2.0, 0.0),

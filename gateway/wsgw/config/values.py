@@ -1,0 +1,31 @@
+"""Values of settings that several sections have, and what sections are."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(value: object) -> float:
+    """``2``, ``"2s"``, ``"500ms"``, ``"24h"`` in seconds; raises ValueError."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", str(value))
+    if match is None:
+        raise ValueError(f"{value!r} is not a duration such as 500ms, 2s or 1h")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=86400 * 366)]
+#: May be none at all.
+Delay = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=3600)]
+
+
+class Model(BaseModel):
+    """A section of the settings: no keys but its own, and it does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
