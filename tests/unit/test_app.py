@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,14 +11,18 @@ import pytest
 from fastapi import FastAPI
 
 from helpers.link_server import LinkServer
+from helpers.metrics import value
 from helpers.nats_server import NatsServer
 from helpers.raw_websocket import RawWebSocket, text
 from helpers.running import CHANNELS, running
+from helpers.tokens import SECRET, bearing, ec_key, jwk, jwks_server, token
 from helpers.waiting import eventually
+from wsgw.access.principal import Principal
 from wsgw.app import create_app
 from wsgw.config.file import ConfigFile
 from wsgw.config.load import load
 from wsgw.config.settings import Settings
+from wsgw.errors import GatewayError
 
 
 def settings(nats: NatsServer) -> Settings:
@@ -97,3 +102,29 @@ async def test_it_can_be_started_again(nats: NatsServer) -> None:
             gateways.append(app.state.gateway)
             await eventually(lambda: app.state.gateway.readiness().ready, "ready")
     assert gateways[0] is not gateways[1]
+
+
+async def test_who_clients_are_is_asked_where_that_is_configured(nats: NatsServer) -> None:
+    values = {"channels": CHANNELS, "auth": {"jwt": {"secret": SECRET}}}
+    app = create_app(load({"nats": {"servers": [nats.url]}}, {}, ConfigFile("test", values)))
+    async with app.router.lifespan_context(app):
+        gateway = app.state.gateway
+        principal = Principal("http", bearing(token({"sub": "ann"})))
+        await gateway.identify(principal)
+        assert principal.user == "ann"
+        with pytest.raises(GatewayError):
+            await gateway.identify(Principal("http", bearing("wrong")))
+        assert value(gateway.metrics, "wsgw_rejected_total", reason="unauthenticated") == 1
+    async with running(nats.url) as served:
+        assert served.gateway.authenticator is None
+
+
+async def test_what_authentication_needs_begins_and_ends_with_the_application(nats: NatsServer) -> None:
+    async with jwks_server(jwk(ec_key(), "k")) as provider:
+        values = {"auth": {"jwt": {"jwks_url": provider.url}}}
+        app = create_app(load({"nats": {"servers": [nats.url]}}, {}, ConfigFile("test", values)))
+        async with app.router.lifespan_context(app):
+            principal = Principal("http", bearing(token(key=ec_key(), algorithm="ES256", kid="k")))
+            await app.state.gateway.identify(principal)
+            assert principal.user == "ann"
+        assert not [task for task in asyncio.all_tasks() if "reading keys" in task.get_name()]

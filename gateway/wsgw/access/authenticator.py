@@ -19,7 +19,10 @@ class Authenticator(Protocol):
         """End its tasks and connections."""
 
     def token_of(self, handshake: Handshake) -> str | None:
-        """What ``handshake`` shows, in one text: two of the same show the same; None where it shows nothing."""
+        """What ``handshake`` shows, in one text: two of the same show the same; None where it shows nothing.
+
+        Raises GatewayError (unauthenticated) where it shows something that can be no token.
+        """
 
     def identify(self, handshake: Handshake, token: str | None = None) -> Identity | Awaitable[Identity]:
         """Who sends ``handshake``, and maybe a ``token`` by another way, which counts before what is in there.

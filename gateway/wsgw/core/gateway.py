@@ -106,6 +106,8 @@ class Gateway:
 
     async def start(self) -> None:
         """Start connecting and bridging; returns at once."""
+        if self.authenticator is not None:
+            self.authenticator.start()
         await self.broker.start()
         self.bridges.start()
         self._looking_task = asyncio.get_running_loop().create_task(self._look_after(), name="looking after lag, heap")
@@ -120,6 +122,8 @@ class Gateway:
         self.drain.begin()
         if self._looking_task is not None:
             await end(self._looking_task)
+        if self.authenticator is not None:
+            await self.authenticator.close()
         await self.bridges.stop()
         until = time.monotonic() + min(timeout_seconds, self.drain.seconds_left())
         await self._storing.stop(_without_close(until - time.monotonic()))

@@ -67,3 +67,7 @@ class Handshake:
             if key == name:
                 found = value
         return None if found is None else found.decode("latin-1")
+
+    def values(self, name: bytes) -> list[str]:
+        """All values of the header ``name`` (in lower case), in order."""
+        return [value.decode("latin-1") for key, value in self._raw_headers if key == name]
