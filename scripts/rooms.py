@@ -9,9 +9,22 @@ from __future__ import annotations
 #: rooms; a package is named where its ``__init__`` has code.
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks")),
-    ("shares", ("repeats", "tick", "slices", "memory", "heap", "files")),
-    ("channels", ("subjects", "durable", "hemera", "position", "start", "replyheaders", "channel", "changes", "table")),
-    ("config", ("yaml12", "file", "values", "hemera", "auth", "keys", "settings", "changes", "load")),
+    ("shares", ("repeats", "tick", "slices", "memory", "heap", "files", "kept", "asking")),
+    (
+        "channels",
+        (
+            "subjects",
+            "durable",
+            "hemera",
+            "position",
+            "start",
+            "replyheaders",
+            "channel",
+            "changes",
+            "table",
+        ),
+    ),
+    ("config", ("yaml12", "file", "values", "delegate", "hemera", "auth", "keys", "settings", "changes", "load")),
     (
         "fanout",
         (
@@ -131,6 +144,10 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tokencache",
             "jwkset",
             "jwks",
+            "answer",
+            "endpoint",
+            "service",
+            "delegate",
             "authentication",
         ),
     ),

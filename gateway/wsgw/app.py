@@ -39,7 +39,7 @@ def create_app(settings: Settings, authenticator: Authenticator | None = None) -
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        gateway = Gateway(settings, Metrics(), authenticator=authenticator or _authenticator(settings))
+        gateway = Gateway(settings, Metrics(), authenticator=authenticator)
         app.state.gateway = gateway
         app.state.socketio = _socketio(gateway)
         app.state.sse = EventStreams(gateway)
@@ -81,14 +81,6 @@ class _Application(FastAPI):
                 await refusals.refuse_websocket(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
-
-
-def _authenticator(settings: Settings) -> Authenticator | None:
-    if settings.auth is None:
-        return None
-    from wsgw.access.authentication import make_authenticator  # what it needs takes long
-
-    return make_authenticator(settings.auth)
 
 
 def _socketio(gateway: Gateway) -> SocketIOServer:

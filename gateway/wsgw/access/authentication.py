@@ -9,9 +9,11 @@ from wsgw.access.authenticator import Authenticator
 from wsgw.access.bearer import Bearer
 from wsgw.access.claims import Claims, rights
 from wsgw.access.compact import Compact, claims_of, compact, refusal
+from wsgw.access.delegate import delegate
 from wsgw.access.identity import Identity
 from wsgw.access.signatures import Keys, OneKey, SigningKey
 from wsgw.access.tokencache import TokenCache
+from wsgw.broker.broker import Broker
 from wsgw.config.auth import AuthSettings, JwtSettings
 from wsgw.config.keys import BadKeyError, key_of
 from wsgw.errors import UNAUTHENTICATED, ConfigError, GatewayError
@@ -78,8 +80,11 @@ def anonymous(auth: AuthSettings) -> Identity | None:
     return None if auth.anonymous is None else Identity(None, rights(auth.anonymous))
 
 
-def make_authenticator(auth: AuthSettings) -> Authenticator:
+def make_authenticator(auth: AuthSettings, broker: Broker) -> Authenticator:
     """What ``auth`` describes, not started; raises ConfigError where a key cannot be read."""
+    if auth.delegate is not None:
+        shows_nothing = None if auth.anonymous is None else rights(auth.anonymous)
+        return delegate(auth.delegate, broker, shows_nothing, rights(auth.default))
     assert auth.jwt is not None
     try:
         return TokenAuthenticator(auth, make_keys(auth.jwt))

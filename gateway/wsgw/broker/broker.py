@@ -194,10 +194,14 @@ class Broker(Uplink):
             self._request_bytes -= len(payload)
 
     async def ask(self, subject: str, payload: bytes, timeout_seconds: float) -> bytes:
-        """The payload of the reply, as ``request``, on the gateway's own behalf: what clients ask does not count."""
+        """The payload of the reply, as ``inquire``."""
+        return (await self.inquire(subject, payload, timeout_seconds)).payload
+
+    async def inquire(self, subject: str, payload: bytes, timeout_seconds: float) -> Publication:
+        """The reply, as ``request``, on the gateway's own behalf: what clients ask does not count."""
         if self._connection is None:
             raise unavailable()
-        return (await self._connection.request(subject, payload, timeout_seconds)).payload
+        return await self._connection.request(subject, payload, timeout_seconds)
 
     # -- inside
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from wsgw.channels.subjects import subject_problem
+from wsgw.config.delegate import DelegateSettings
 from wsgw.config.values import Delay, Model
 
 #: RFC 9110 section 5.6.2: names of headers, of cookies, and of ours for query parameters.
@@ -163,10 +164,17 @@ class IdentityHeadersSettings(Model):
         return self
 
 
+#: Keys that mean nothing beside ``delegate``.
+OF_TOKENS = ("roles", "query_parameter", "cookie")
+
+
 class AuthSettings(Model):
     """Who clients are, and what they may do."""
 
     jwt: JwtSettings | None = Field(default=None, description="Clients show tokens (JSON Web Tokens).")
+    delegate: DelegateSettings | None = Field(
+        default=None, description="Instead of `jwt`: your own endpoint, or NATS service, says who a client is."
+    )
     anonymous: RightsSettings | None = Field(
         default=None,
         description='What clients may do that show no token, as rights in a token: `{subscribe: ["public.*"]}`. Where '
@@ -189,6 +197,11 @@ class AuthSettings(Model):
 
     @model_validator(mode="after")
     def _one_way(self) -> AuthSettings:
-        if self.jwt is None:
-            raise ValueError("one of jwt, delegate is needed")
+        if (self.jwt is None) == (self.delegate is None):
+            given = "one of jwt, delegate" if self.jwt is None else "jwt and delegate are two ways; one of them"
+            raise ValueError(f"{given} is needed")
+        if self.delegate is not None:
+            for key in OF_TOKENS:
+                if getattr(self, key) is not None:
+                    raise ValueError(f"{key} is for tokens, of which the gateway knows nothing with delegate")
         return self

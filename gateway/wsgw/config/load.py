@@ -23,6 +23,7 @@ from wsgw.config.auth import (
     RightsSettings,
     RolesSettings,
 )
+from wsgw.config.delegate import DelegateSettings
 from wsgw.config.file import ConfigFile
 from wsgw.config.settings import (
     ChannelSettings,
@@ -278,6 +279,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "on_join": OnJoinSettings,
     "auth": AuthSettings,
     "jwt": JwtSettings,
+    "delegate": DelegateSettings,
     "anonymous": RightsSettings,
     "default": RightsSettings,
     "deny": NamesSettings,

@@ -80,10 +80,10 @@ class Gateway:
         self.metrics = metrics
         self.scrapes = Scrapes(metrics.exposition)
         self.edge = Edge(settings.limits, metrics)
-        self.authenticator = authenticator
-        self.rules: Rules = rules or (AllowAll() if authenticator is None else IdentityRules())
         self.channels = ChannelTable(settings.channel_table())
         self.broker = make_broker(settings, metrics)
+        self.authenticator = authenticator or _authenticator(settings, self.broker)
+        self.rules: Rules = rules or (AllowAll() if self.authenticator is None else IdentityRules())
         self.hub = Hub(metrics, self.broker.turn, time.monotonic, self.broker)
         self._storing = Storing(self.broker)
         self.outlets = Outlets(self.channels, self.broker, self._storing, metrics, hemera.kind_of)
@@ -240,6 +240,14 @@ class Gateway:
 def _without_close(left_seconds: float) -> float:
     """What of ``left_seconds`` can be waited for confirmations."""
     return max(left_seconds - BROKER_CLOSE_SECONDS, left_seconds / 2)
+
+
+def _authenticator(settings: Settings, broker: Broker) -> Authenticator | None:
+    if settings.auth is None:
+        return None
+    from wsgw.access.authentication import make_authenticator  # what it needs takes long
+
+    return make_authenticator(settings.auth, broker)
 
 
 def make_broker(settings: Settings, metrics: Metrics) -> Broker:

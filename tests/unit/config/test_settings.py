@@ -6,9 +6,11 @@ import resource
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from wsgw.channels.channel import Channel, Direction, Payload
 from wsgw.channels.hemera import Action
+from wsgw.config.delegate import DelegateSettings
 from wsgw.config.load import load
 
 
@@ -49,3 +51,38 @@ def test_payload_is_json_with_hemera() -> None:
     assert channel(hemera=True).payload is Payload.JSON
     assert channel(hemera=True, payload="bytes").payload is Payload.BYTES
     assert channel(payload="json").payload is Payload.JSON
+
+
+def test_who_decides_on_clients_is_asked_in_one_way_and_shown_no_header_of_the_gateways_own() -> None:
+    usual = DelegateSettings(url="https://app:8443/auth?x=1")
+    assert (usual.headers, usual.timeout, usual.subject) == (["cookie", "authorization"], 2.0, None)
+    made = DelegateSettings.model_validate({"subject": "auth.who", "headers": ["X-Api-Key"], "timeout": "500ms"})
+    assert (made.headers, made.timeout, made.url) == (["x-api-key"], 0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({}, "one of url, subject is needed"),
+        ({"url": "http://a", "subject": "a"}, "one of url, subject is needed"),
+        *(
+            ({"url": url}, "is not a URL")
+            for url in ("a", "ftp://a", "http://", "http://a:0/", "http://a/ b", "http://\xe9")
+        ),
+        ({"url": "http://user:secret@a/"}, "has a user or password in it"),
+        ({"subject": "auth.*"}, "auth.*"),
+        ({"subject": ""}, "subject"),
+        ({"url": "http://a", "headers": []}, "headers"),
+        ({"url": "http://a", "headers": ["a b"]}, "is no name of a header"),
+        ({"url": "http://a", "headers": ["X-Forwarded-For"]}, "is said by the gateway itself"),
+        ({"url": "http://a", "headers": ["Transfer-Encoding"]}, "is said by the gateway itself"),
+        ({"url": "http://a", "timeout": "1m"}, "less than or equal to 30"),
+        ({"url": "http://a", "timeout": "0s"}, "greater than 0"),
+    ],
+)
+def test_who_decides_on_clients_cannot_be_anything(values: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        DelegateSettings.model_validate(values)
+    (problem,) = refused.value.errors()
+    assert reason in f"{problem['loc']} {problem['msg']}"
+    assert "secret" not in problem["msg"]

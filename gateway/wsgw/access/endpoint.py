@@ -1,0 +1,101 @@
+"""An endpoint over HTTP that decides on clients: GET with what they show, as a proxy's sub-request.
+
+No redirect is followed, and nothing kept of an answer: its cookies would go along with other clients. So the transport
+of httpx is used, and not its client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import httpx
+
+from wsgw import __version__
+from wsgw.access.answer import MAX_BODY_BYTES, Refusal, Shown, Unanswered
+from wsgw.errors import FORBIDDEN, UNAUTHENTICATED
+
+#: The header that says the client's address; no client says it.
+ADDRESS = "x-forwarded-for"
+MAX_CONNECTIONS = 64
+#: Shorter than what servers wait for the next request (uvicorn 5 s), so that none ends as it is used.
+IDLE_SECONDS = 4.0
+
+_REFUSALS = {401: UNAUTHENTICATED, 403: FORBIDDEN}
+_OURS = (
+    ("accept", "application/json"),
+    ("accept-encoding", "identity"),  # what is bounded are bytes as they come
+    ("user-agent", f"wsgw/{__version__}"),
+)
+
+
+class Endpoint:
+    """Implements ``Deciding``; raises OSError where the system's certificates cannot be read."""
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self._url = httpx.URL(url)
+        self._timeout_seconds = timeout_seconds
+        timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_seconds)
+        self._extensions = {"timeout": timeouts}
+        self._transport: httpx.AsyncHTTPTransport | None = None
+
+    def start(self) -> None:
+        """See ``Deciding``."""
+        limits = httpx.Limits(
+            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=IDLE_SECONDS
+        )
+        verify: ssl.SSLContext | bool = self._url.scheme == "https"
+        if verify:
+            verify = httpx.create_ssl_context()  # with SSL_CERT_FILE, where that is set
+        self._transport = httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False)
+
+    async def close(self) -> None:
+        """See ``Deciding``."""
+        if self._transport is not None:
+            await self._transport.aclose()
+            self._transport = None
+
+    async def ask(self, shown: Shown) -> bytes | Refusal:
+        """401 and 403 are refusals; raises Unanswered for all but these and 200."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                try:
+                    return await self._ask(shown)
+                except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                    return await self._ask(shown)  # its connection was kept, and ended as it was used
+        except TimeoutError:
+            raise Unanswered(f"{self._url} does not answer within {self._timeout_seconds:g} s") from None
+        except httpx.TransportError as error:
+            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise Unanswered(f"{self._url} cannot be asked: {reason}") from None
+
+    # -- inside
+
+    async def _ask(self, shown: Shown) -> bytes | Refusal:
+        if self._transport is None:
+            raise Unanswered("the gateway is stopping")
+        told = {name: value for name, value in shown.headers if name != ADDRESS}
+        if shown.client:
+            told[ADDRESS] = shown.client
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in (dict(_OURS) | told).items()]
+        request = httpx.Request("GET", self._url, headers=headers, extensions=self._extensions)
+        response = await self._transport.handle_async_request(request)
+        try:
+            if response.status_code in _REFUSALS:
+                kind = _REFUSALS[response.status_code]
+                return Refusal(kind, kind.summary)
+            if response.status_code != 200:
+                raise Unanswered(f"{self._url} answers with status {response.status_code}")
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise Unanswered(f"{self._url} answers with a content-encoding")
+            return await self._body(response)
+        finally:
+            await response.aclose()
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise Unanswered(f"{self._url} answers with more than {MAX_BODY_BYTES} bytes")
+        return bytes(body)
