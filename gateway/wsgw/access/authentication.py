@@ -80,9 +80,13 @@ def anonymous(auth: AuthSettings) -> Identity | None:
     return None if auth.anonymous is None else Identity(None, rights(auth.anonymous))
 
 
-def make_authenticator(auth: AuthSettings, broker: Broker) -> Authenticator:
-    """What ``auth`` describes, not started; raises ConfigError where a key cannot be read."""
+def make_authenticator(auth: AuthSettings, broker: Broker | None = None) -> Authenticator:
+    """What ``auth`` describes, not started; raises ConfigError where a key cannot be read.
+
+    The ``broker`` is for ``delegate``, which may be a NATS service.
+    """
     if auth.delegate is not None:
+        assert broker is not None
         shows_nothing = None if auth.anonymous is None else rights(auth.anonymous)
         return delegate(auth.delegate, broker, shows_nothing, rights(auth.default))
     assert auth.jwt is not None
