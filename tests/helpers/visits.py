@@ -60,6 +60,10 @@ class Visit:
         """Show another token, on the same connection."""
         raise NotImplementedError
 
+    async def notice(self) -> str:
+        """What is told by itself, on the same connection."""
+        return self.told[-1] if self.told else await self._until(lambda: bool(self.told))
+
     async def end(self) -> str:
         """What the connection ends with; ``closed`` where nothing is said."""
         raise NotImplementedError
@@ -97,7 +101,9 @@ class WebSocketVisit(Visit):
 
     async def come(self, token: str | None) -> str:
         offered = None if token is None else [Subprotocol("bearer"), Subprotocol(token)]
-        self._client = RawWebSocket(self.port, f"/ws/{self.name}", subprotocols=offered)
+        # by itself a channel of both ways opens for who may only send to it
+        wants = "?receive=1" if self.use is Use.SUBSCRIBE else ""
+        self._client = RawWebSocket(self.port, f"/ws/{self.name}{wants}", subprotocols=offered)
         await self._client.connect()
         response = await self._client.shake_hands()
         assert response.status_code == 101
