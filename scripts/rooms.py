@@ -10,21 +10,24 @@ from __future__ import annotations
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks")),
     ("shares", ("repeats", "tick", "slices", "memory", "heap", "files", "kept", "asking")),
+    ("channels", ("subjects", "durable", "hemera", "position", "start", "replyheaders", "channel", "changes", "table")),
     (
-        "channels",
+        "config",
         (
-            "subjects",
-            "durable",
+            "yaml12",
+            "file",
+            "values",
+            "delegate",
             "hemera",
-            "position",
-            "start",
-            "replyheaders",
-            "channel",
+            "hosts",
+            "origins",
+            "auth",
+            "keys",
+            "settings",
             "changes",
-            "table",
+            "load",
         ),
     ),
-    ("config", ("yaml12", "file", "values", "delegate", "hemera", "auth", "keys", "settings", "changes", "load")),
     (
         "fanout",
         (
@@ -131,7 +134,9 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "access",
         (
+            "hosts",
             "origins",
+            "pages",
             "rights",
             "identity",
             "principal",
@@ -200,6 +205,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "answers",
             "replies",
+            "gate",
             "application",
             "refusals",
             "ops",

@@ -16,6 +16,7 @@ from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
 from wsgw.surfaces import ops, publish, refusals, websocket
 from wsgw.surfaces.application import gateway_of
+from wsgw.surfaces.gate import Gate
 from wsgw.surfaces.socketio.binding import Binding
 from wsgw.surfaces.socketio.engineio import Options
 from wsgw.surfaces.socketio.namespace import ChannelsNamespace
@@ -41,6 +42,7 @@ def create_app(settings: Settings, authenticator: Authenticator | None = None) -
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gateway = Gateway(settings, Metrics(), authenticator=authenticator)
         app.state.gateway = gateway
+        app.state.gate = Gate(gateway.edge)
         app.state.socketio = _socketio(gateway)
         app.state.sse = EventStreams(gateway)
         await gateway.start()
@@ -62,22 +64,22 @@ class _Application(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("websocket", "http"):
             path = scope["path"].removeprefix(scope.get("root_path", ""))
+            scope["app"] = self
+            gateway_of(scope)  # says what is wrong when the lifespan has not run
+            answering = await self.state.gate.enter(scope, path, receive, send)
+            if answering is None:
+                return
+            send = answering
             if path.startswith(SOCKETIO_PATH) and path.rstrip("/") == SOCKETIO_PATH:
-                scope["app"] = self
-                gateway_of(scope)  # says what is wrong when the lifespan has not run
                 await refusals.guarded(self.state.socketio)(scope, receive, send)
                 return
             if scope["type"] == "http" and EventStreams.serves(path):
-                scope["app"] = self
-                gateway_of(scope)
                 await refusals.guarded(self.state.sse)(scope, receive, send)
                 return
             if scope["type"] == "websocket" and path.startswith(WEBSOCKET_PATH):
-                scope["app"] = self
                 await websocket.endpoint(scope, receive, send, path[len(WEBSOCKET_PATH) :])
                 return
             if scope["type"] == "websocket":
-                scope["app"] = self
                 await refusals.refuse_websocket(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)

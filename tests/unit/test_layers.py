@@ -33,7 +33,18 @@ LIBRARIES: dict[str, frozenset[str]] = {
 
 #: What decides without waiting, and the modules that wait.
 SANS_IO = frozenset(
-    {"access.claims", "access.origins", "channels", "config", "fanout", "protocols", "broker.fences", "broker.parser"}
+    {
+        "access.claims",
+        "access.hosts",
+        "access.origins",
+        "access.pages",
+        "channels",
+        "config",
+        "fanout",
+        "protocols",
+        "broker.fences",
+        "broker.parser",
+    }
 )
 WAITING = frozenset({"asyncio", "socket", "ssl", "threading", "selectors", "uvloop"})
 

@@ -1,43 +1,77 @@
-"""Which pages of other origins may ask a surface and read its answers: CORS, as the Fetch standard has it.
-
-Header values go in as the request had them, None where it had none; headers come out by lower-case name.
-"""
+"""Which pages may ask a gateway and read its answers: by Origin, and as CORS tells it (the Fetch standard)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wsgw.config.hosts import HostPatterns, split_port
+from wsgw.config.origins import ANY, DEFAULT_PORTS, SAME, Origin, entry_of, is_pattern, origin_of
+
+Headers = list[tuple[bytes, bytes]]
+
 #: How long a browser may keep the answer to a preflight.
 MAX_AGE_SECONDS = 600
+#: Of ``Access-Control-Request-Headers``; who asks for more is told of those that are used here.
+MAX_WANTED_BYTES = 1024
+_USED = b"authorization,content-type,last-event-id,nats-msg-id"
 
 
 class Origins:
-    """``allowed`` is ``"*"`` for all, or the origins (``http://page:80``); ``methods`` are what their pages may use."""
+    """``allowed`` is the setting ``origins``: ``same``, ``any``, or a list of which each says what it stands for.
 
-    def __init__(self, allowed: str | Sequence[str], methods: Sequence[str]) -> None:
-        self._allowed = None if allowed == "*" else frozenset([allowed] if isinstance(allowed, str) else allowed)
-        self._methods = ",".join(methods)
+    With ``credentials`` pages may have cookies sent along, but not with ``any``.
+    """
+
+    def __init__(self, allowed: str | Sequence[str] = SAME, *, credentials: bool = False) -> None:
+        entries = [allowed] if isinstance(allowed, str) else allowed
+        self._any = allowed == ANY
+        self._same = SAME in entries
+        named = [entry_of(each) for each in entries if each not in (SAME, ANY)]
+        self._named = frozenset(each for each in named if not is_pattern(each))
+        patterns: dict[tuple[str, int | None], list[str]] = {}
+        for each in filter(is_pattern, named):
+            patterns.setdefault((each.scheme, each.port), []).append(each.host)
+        self._patterns = {key: HostPatterns(hosts) for key, hosts in patterns.items()}
+        self._credentials = credentials and not self._any
 
     def allows(self, origin: str | None, host: str | None) -> bool:
-        """Whether a request comes from an allowed page, or from no page of another origin at all."""
-        return self._allowed is None or origin is None or origin in self._allowed or _is_own(origin, host)
+        """Whether who sends these headers (None: without) may ask; no browser leaves out a page's Origin."""
+        if self._any or origin is None:
+            return True
+        try:
+            page = origin_of(origin)
+        except ValueError:  # null, or nothing that a browser says
+            return False
+        if page in self._named or page.host in self._patterns.get((page.scheme, page.port), ()):
+            return True
+        return self._same and _is_own(page, host)
 
-    def headers(self, origin: str | None) -> dict[str, str]:
-        """What every answer carries, refusals too."""
-        if self._allowed is None:
-            return {"access-control-allow-origin": "*"}
-        if origin is None or origin not in self._allowed:
-            return {"vary": "origin"}
-        return {"access-control-allow-origin": origin, "vary": "origin"}
-
-    def preflight(self, origin: str | None, wanted_headers: str | None) -> dict[str, str]:
-        """What the answer to OPTIONS carries; ``wanted_headers`` is ``Access-Control-Request-Headers``."""
-        return self.headers(origin) | {
-            "access-control-allow-methods": self._methods,
-            "access-control-allow-headers": "content-type" if wanted_headers is None else wanted_headers,
-            "access-control-max-age": str(MAX_AGE_SECONDS),
-        }
+    def headers(self, origin: bytes | None) -> Headers:
+        """What every answer carries to a request that is allowed."""
+        if self._any:
+            return [(b"access-control-allow-origin", b"*")]
+        if origin is None:
+            return [(b"vary", b"origin")]
+        told = [(b"access-control-allow-origin", origin), (b"vary", b"origin")]
+        return [*told, (b"access-control-allow-credentials", b"true")] if self._credentials else told
 
 
-def _is_own(origin: str, host: str | None) -> bool:
-    return origin.partition("://")[2] == host
+def preflight(methods: str, wanted: bytes | None) -> Headers:
+    """What the answer to OPTIONS carries besides; ``wanted`` is ``Access-Control-Request-Headers``."""
+    listed = wanted is None or len(wanted) > MAX_WANTED_BYTES
+    return [
+        (b"access-control-allow-methods", methods.replace(" ", "").encode()),
+        (b"access-control-allow-headers", _USED if listed or wanted is None else wanted),
+        (b"access-control-max-age", str(MAX_AGE_SECONDS).encode()),
+    ]
+
+
+def _is_own(page: Origin, host: str | None) -> bool:
+    """Whether ``page`` is of ``host``; by which scheme that was asked cannot be known, as TLS may end before here."""
+    if host is None or page.scheme not in ("http", "https"):
+        return False
+    try:
+        name, port = split_port(host)
+    except ValueError:
+        return False
+    return page.host == name and page.port == (DEFAULT_PORTS[page.scheme] if port is None else port)

@@ -17,6 +17,7 @@ from wsgw.cli import output
 from wsgw.config import file as configfile
 from wsgw.config.file import ConfigFile, Look, channels_of, split_names
 from wsgw.config.load import channels_replaced_by, hints, load
+from wsgw.config.origins import ANY
 from wsgw.config.settings import DEFAULT_FILE, LogSettings, Settings
 from wsgw.errors import ConfigError, WsgwError
 from wsgw.process import server as process
@@ -110,6 +111,11 @@ def _run(program: str, options: Mapping[str, Any], unknown: list[str]) -> None:
         log.warning(
             "listening on all interfaces without authentication: anybody who reaches the port can use the channels"
         )
+    if program == "easer" and settings.origins == ANY:
+        log.warning(
+            "origins: any: every page that a browser opens which reaches the port can use the channels; "
+            "set 'origins' in a file (-c): same, or a list"
+        )
     source = _source(program, options, seen) if file is not None else None
     try:
         process.run(settings, exit_if_no_nats=options["exit_if_no_nats"], source=source)
@@ -123,6 +129,8 @@ def _command_line(program: str, options: Mapping[str, Any], file: ConfigFile | N
     values: dict[str, Any] = {}
     if program == "easer" and (file is None or "listen" not in file.values):
         values["listen"] = "0.0.0.0:3007"
+    if program == "easer" and (file is None or "origins" not in file.values):
+        values["origins"] = ANY
     if options["listen"]:
         values["listen"] = options["listen"]
         values["port"] = None

@@ -17,6 +17,8 @@ from wsgw.channels.subjects import subject_problem
 from wsgw.config import file as configfile
 from wsgw.config.auth import AuthSettings
 from wsgw.config.hemera import HemeraFields, action_of
+from wsgw.config.hosts import Hosts
+from wsgw.config.origins import SAME, Origins
 from wsgw.config.values import Delay, Model, Seconds
 from wsgw.log import FORMATS, LEVELS
 
@@ -291,6 +293,16 @@ class Settings(BaseSettings):
     )
     port: int | None = Field(
         default=None, ge=0, le=65535, description="Overrides the port of `listen`; 0 takes a free one."
+    )
+    origins: Origins = Field(
+        default=SAME,
+        description="Whose pages may use the gateway: `same` (those of its own host and port), `any`, or a list of "
+        "origins such as `https://app.example`, `https://*.app.example` and `same`. See docs/security.md.",
+    )
+    hosts: Hosts = Field(
+        default=None,
+        description="Names with a dot by which the gateway may be asked for; `*.app.example` is all below one. Where "
+        "not given, any, but none while it listens on loopback only. See docs/security.md.",
     )
     nats: NatsSettings = Field(default=NatsSettings(), description="The NATS servers and credentials.")
     channels: list[ChannelSettings] = Field(default=[], description="The channels clients may use.")

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from wsgw.access.pages import Pages
 from wsgw.config.settings import LimitsSettings
 from wsgw.metrics import Metrics
 from wsgw.shares.files import Files
@@ -21,11 +22,18 @@ LOG_PERIOD_SECONDS = 60.0
 
 
 class Edge:
-    """Needs a running loop. ``limits`` are the settings of that name."""
+    """Needs a running loop. ``limits`` are the settings of that name; ``pages`` those of the gateway's own, if None."""
 
-    def __init__(self, limits: LimitsSettings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: LimitsSettings,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        pages: Pages | None = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.limits = limits
+        self.pages = Pages() if pages is None else pages
         self.slices = Slices(loop)
         self.memory = Memory(int(limits.memory), loop)
         self.memory.on_evicted = self._evicted

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from wsgw.access.authenticator import Authenticator
 from wsgw.access.identity import Identity
+from wsgw.access.pages import Pages
 from wsgw.access.principal import Principal
 from wsgw.access.rules import AllowAll, IdentityRules, Rules
 from wsgw.bridges.base import Bridge
@@ -79,7 +80,8 @@ class Gateway:
         self.settings = settings
         self.metrics = metrics
         self.scrapes = Scrapes(metrics.exposition)
-        self.edge = Edge(settings.limits, metrics)
+        pages = Pages(settings.origins, settings.hosts, settings.host)
+        self.edge = Edge(settings.limits, metrics, pages=pages)
         self.channels = ChannelTable(settings.channel_table())
         self.broker = make_broker(settings, metrics)
         self.authenticator = authenticator or _authenticator(settings, self.broker)

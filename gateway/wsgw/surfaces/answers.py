@@ -7,12 +7,8 @@ from collections.abc import Mapping
 import orjson
 from fastapi import Response
 
-from wsgw.access.origins import Origins
 from wsgw.errors import GatewayError
 
-#: Pages of every origin may ask over HTTP, as they may over WebSocket and Socket.IO, and read why they are refused.
-ORIGINS = Origins("*", ("POST",))
-CORS: Mapping[str, str] = ORIGINS.headers(None)
 #: With every 401 (RFC 9110 section 11.6.1, RFC 6750 section 3).
 CHALLENGE: Mapping[str, str] = {"www-authenticate": "Bearer"}
 
@@ -25,4 +21,4 @@ def json_response(value: object, status: int = 200, headers: Mapping[str, str] |
 def refusal(error: GatewayError, headers: Mapping[str, str] | None = None) -> Response:
     """``error`` as its row of the table of errors says it."""
     challenge = CHALLENGE if error.http_status == 401 else {}
-    return json_response(error.as_json(), error.http_status, {**CORS, **challenge, **(headers or {})})
+    return json_response(error.as_json(), error.http_status, {**challenge, **(headers or {})})

@@ -14,7 +14,7 @@ from wsgw.broker.services import ServiceError
 from wsgw.core.session import Session
 from wsgw.errors import BAD_REQUEST, NO_MEMORY, TOO_LARGE, GatewayError
 from wsgw.fanout.publication import Publication
-from wsgw.surfaces.answers import CORS, ORIGINS, json_response, refusal
+from wsgw.surfaces.answers import json_response, refusal
 from wsgw.surfaces.application import gateway_of, principal_of
 from wsgw.surfaces.replies import answer, carrying
 from wsgw.transports.asgi import Receive
@@ -24,6 +24,7 @@ TRANSPORT = "http"
 
 T = TypeVar("T")
 
+#: OPTIONS is answered by the gate.
 _METHODS = ["OPTIONS", "POST"]
 #: With every 405 (RFC 9110 section 15.5.6); to POST would not help.
 _ALLOW = {"allow": "OPTIONS"}
@@ -54,21 +55,12 @@ async def request(channel: str, request: Request) -> Response:
     return await _answer(request, lambda session, body: _request(session, channel, body, request.receive))
 
 
-def _preflight(request: Request) -> Response:
-    """What browsers ask before they let a page of another origin POST."""
-    asked = request.headers
-    headers = ORIGINS.preflight(asked.get("origin"), asked.get("access-control-request-headers"))
-    return Response(status_code=204, headers={"allow": ", ".join(_METHODS)} | headers)
-
-
 def _refusal(error: GatewayError) -> Response:
     return refusal(error, _ALLOW if error.http_status == 405 else None)
 
 
 async def _answer(request: Request, ask: Callable[[Session, bytes], Awaitable[Response]]) -> Response:
     """What ``ask`` answers to the request's body, or why it is not asked, which alone counts as ``rejected``."""
-    if request.method == "OPTIONS":
-        return _preflight(request)
     gateway = gateway_of(request.scope)
     principal = principal_of(request.scope, TRANSPORT)
     try:
@@ -119,7 +111,7 @@ async def _publish(session: Session, channel: str, payload: bytes, id: str | Non
     receipt = result[0] if isinstance(result, list) else result
     if isinstance(receipt, GatewayError):
         raise receipt
-    return json_response({"accepted": True} | ({} if receipt is None else receipt.as_json()), 202, CORS)
+    return json_response({"accepted": True} | ({} if receipt is None else receipt.as_json()), 202)
 
 
 async def _request(session: Session, channel: str, payload: bytes, receive: Receive) -> Response:

@@ -10,7 +10,6 @@ from fastapi import Response
 
 from wsgw.fanout.frames import is_utf8
 from wsgw.fanout.publication import Headers, Publication
-from wsgw.surfaces.answers import CORS
 
 #: Of the headers of one reply, names and values: proxies and clients take heads of 8 to 16 KiB.
 MAX_HEADERS_BYTES = 4096
@@ -34,7 +33,7 @@ class _Shown(NamedTuple):
 def answer(reply: Publication, names: tuple[str, ...]) -> Response:
     """The payload as it is, and the headers that are in ``names``."""
     media_type = "text/plain; charset=utf-8" if is_utf8(reply.payload) else "application/octet-stream"
-    response = Response(reply.payload, headers=CORS, media_type=media_type)
+    response = Response(reply.payload, media_type=media_type)
     if names:
         found = _found(reply.headers, names)
         types = [pair for pair in found if pair[0] == _TYPE]

@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from wsgw.core.edge import Edge
 from wsgw.errors import NO_FILES, NO_MEMORY, REQUEST_TIMEOUT, Kind
+from wsgw.protocols.http1.head import Head
 from wsgw.shares.files import Standing
 from wsgw.transports.clock import NEVER, Clock
 from wsgw.transports.exchange import Exchange, refusal, refusal_of_events
@@ -216,10 +217,10 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._clock.set(min(self._loop.time() + self._edge.limits.body_stall_timeout, self._total_due))
 
-    def _refuse(self, kind: Kind, detail: str, *args: object, of_events: bool = False) -> None:
+    def _refuse(self, kind: Kind, detail: str, *args: object, head: Head | None = None) -> None:
         """Answer with ``kind``, for which ``detail`` formatted with ``args`` says why, and end the connection.
 
-        ``of_events``: it is an EventSource that asked, and it may come again.
+        ``head`` is that of the request where it is whole: its page is to read why, and an EventSource may come again.
         """
         self._edge.refused(kind.name, detail, *args)
         exchange, self._exchange = self._exchange, None
@@ -228,8 +229,11 @@ class HttpConnection(asyncio.Protocol):
             if exchange.started:
                 self._transport.abort()
                 return
-        answer = refusal_of_events if of_events else refusal
-        self.write(answer(kind, detail % args, self.default_headers))
+        common = exchange.common if exchange is not None else []
+        if head is not None:
+            common = self._edge.pages.look(head.headers).headers
+        answer = refusal_of_events if head is not None and head.wants_events else refusal
+        self.write(answer(kind, detail % args, self.default_headers + common))
         self._finish(unread=not self._short)
 
     def _finish(self, *, unread: bool) -> None:

@@ -29,10 +29,13 @@ BODY_HIGH_WATER_BYTES = 64 * 1024
 #: When an EventSource comes again that was refused before it was looked at; later than after a stream, for it costs.
 COME_AGAIN_MILLISECONDS = (5000, 15000)
 
+Headers = list[tuple[bytes, bytes]]
+
 _BAD_NAME = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _FAULT = b"Internal Server Error"
+_NOTHING: Headers = []
 
 
 class Framing(Enum):
@@ -54,7 +57,7 @@ class Connection(Protocol):
     """The connection, as a request sees it."""
 
     @property
-    def default_headers(self) -> list[tuple[bytes, bytes]]:
+    def default_headers(self) -> Headers:
         """What every answer begins with."""
 
     def write(self, data: bytes) -> None:
@@ -76,17 +79,17 @@ class Connection(Protocol):
         """Give the connection up, to an answer without end."""
 
 
-def head_of(status: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+def head_of(status: int, headers: Headers) -> bytes:
     """The head of an answer, up to and without the blank line."""
     line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
     return line + b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
-def refusal(kind: Kind, message: str, default_headers: list[tuple[bytes, bytes]]) -> bytes:
-    """The whole answer to a request that is not looked at further; the connection ends with it."""
+def refusal(kind: Kind, message: str, headers: Headers) -> bytes:
+    """The whole answer, with ``headers``, to a request that is not looked at further; the connection ends with it."""
     body = orjson.dumps(GatewayError(kind, message).as_json())
     headers = [
-        *default_headers,
+        *headers,
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
@@ -94,13 +97,12 @@ def refusal(kind: Kind, message: str, default_headers: list[tuple[bytes, bytes]]
     return head_of(kind.http_status, headers) + b"\r\n" + body
 
 
-def refusal_of_events(kind: Kind, message: str, default_headers: list[tuple[bytes, bytes]]) -> bytes:
+def refusal_of_events(kind: Kind, message: str, headers: Headers) -> bytes:
     """As ``refusal``, for an EventSource: it comes again after an answer that is 200, and after no other."""
     headers = [
-        *default_headers,
+        *headers,
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-store"),
-        (b"access-control-allow-origin", b"*"),
         (b"connection", b"close"),
     ]
     body = retry(random.randint(*COME_AGAIN_MILLISECONDS)) + failure(GatewayError(kind, message))
@@ -126,6 +128,7 @@ class Exchange:
         "_wake",
         "body",
         "body_complete",
+        "common",
         "complete",
         "gone",
         "started",
@@ -142,6 +145,8 @@ class Exchange:
         self._left = 0  # of the answer's length
         self._told = False  # the application has all of the body
         self._wake: asyncio.Event | None = None
+        #: what the answer's head has beside its own headers, whoever answers
+        self.common: Headers = _NOTHING
         #: what came of the body and the application has not taken
         self.body = bytearray()
         self.body_complete = head.body_bytes == 0
@@ -186,7 +191,7 @@ class Exchange:
 
     # -- past ASGI
 
-    def stream(self, receiver: OneWayReceiver, headers: list[tuple[bytes, bytes]]) -> StreamProtocol:
+    def stream(self, receiver: OneWayReceiver, headers: Headers) -> StreamProtocol:
         """Answer with 200, ``headers`` and what is written to the link that is returned, which has the connection.
 
         Raises OSError when the client has gone. To the application it is as if the client had gone.
@@ -240,7 +245,7 @@ class Exchange:
 
     # -- inside
 
-    def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    def _start(self, status: int, headers: Headers) -> None:
         length = closes = False
         for name, value in headers:
             if _BAD_NAME.search(name) or _BAD_VALUE.search(value):
@@ -262,7 +267,7 @@ class Exchange:
             if self._may_chunk:
                 headers.append((b"transfer-encoding", b"chunked"))
             self._framing = Framing.CHUNKS if self._may_chunk else Framing.END
-        self._head = head_of(status, self._connection.default_headers + headers) + b"\r\n"
+        self._head = head_of(status, self._connection.default_headers + headers + self.common) + b"\r\n"
         self.started = True
 
     def _write(self, body: bytes, *, last: bool) -> None:

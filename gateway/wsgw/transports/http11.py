@@ -267,10 +267,10 @@ class HttpProtocol(HttpConnection):
         if self._short:
             files = self._edge.files
             detail = "%d of %d files are open, and the rest is kept free"
-            self._refuse(NO_FILES, detail, files.open, files.limit, of_events=head.wants_events)
+            self._refuse(NO_FILES, detail, files.open, files.limit, head=head)
             return False
         if head.body_bytes != 0 and self._edge.memory.full:
-            self._refuse(NO_MEMORY, "%d bytes are kept for clients", self._edge.memory.used_bytes)
+            self._refuse(NO_MEMORY, "%d bytes are kept for clients", self._edge.memory.used_bytes, head=head)
             return False
         return True
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
-from wsgw.access.origins import Origins
 from wsgw.closecodes import ABNORMAL, GOING_AWAY, TOO_BIG
 from wsgw.core.edge import Edge
 from wsgw.errors import OVERLOADED, SLOW_CONSUMER, TOO_MANY_SESSIONS
@@ -55,7 +54,6 @@ class Options(NamedTuple):
     ping_timeout_seconds: float = 20.0
     connect_timeout_seconds: float = 45.0
     announced_max_payload_bytes: int = 1_000_000
-    cors_origins: str | Sequence[str] = "*"
 
 
 #: Makes the sending half of a connection, as its handshake asks for it; told what to call when the client lets control
@@ -87,7 +85,6 @@ class EngineIOServer:
         self._binding = binding
         self._open_service = open_service
         self._options = options
-        self._origins = Origins(options.cors_origins, ("GET", "POST"))
         self._sessions: dict[str, EngineSession] = {}
         self._unconnected: OrderedDict[EngineSession, None] = OrderedDict()  # the oldest first
         self._unconnected_bytes = 0
@@ -144,12 +141,7 @@ class EngineIOServer:
     async def _http(self, scope: Event, receive: Receive, send: Send) -> None:
         request = handshake_of(scope)
         method = scope["method"]
-        origin = request.header(b"origin")
-        headers = _FRESH | self._origins.headers(origin)
-        if method == "OPTIONS":
-            wanted = request.header(b"access-control-request-headers")
-            await respond(send, 204, b"", headers | self._origins.preflight(origin, wanted))
-            return
+        headers = _FRESH
         try:
             session = self._find(request, "polling", method)
             if session is not None and self._binding is not None:
@@ -316,8 +308,6 @@ class EngineIOServer:
             return engineio.BAD_REQUEST
         if session is None and transport == "polling" and "j" in query:  # JSONP, which no current client uses
             return engineio.BAD_REQUEST
-        if not self._origins.allows(request.header(b"origin"), request.header(b"host")):
-            return engineio.FORBIDDEN
         if session is None and query.get("EIO") != "4":
             return engineio.UNSUPPORTED_VERSION
         if session is None and self._draining:

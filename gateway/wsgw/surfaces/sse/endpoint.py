@@ -10,7 +10,6 @@ import logging
 
 from fastapi import Response
 
-from wsgw.access.origins import Origins
 from wsgw.closecodes import ABNORMAL
 from wsgw.core.gateway import Gateway
 from wsgw.errors import METHOD_NOT_ALLOWED, WRONG_DIRECTION, GatewayError
@@ -21,20 +20,18 @@ from wsgw.surfaces.application import principal_of
 from wsgw.surfaces.sse.heartbeats import Heartbeats
 from wsgw.surfaces.sse.stream import EventStream, failure_of
 from wsgw.transports.asgi import Event, Receive, Send
-from wsgw.transports.http import handshake_of, respond
 from wsgw.transports.openstream import StreamLink, open_stream
 
 log = logging.getLogger("wsgw.sse")
 
 PATH = "/sse"
 
+#: OPTIONS is answered by the gate.
 _METHODS = "GET, HEAD, OPTIONS"
-_ORIGINS = Origins("*", ("GET",))
 _HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-store, no-transform",
     "x-accel-buffering": "no",  # nginx passes events on as they come
-    **_ORIGINS.headers(None),
 }
 _RAW_HEADERS = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
 
@@ -54,11 +51,7 @@ class EventStreams:
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         method = scope["method"]
-        if method == "OPTIONS":
-            request = handshake_of(scope)
-            wanted = request.header(b"access-control-request-headers")
-            await respond(send, 204, b"", {"allow": _METHODS} | _ORIGINS.preflight(request.header(b"origin"), wanted))
-        elif method in ("GET", "HEAD"):
+        if method in ("GET", "HEAD"):
             await self._stream(scope, receive, send)
         else:
             self._gateway.rejected(METHOD_NOT_ALLOWED.name)

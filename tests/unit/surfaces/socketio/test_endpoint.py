@@ -23,7 +23,6 @@ class TestHandshake:
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
         assert answer.headers["cache-control"] == "no-store"
-        assert answer.headers["access-control-allow-origin"] == "*"
         sid = answer.headers["x-wsgw-sid"]
         assert answer.text == (
             f'0{{"sid":"{sid}","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}'
@@ -89,32 +88,6 @@ class TestHandshake:
         assert (handshake.query["channels"], handshake.query["x"]) == ("A,é", "")
         assert handshake.headers["x-test"] == "1"
         assert handshake.client == "127.0.0.1"
-
-
-class TestCors:
-    async def test_preflight(self, http: httpx.AsyncClient) -> None:
-        answer = await http.options(
-            "", headers={"Origin": "http://page", "Access-Control-Request-Headers": "x-token,content-type"}
-        )
-        assert answer.status_code == 204
-        assert answer.headers["access-control-allow-origin"] == "*"
-        assert answer.headers["access-control-allow-methods"] == "GET,POST"
-        assert answer.headers["access-control-allow-headers"] == "x-token,content-type"
-
-    async def test_only_the_origins_named(self) -> None:
-        async with (
-            Board().serving(True, cors_origins=["http://good"]) as board,
-            httpx.AsyncClient(base_url=board.url) as http,
-        ):
-            good = await http.get("", params=POLLING, headers={"Origin": "http://good"})
-            assert good.headers["access-control-allow-origin"] == "http://good"
-            bad = await http.get("", params=POLLING, headers={"Origin": "http://bad"})
-            assert bad.status_code == 403
-            assert "access-control-allow-origin" not in bad.headers
-            own = await http.get("", params=POLLING, headers={"Origin": board.url.rstrip("/").rpartition("/")[0]})
-            assert own.status_code == 200
-            with pytest.raises(InvalidStatus):
-                await websocket(board, origin="http://bad")
 
 
 class TestPolling:

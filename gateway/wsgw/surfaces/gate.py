@@ -1,0 +1,135 @@
+"""The one way in: where a request comes from is looked at here, before any surface sees it.
+
+What CORS has to tell is put into the answer here, too, whoever gives it and by whatever way: no surface knows of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+
+import orjson
+
+from wsgw.access.origins import Headers, preflight
+from wsgw.access.pages import Verdict
+from wsgw.core.edge import Edge
+from wsgw.errors import FORBIDDEN, GatewayError
+from wsgw.fanout.frames import Message
+from wsgw.fanout.link import Link
+from wsgw.fanout.publication import Encoded
+from wsgw.protocols.engineio.packets import open_packet
+from wsgw.protocols.socketio.packets import encode_connect_error
+from wsgw.transports.accept import open_link, refuse
+from wsgw.transports.asgi import Event, Receive, Send
+from wsgw.transports.exchange import STREAM_EXTENSION, Exchange
+from wsgw.transports.http import respond
+
+#: Answered whatever Host and Origin say: health checks ask under any name, and are told nothing that is worth it.
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+#: Of who may ask, no page of another origin may read these.
+UNREAD_PATHS = frozenset({"/metrics"})
+SOCKETIO = "socket.io"
+#: What surfaces take, by the first part of the path; and OPTIONS, which is answered here.
+METHODS = {"publish": "POST", "request": "POST", "sse": "GET, HEAD", SOCKETIO: "GET, POST"}
+
+#: Of a message of who is refused. It is not listened to.
+_MAX_MESSAGE_BYTES = 64 * 1024
+
+
+class Gate:
+    """Of one gateway, whose ``edge`` knows whose pages may ask."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    async def enter(self, scope: Event, path: str, receive: Receive, send: Send) -> Send | None:
+        """By what the request or WebSocket of ``scope`` is to be answered; None where it has been."""
+        if path in OPEN_PATHS:
+            return send
+        verdict = self._edge.pages.look(scope["headers"])
+        if verdict.refusal is not None:
+            await self._refuse(scope, path, receive, send, verdict)
+            return None
+        if scope["type"] == "websocket" or path in UNREAD_PATHS:
+            return send
+        if scope["method"] == "OPTIONS" and (methods := METHODS.get(_first(path))) is not None:
+            await _answer_preflight(scope, send, methods, verdict.headers)
+            return None
+        exchange = scope.get("extensions", {}).get(STREAM_EXTENSION)
+        if isinstance(exchange, Exchange):
+            exchange.common = verdict.headers
+            return send
+        return _telling(send, verdict.headers)
+
+    # -- inside
+
+    async def _refuse(self, scope: Event, path: str, receive: Receive, send: Send, verdict: Verdict) -> None:
+        """A page sees of a WebSocket only how it closes; who asks under a wrong name is told nothing but 403."""
+        why = verdict.refusal or ""
+        told = self._edge.pages.tell(verdict)
+        self._edge.refused(FORBIDDEN.name, "" if told else "%s", *(() if told else (why,)))
+        if scope["type"] == "http":
+            headers = {"content-type": "application/json", "vary": "origin"}
+            await respond(send, FORBIDDEN.http_status, _body(why), headers)
+            return
+        await receive()  # websocket.connect
+        if verdict.setting == "hosts":
+            await refuse(scope, send, FORBIDDEN.http_status, _body(why))
+            return
+        subprotocol = next(filter(None, scope.get("subprotocols") or ()), None)  # else browsers see no code
+        try:
+            link = await open_link(scope, receive, send, _Refused(), _MAX_MESSAGE_BYTES, subprotocol)
+        except OSError:
+            return  # the client has gone
+        if _first(path) == SOCKETIO:
+            _refuse_connect(link, why)
+        link.close(FORBIDDEN.close_code, why)
+        await link.run()
+
+
+class _Refused:
+    """The ``Receiver`` of a WebSocket that is being closed."""
+
+    messages_at_a_time = 256
+
+    def messages_received(self, messages: Sequence[Message]) -> None: ...
+
+    def close_received(self, code: int, reason: str) -> None: ...
+
+    def writing_paused(self) -> None: ...
+
+    def writing_resumed(self) -> None: ...
+
+    def lost(self, code: int) -> None: ...
+
+
+def _refuse_connect(link: Link, why: str) -> None:
+    """Stock clients hear of no close before a session is open, and would wait for it: so it is, and refuses CONNECT."""
+    link.write(Encoded(open_packet("refused", (), 25.0, 20.0, _MAX_MESSAGE_BYTES)))
+    link.write(encode_connect_error("/", why, None))
+
+
+async def _answer_preflight(scope: Event, send: Send, methods: str, headers: Headers) -> None:
+    wanted = next((value for name, value in scope["headers"] if name == b"access-control-request-headers"), None)
+    allow = ", ".join(sorted([*methods.split(", "), "OPTIONS"]))
+    every = [(b"allow", allow.encode()), *headers, *preflight(methods, wanted)]
+    await send({"type": "http.response.start", "status": 204, "headers": every})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _telling(send: Send, headers: Headers) -> Send:
+    """``send``, with ``headers`` in the head of the answer."""
+
+    def telling(message: Event) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+        return send(message)
+
+    return telling
+
+
+def _first(path: str) -> str:
+    return path[1:].partition("/")[0]
+
+
+def _body(why: str) -> bytes:
+    return orjson.dumps(GatewayError(FORBIDDEN, why).as_json())
