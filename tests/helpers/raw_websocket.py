@@ -40,11 +40,13 @@ class RawWebSocket:
         self.received_bytes = 0  # the library is silent about what comes behind a close
 
     async def connect(self, behind: bytes = b"", headers: dict[str, str] | None = None) -> None:
-        """Open the TCP connection and send the handshake's request, with more ``headers``, and ``behind`` with it."""
+        """Open the TCP connection and send the handshake's request, with other ``headers``, and ``behind`` with it."""
         loop = asyncio.get_running_loop()
         await loop.sock_connect(self._socket, ("127.0.0.1", self._port))
         request = self._protocol.connect()
-        request.headers.update(headers or {})
+        for name, value in (headers or {}).items():
+            request.headers.pop(name, None)
+            request.headers[name] = value
         self._protocol.send_request(request)
         await self.send_bytes(b"".join(self._protocol.data_to_send()) + behind)
 

@@ -133,6 +133,26 @@ def test_only_wsgw_reads_the_default_file(served: Served, tmp_path: Path) -> Non
     assert served.channels == []
 
 
+def test_easer_lets_all_pages_in_unless_told(served: Served, tmp_path: Path) -> None:
+    def origins(*arguments: str) -> object:
+        result = run(*arguments)
+        assert served.settings is not None
+        assert ("warn: origins: any: every page" in result.stdout) is (
+            arguments[0] == "easer" and served.settings.origins == "any"
+        )
+        return served.settings.origins
+
+    (tmp_path / "silent.yml").write_text("listen: 127.0.0.1:5\n")
+    (tmp_path / "same.yml").write_text("origins: same\n")
+    (tmp_path / "any.yml").write_text("origins: any\n")
+    assert origins("easer", "-w") == "any"
+    assert origins("easer", "-w", "-c", "silent.yml") == "any"
+    assert origins("easer", "-w", "-c", "any.yml") == "any"
+    assert origins("easer", "-w", "-c", "same.yml") == "same"
+    assert origins("wsgw") == "same"
+    assert origins("wsgw", "-c", "any.yml") == "any"
+
+
 def test_easer_keeps_the_files_address(served: Served, tmp_path: Path) -> None:
     (tmp_path / "my.yml").write_text("listen: 127.0.0.1:5\n")
     assert run("easer", "-w", "-c", "my.yml").exit_code == 0

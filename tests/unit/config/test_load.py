@@ -78,6 +78,8 @@ SOURCES: dict[tuple[str, ...], tuple[Any, tuple[str, Any] | None, Any, Any]] = {
     ("limits", "unconnected_sessions"): (1, None, 2, 2000),
     ("limits", "session_requests"): (1, None, 2, 256),
     ("limits", "session_names"): (1, None, 2, 1000),
+    ("origins",): ("any", None, ["https://a.example"], "same"),
+    ("hosts",): (["a.example"], None, ["b.example"], None),
     ("log", "level"): ("error", ("warn", "warn"), "debug", "info"),
     ("log", "format"): ("json", ("plainText", "plainText"), "json", "plainText"),
 }

@@ -12,6 +12,7 @@ import pytest
 from helpers.http_server import HttpServer, get, post
 from helpers.metrics import value
 from helpers.waiting import eventually
+from wsgw.access.pages import Pages
 from wsgw.shares.slices import Slices, Work
 from wsgw.transports.clock import NEVER
 from wsgw.transports.http11 import AHEAD_BYTES
@@ -113,10 +114,21 @@ async def test_in_the_reserve_of_files(server: HttpServer) -> None:
     files = server.edge.files
     free = files.limit - files.open
     files.limit -= free - (files.reserve - 1)
-    client = await server.ask(get("/a"))
+    server.edge.pages = Pages(["http://page"], credentials=True)
+    told = {"access-control-allow-origin": "http://page", "access-control-allow-credentials": "true", "vary": "origin"}
+    client = await server.ask(get("/a", "Origin: http://page"))
     status, headers, body = await client.answer()
     assert (status, headers["connection"]) == (503, "close")
+    assert headers.items() >= told.items()
     assert b'"code":"no_files"' in body
+    client = await server.ask(get("/sse/a", "Accept: text/event-stream", "Origin: http://page"))
+    status, headers, _ = await client.answer()
+    assert status == 200
+    assert headers.items() >= told.items()
+    client = await server.ask(get("/sse/a", "Accept: text/event-stream", "Origin: http://evil"))
+    status, headers, _ = await client.answer()
+    assert status == 200
+    assert not headers.keys() & told.keys()
     client = await server.ask(get("/sse/a", "Accept: text/event-stream"))
     status, headers, _ = await client.answer()
     body = await client.reader.read()
@@ -132,7 +144,7 @@ async def test_in_the_reserve_of_files(server: HttpServer) -> None:
     client = await server.ask(get("/always"))
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await client.answer()
-    assert server.refused("no_files") == 3
+    assert server.refused("no_files") == 5
     assert value(server.metrics, "wsgw_open_files") == files.open
 
 
