@@ -118,7 +118,6 @@ UNKNOWN_SID = RequestError(1, "Session ID unknown")
 BAD_HANDSHAKE_METHOD = RequestError(2, "Bad handshake method")
 BAD_REQUEST = RequestError(3, "Bad request")
 TOO_LARGE = RequestError(3, "Payload too large", 413)
-FORBIDDEN = RequestError(4, "Forbidden", 403)
 UNAUTHENTICATED = RequestError(4, "Unauthenticated", 401)
 EXPIRED = RequestError(4, "Token expired", 401)
 DRAINING = RequestError(4, "Draining", 503)
@@ -131,7 +130,6 @@ REQUEST_ERRORS = (
     BAD_HANDSHAKE_METHOD,
     BAD_REQUEST,
     TOO_LARGE,
-    FORBIDDEN,
     UNAUTHENTICATED,
     EXPIRED,
     DRAINING,
