@@ -10,7 +10,21 @@ from __future__ import annotations
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks")),
     ("shares", ("repeats", "tick", "slices", "memory", "heap", "files", "kept", "asking")),
-    ("channels", ("subjects", "durable", "hemera", "position", "start", "replyheaders", "channel", "changes", "table")),
+    (
+        "channels",
+        (
+            "subjects",
+            "template",
+            "durable",
+            "hemera",
+            "position",
+            "start",
+            "replyheaders",
+            "channel",
+            "changes",
+            "table",
+        ),
+    ),
     (
         "config",
         (
@@ -124,6 +138,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "consumer",
             "intake",
             "shared",
+            "parts",
             "pages",
             "portion",
             "place",
@@ -170,6 +185,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sessionclient",
             "subscription",
             "followings",
+            "entry",
             "house",
             "receiving",
             "session",

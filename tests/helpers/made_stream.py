@@ -8,6 +8,7 @@ from helpers.durables import WIRE, durable
 from helpers.fanout import FakeLink, Upstream
 from wsgw.bridges.following import Following
 from wsgw.bridges.pages import Page
+from wsgw.bridges.parts import Parts
 from wsgw.bridges.place import Coming, Place
 from wsgw.channels.start import Start
 from wsgw.errors import STREAM_UNAVAILABLE, GatewayError
@@ -59,6 +60,10 @@ class MadeStream:
             self.stored.append(made)
             self.history.add(made)
             self.hub.publish(name, made)
+
+    def identity_of(self, subject: str) -> str:
+        assert self.history is not None
+        return Parts(self.channel.template).identity_of(self.history.identity, subject)
 
     def forget(self, following: Following) -> None:
         self.ended.append(following)

@@ -51,11 +51,16 @@ def kind_of(receipt: Receipt) -> str:
 
 
 async def store(
-    storing: Storing, *payloads: bytes, subject: str = "s", durable: Durable = S, ids: Sequence[str | None] = ()
+    storing: Storing,
+    *payloads: bytes,
+    subject: str = "s",
+    durable: Durable = S,
+    ids: Sequence[str | None] = (),
+    id_prefix: str = "",
 ) -> list[Receipt]:
     """What becomes of ``payloads``, published together."""
     told: asyncio.Future[list[Receipt] | GatewayError] = asyncio.get_running_loop().create_future()
-    storing.publish(durable, subject, payloads or (b"x",), told.set_result, ids)
+    storing.publish(durable, subject, payloads or (b"x",), told.set_result, ids, id_prefix)
     result = await asyncio.wait_for(told, DEADLINE_SECONDS)
     return [result] if isinstance(result, GatewayError) else result
 

@@ -60,15 +60,15 @@ class Bridge(Protocol):
     async def forget_idle(self) -> None:
         """Bring nothing for names that nobody is subscribed to: they may belong to another channel by now."""
 
-    def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
-        """A session subscribes to ``name``; what is returned, if anything, is done when NATS' interest is in effect.
+    def join(self, key: str, refused: OnRefused) -> asyncio.Future[None] | None:
+        """A session subscribes to ``key``; what is returned, if anything, is done when NATS' interest is in effect.
 
         It is done, too, when there can be none now (NATS is away), and it is the session's own, to be cancelled. Raises
         GatewayError (too_many_subjects) at once; ``refused``, which no other session has, is called, before the future
         is done or later, when NATS refuses the subject.
         """
 
-    def leave(self, name: str, refused: OnRefused) -> None:
+    def leave(self, key: str, refused: OnRefused) -> None:
         """Undo a ``join`` with the same arguments; harmless after a refusal."""
 
 
@@ -173,10 +173,10 @@ class KeptBridge:
     async def forget_idle(self) -> None:
         """There are none."""
 
-    def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
+    def join(self, key: str, refused: OnRefused) -> asyncio.Future[None] | None:
         return None
 
-    def leave(self, name: str, refused: OnRefused) -> None:
+    def leave(self, key: str, refused: OnRefused) -> None:
         """Nothing to do."""
 
     async def _serve(self) -> Exception:

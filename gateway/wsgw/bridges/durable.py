@@ -17,6 +17,7 @@ from wsgw.bridges.base import STEADY_SECONDS, KeptBridge
 from wsgw.bridges.following import Following
 from wsgw.bridges.intake import Intake
 from wsgw.bridges.pages import Page, Pages
+from wsgw.bridges.parts import Parts
 from wsgw.bridges.place import Coming, Place
 from wsgw.broker.broker import Broker
 from wsgw.broker.jetstream import JetStream, StreamInfo, difference
@@ -60,10 +61,11 @@ class DurableBridge(KeptBridge):
         self.memory = memory
         self._streams = JetStream(broker, channel.durable.api)
         reads = StreamReads(broker, self._streams)
-        self._pages = Pages(channel.name, channel.durable, self._streams, reads, hub.metrics)
+        self._parts = Parts(channel.template)
+        self._pages = Pages(channel.name, channel.durable, self._streams, reads, self._parts, hub.metrics)
         self._intake = Intake(channel, broker, self._streams, reads, self._keeper, self._received)
         self._followings: set[Following] = set()
-        self._names: dict[str, int] = {}  # that are followed, and by how many
+        self._keys: dict[str, int] = {}  # that are followed, and by how many
         self._waiting: dict[Following, None] = {}  # for the first history
         self._looked = asyncio.Event()  # at the stream
         self._again = Backoff(*AGAIN_SECONDS)
@@ -91,14 +93,14 @@ class DurableBridge(KeptBridge):
         if self.history is not None:
             self.history.close()
 
-    def follow(self, name: str, sender: Sender, start: Start, told: Callable[[Place], None]) -> Following:
-        """From ``start`` on ``sender`` gets what comes to ``name``; to be ended by ``Following.end``.
+    def follow(self, key: str, sender: Sender, start: Start, told: Callable[[Place], None]) -> Following:
+        """From ``start`` on ``sender`` gets what comes to ``key``; to be ended by ``Following.end``.
 
         ``told`` hears where that is, perhaps at once, and before the first publication; see ``Following``.
         """
-        following = Following(self, name, sender, start, told)
+        following = Following(self, key, sender, start, told)
         self._followings.add(following)
-        self._names[name] = self._names.get(name, 0) + 1
+        self._keys[key] = self._keys.get(key, 0) + 1
         if self.history is None:
             self._waiting[following] = None
         else:
@@ -106,6 +108,10 @@ class DurableBridge(KeptBridge):
         return following
 
     # -- following.Source
+
+    def identity_of(self, subject: str) -> str:
+        assert self.history is not None
+        return self._parts.identity_of(self.history.identity, subject)
 
     def read(self, subject: str, after: int, *, anew: bool) -> asyncio.Future[Page]:
         assert self.history is not None
@@ -131,9 +137,9 @@ class DurableBridge(KeptBridge):
 
     def forget(self, following: Following) -> None:
         self._followings.discard(following)
-        self._names[following.name] -= 1
-        if not self._names[following.name]:
-            del self._names[following.name]
+        self._keys[following.key] -= 1
+        if not self._keys[following.key]:
+            del self._keys[following.key]
         self._waiting.pop(following, None)
 
     # -- inside
@@ -228,12 +234,17 @@ class DurableBridge(KeptBridge):
             for following in list(self._followings):
                 following.missed(missing)
         self._pending = pending
-        stored = StreamPublication(publication, history.identity, sequence, stored_at_ns)
+        stored = StreamPublication(publication, self.identity_of(publication.subject), sequence, stored_at_ns)
         history.add(stored)
         self._keeper.received += 1
         channel, hub = self.channel, self.hub
+        if channel.template is not None:
+            for key in channel.keys_of(stored.subject):
+                if key in self._keys:
+                    hub.publish(key, stored)
+            return
         hub.publish(channel.name, stored)
         if channel.is_pattern:
             name = channel.name_of(stored.subject)
-            if name != channel.name and name in self._names:  # others may belong to more specific channels
+            if name != channel.name and name in self._keys:  # others may belong to more specific channels
                 hub.publish(name, stored)

@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from bisect import bisect_right
 from collections.abc import Callable
 from functools import partial
-from operator import attrgetter
 from typing import Any, Protocol
 
 from wsgw.backoff import Backoff
@@ -23,10 +21,12 @@ from wsgw.bridges.portion import Portion
 from wsgw.channels.channel import Channel
 from wsgw.channels.position import mark
 from wsgw.channels.start import NOW, Start
+from wsgw.channels.subjects import is_pattern, matches
+from wsgw.channels.template import name_in
 from wsgw.fanout.history import History
 from wsgw.fanout.hub import Hub
-from wsgw.fanout.publication import StreamPublication, cut
-from wsgw.fanout.replays import BLOCK
+from wsgw.fanout.publication import StreamPublication
+from wsgw.fanout.replays import BLOCK, first_of_block
 from wsgw.fanout.sender import Sender
 from wsgw.shares.memory import Memory
 from wsgw.shares.slices import Slices
@@ -51,6 +51,9 @@ class Source(Protocol):
 
     #: every sequence of its stream is a message of the channel, unless it was deleted
     whole: bool
+
+    def identity_of(self, subject: str) -> str:
+        """Of the history, for who gets ``subject``: see ``Parts``."""
 
     def read(self, subject: str, after: int, *, anew: bool) -> asyncio.Future[Page]:
         """See ``Pages.read``."""
@@ -98,13 +101,13 @@ class Following:
         "_timer",
         "_told",
         "_unproven",
-        "name",
+        "key",
     )
 
-    def __init__(self, source: Source, name: str, sender: Sender, start: Start, told: Callable[[Place], None]) -> None:
+    def __init__(self, source: Source, key: str, sender: Sender, start: Start, told: Callable[[Place], None]) -> None:
         self._source = source
-        self.name = name
-        self._subject = source.channel.subject_of(name)
+        self.key = key
+        self._subject = source.channel.subject_of(key)
         self._sender = sender
         self._start = start
         self._told: Callable[[Place], None] | None = told
@@ -146,12 +149,12 @@ class Following:
         self._portion.drop()
         self._unproven = self._due = False
         self._stop_waiting()
-        if not self._placed and not self._ended and self._asked_for(history) is not None:
+        if not self._placed and not self._ended and self._asked_for() is not None:
             self.begin()  # it knows this one already, from elsewhere
             return
         if self._live:
-            self._source.hub.settle(self.name)
-        self._tell(Place(Coming.GAP, history.identity, history.floor))
+            self._source.hub.settle(self.key)
+        self._tell(Coming.GAP, history.floor)
         if not self._live:
             self._cursor = history.floor
             self._start = NOW
@@ -162,8 +165,8 @@ class Following:
         history = self._source.history
         assert history is not None
         if self._live:
-            self._source.hub.settle(self.name)  # else it would be told a position beyond what it has
-            self._tell(Place(Coming.GAP, history.identity, history.last, count if self._is_whole else None))
+            self._source.hub.settle(self.key)  # else it would be told a position beyond what it has
+            self._tell(Coming.GAP, history.last, count if self._is_whole else None)
         else:
             self._doubted = False  # the page that it comes to says so
 
@@ -177,7 +180,7 @@ class Following:
         self._stop_waiting()
         self._sender.forget(self._go_on)
         if self._live:
-            self._source.hub.unsubscribe(self.name, self._sender)
+            self._source.hub.unsubscribe(self.key, self._sender)
         self._source.forget(self)
 
     # -- inside
@@ -187,13 +190,13 @@ class Following:
         """Every sequence is a message for this client, unless it was deleted."""
         return self._source.whole and self._subject == self._source.channel.subject
 
-    def _asked_for(self, history: History) -> int | None:
+    def _asked_for(self) -> int | None:
         """What the client's position says of this stream: for its name, else for the whole channel."""
         after = self._start.after
         if after is None:
             return None
-        of_name = mark(history.identity, self._source.channel.name, self.name)
-        return after.get(of_name, after.get(history.identity))
+        identity = self._source.identity_of(self._subject)
+        return after.get(mark(identity, self._source.channel.name, name_in(self.key)), after.get(identity))
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
@@ -203,19 +206,19 @@ class Following:
         if asked is not None:
             asked.cancel()
 
-    def _tell(self, place: Place) -> None:
+    def _tell(self, coming: Coming, sequence: int, missed: int | None = None) -> None:
         self._placed = True
         self._retry = None
-        if place.coming is not Coming.NEW:
-            self._source.came(place.coming)
+        if coming is not Coming.NEW:
+            self._source.came(coming)
         if self._told is not None:
-            self._told(place)
+            self._told(Place(coming, self._source.identity_of(self._subject), sequence, missed))
 
     def _find(self, history: History) -> bool:
         """Set the cursor; False where the client has to wait for that."""
         start = self._start
         if start.after is not None:
-            return self._find_after(history, self._asked_for(history))
+            return self._find_after(history, self._asked_for())
         if start.last is not None:
             found = history.newest(start.last)
             self._estimated = self._doubted = found is None
@@ -224,7 +227,7 @@ class Following:
             return self._find_since(history, start.since_seconds)
         else:
             self._cursor = history.last
-        self._tell(Place(Coming.NEW, history.identity, self._cursor))
+        self._tell(Coming.NEW, self._cursor)
         return True
 
     def _find_after(self, history: History, sequence: int | None) -> bool:
@@ -235,13 +238,13 @@ class Following:
             return False
         if sequence is None:
             self._cursor = history.last
-            self._tell(Place(Coming.GAP, history.identity, history.last))
+            self._tell(Coming.GAP, history.last)
         elif sequence > history.last:
             return self._wait_for(history, sequence)
         else:
             self._cursor = sequence
             if sequence >= history.floor:
-                self._tell(Place(Coming.RECOVERED, history.identity, sequence))
+                self._tell(Coming.RECOVERED, sequence)
             else:
                 self._unproven = True
         return True
@@ -270,7 +273,7 @@ class Following:
             self.begin_in_turn()
             return
         self._cursor = history.last
-        self._tell(Place(Coming.GAP, history.identity, history.last))
+        self._tell(Coming.GAP, history.last)
         self._go_on()
 
     def _find_since(self, history: History, seconds: float) -> bool:
@@ -281,7 +284,7 @@ class Following:
             finding.add_done_callback(partial(self._was_found, history))
             return False
         self._cursor = found
-        self._tell(Place(Coming.NEW, history.identity, found))
+        self._tell(Coming.NEW, found)
         return True
 
     def _was_found(self, history: History, finding: asyncio.Future[int]) -> None:
@@ -292,7 +295,7 @@ class Following:
             return
         self._retry = None
         self._cursor = min(finding.result(), history.last)
-        self._tell(Place(Coming.NEW, history.identity, self._cursor))
+        self._tell(Coming.NEW, self._cursor)
         self._go_on()
 
     def _begin_if_due(self, _: float) -> bool:
@@ -321,17 +324,17 @@ class Following:
             if self._placed and not sender.has_room(self._go_on):  # where it stands is found out all the same
                 return False
             if self._portion:
-                chunk = _cut(self._portion.first(CHUNK))
+                chunk = first_of_block(self._portion.first(CHUNK), CHUNK)
                 self._portion.sent(len(chunk))
             elif self._cursor < history.floor:
                 self._read()
                 return False
             else:
-                chunk = _cut(history.after(self._cursor, CHUNK))
+                chunk = first_of_block(history.after(self._cursor, CHUNK), CHUNK)
                 if not chunk:
                     self._live = True
                     self._portion.drop()
-                    source.hub.subscribe(source.channel, self.name, sender)
+                    source.hub.subscribe(source.channel, self.key, sender)
                     return False
             self._cursor = chunk[-1].sequence
             self._send(chunk)
@@ -340,10 +343,14 @@ class Following:
         return False
 
     def _send(self, chunk: list[StreamPublication]) -> None:
-        if self._subject != self._source.channel.subject:
-            chunk = [publication for publication in chunk if publication.subject == self._subject]
+        subject = self._subject
+        if subject != self._source.channel.subject:
+            if is_pattern(subject):  # claims have filled some of it
+                chunk = [publication for publication in chunk if matches(subject, publication.subject)]
+            else:
+                chunk = [publication for publication in chunk if publication.subject == subject]
         if chunk:
-            self._source.hub.deliver(self._source.channel, self.name, self._sender, chunk)
+            self._source.hub.deliver(self._source.channel, self.key, self._sender, chunk)
 
     def _read(self) -> None:
         reading = self._asked = self._source.read(self._subject, self._cursor, anew=not self._unproven)
@@ -376,19 +383,11 @@ class Following:
         missing = max(0, page.first - 1 - self._cursor)
         self._cursor += missing
         if self._unproven and not missing and not page.deleted:
-            self._tell(Place(Coming.RECOVERED, history.identity, self._cursor))
+            self._tell(Coming.RECOVERED, self._cursor)
         elif self._unproven or (missing and not self._estimated) or (page.deleted and not self._doubted):
             known = missing if missing and self._is_whole and not page.deleted else None
-            self._tell(Place(Coming.GAP, history.identity, self._cursor, known))
+            self._tell(Coming.GAP, self._cursor, known)
         self._unproven = self._estimated = False
         self._doubted = page.deleted
         if not self._portion.take(page, self._cursor, history.last):  # nothing between, or all before: others' page
             self._cursor = max(self._cursor, min(page.until, history.floor))
-
-
-def _cut(chunk: list[StreamPublication]) -> list[StreamPublication]:
-    """The first of ``chunk``: up to a place where those of others end, too, so that they are one batch for all."""
-    if not chunk:
-        return chunk
-    last = (chunk[0].sequence + CHUNK - 1) // CHUNK * CHUNK
-    return cut(chunk[: bisect_right(chunk, last, key=attrgetter("sequence"))])[0]

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import partial
 
+from wsgw.bridges.parts import Parts
 from wsgw.bridges.shared import Shared
 from wsgw.broker.jetstream import JetStream, StreamInfo
 from wsgw.broker.reads import READ_MESSAGES, StreamReads
@@ -48,12 +49,13 @@ class Pages:
     """Of the stream of one channel. ``close`` it."""
 
     def __init__(
-        self, channel: str, durable: Durable, streams: JetStream, reads: StreamReads, metrics: Metrics
+        self, channel: str, durable: Durable, streams: JetStream, reads: StreamReads, parts: Parts, metrics: Metrics
     ) -> None:
         self._channel = channel
         self._stream = durable.stream
         self._streams = streams
         self._reads = reads
+        self._parts = parts
         self._count = metrics.stream_reads.labels(channel)
         self._slots = asyncio.Semaphore(MAX_READS)
         self._reading: Shared[Page] = Shared(f"reading {self._stream}")
@@ -103,8 +105,9 @@ class Pages:
             found = await self._reads.read(before, subject, start + 1)
             info = await self._look(of)  # what is first now was there when the messages were read
         until = found[-1].sequence if found else before.last
+        here = self._parts.identity_of(of, subject)
         publications = [
-            StreamPublication(message.publication, of, message.sequence, message.stored_at_ns) for message in found
+            StreamPublication(message.publication, here, message.sequence, message.stored_at_ns) for message in found
         ]
         page = self._kept[key] = Page(start, until, tuple(publications), info.first, info.deleted > 0)
         if len(self._kept) > MAX_PAGES:

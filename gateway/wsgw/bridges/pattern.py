@@ -1,8 +1,11 @@
-"""The task that owns the NATS side of one pattern channel (``chat.*``): interest follows the clients.
+"""The task that owns the NATS side of a channel of many subjects (``chat.*``): interest follows the clients.
 
 A concrete subject is subscribed to from its first session until ``LINGER_SECONDS`` after its last. While any session
 wants the pattern itself there is one subscription to the pattern, and concrete names are served from it. At each
 change both are in effect for ``GRACE_SECONDS``, and ``Overlap`` drops the second copies.
+
+Names are by their keys here. Where claims fill the subject each key is taken for a concrete name, also that of the
+pattern itself, whose subject then has wildcards: nobody has interest in what is filled otherwise.
 """
 
 from __future__ import annotations
@@ -74,24 +77,24 @@ class PatternBridge(KeptBridge):
         await self._concrete.drop_idle(math.inf)
         self._lost.forget([name for name in self._lost.names if self._interests.get(name) is None])
 
-    def join(self, name: str, refused: OnRefused) -> asyncio.Future[None] | None:
+    def join(self, key: str, refused: OnRefused) -> asyncio.Future[None] | None:
         """See ``Bridge``; the interest follows."""
-        interest = self._interests.get(name)
+        interest = self._interests.get(key)
         if interest is None:
-            interest = self._interests.add(name)
+            interest = self._interests.add(key)
             if self._overlap is not None:
-                self._overlap.leave_out(name)
+                self._overlap.leave_out(key)
             if not self._broker.connected:
-                self._lost.add((name,), alone=False)
+                self._lost.add((key,), alone=False)
                 interest.settle()
             elif self._served_via is Via.PATTERN:
                 interest.settle()
             self._changed.set()
-        self._interests.enter(name, refused)
+        self._interests.enter(key, refused)
         return interest.ready()
 
-    def leave(self, name: str, refused: OnRefused) -> None:
-        if self._interests.leave(name, refused, asyncio.get_running_loop().time()):
+    def leave(self, key: str, refused: OnRefused) -> None:
+        if self._interests.leave(key, refused, asyncio.get_running_loop().time()):
             self._changed.set()
 
     # -- inside

@@ -65,8 +65,11 @@ class Storing:
         payloads: Sequence[bytes],
         outcome: StoredOutcome,
         ids: Sequence[str | None] = (),
+        id_prefix: str = "",
     ) -> None:
         """Have ``payloads`` stored in order of calls; ``ids`` are theirs, where clients gave some.
+
+        The stream knows a message by ``id_prefix`` with the client's id behind it.
 
         ``outcome`` is told once, within DEADLINE_SECONDS. At once, of all: nats_unavailable without a connection (what
         is on its way when one is lost is sent again on the next one), overloaded above twice the broker's limits. Of
@@ -94,7 +97,7 @@ class Storing:
                 call.tell(index, GatewayError(BAD_REQUEST, problem))
                 continue
             token = self._token()
-            id = token if id is None else id
+            id = token if id is None else id_prefix + id
             lane.queue.append(Message(lane, subject, payload, token, id, deadline, call, index))
             count += 1
             size += len(payload)

@@ -9,6 +9,7 @@ from wsgw.channels.durable import Durable, durable_problem
 from wsgw.channels.hemera import Action, action_problem
 from wsgw.channels.replyheaders import reply_header_problem
 from wsgw.channels.subjects import is_pattern, refill, subject_problem, wildcards
+from wsgw.channels.template import Template, key_of, name_in, template_of, values_of
 
 #: Event names that Socket.IO keeps for itself, and the prefix of the gateway's own events.
 RESERVED_EVENTS = frozenset(
@@ -71,7 +72,8 @@ class Payload(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Channel:
     """One configured channel. A name with wildcards needs a ``subject`` with the same ones in the same order.
-    ``hemera`` is the action whose messages it has, where they are hemera's.
+    ``hemera`` is the action whose messages it has, where they are hemera's. With a ``template``, whose ``subject`` it
+    has, names lead to other subjects for clients with other claims: by *keys*, see ``channels.template``.
 
     ``durable`` says which stream holds it, where one does; ``on_join_last`` is how many of the newest publications a
     client gets then that does not say where it stands. ``headers`` are those that clients may see: in envelopes, and of
@@ -91,6 +93,7 @@ class Channel:
     on_join_last: int = 0
     on_gap: OnGap = OnGap.IGNORE
     hemera: Action | None = None
+    template: Template | None = None
 
     def __post_init__(self) -> None:
         if not self.subject:
@@ -100,6 +103,16 @@ class Channel:
     def is_pattern(self) -> bool:
         """True when clients join or publish to names that match ``name``, false when they use ``name`` itself."""
         return is_pattern(self.name)
+
+    @property
+    def has_many_subjects(self) -> bool:
+        """True when what clients use leads to subjects of their own choice, or of their claims."""
+        return self.template is not None or self.is_pattern
+
+    @property
+    def subject_text(self) -> str:
+        """The subject as configured."""
+        return self.subject if self.template is None else self.template.text
 
     @property
     def uses(self) -> tuple[Use, ...]:
@@ -126,8 +139,12 @@ class Channel:
         """True when clients ask and a responder on NATS answers."""
         return Use.REQUEST in self.uses
 
-    def subject_of(self, name: str) -> str:
-        """The NATS subject of ``name``, which is this channel's name or matches it as a pattern."""
+    def subject_of(self, key: str) -> str:
+        """The NATS subject of ``key``: of this channel's name, or of one that matches it as a pattern."""
+        if self.template is not None:
+            filled, name = self.template.filled(values_of(key)), name_in(key)
+            return filled if name == self.name else refill(self.name, name, filled)
+        name = key
         if name == self.name:
             return self.subject
         if self.subject == self.name:
@@ -135,20 +152,36 @@ class Channel:
         return refill(self.name, name, self.subject)
 
     def name_of(self, subject: str) -> str:
-        """The client's name of ``subject``, the inverse of :meth:`subject_of`."""
+        """The key of ``subject``, the inverse of :meth:`subject_of`."""
+        if self.template is not None:
+            return self.keys_of(subject)[-1]
         if subject == self.subject or not self.is_pattern:
             return self.name
         if self.subject == self.name:
             return subject
         return refill(self.subject, subject, self.name)
 
+    def keys_of(self, subject: str) -> tuple[str, ...]:
+        """The keys by which what comes to ``subject`` is delivered: of this channel's name, and of that of a pattern.
+
+        Of a channel with a template, whose ``subject`` matches.
+        """
+        assert self.template is not None
+        values = self.template.values_in(subject)
+        own = key_of(self.name, values)
+        if not self.is_pattern:
+            return (own,)
+        return own, key_of(refill(self.template.filled(values), subject, self.name), values)
+
 
 def channel_problem(channel: Channel) -> tuple[str, str] | None:
     """Why ``channel`` cannot be configured: the key (name or subject) to change and the reason; None when it can."""
-    for what, value in (("name", channel.name), ("subject", channel.subject)):
+    for what, value, text in (("name", channel.name, channel.name), ("subject", channel.subject, channel.subject_text)):
         problem = subject_problem(value, wildcards=True)
         if problem:
-            return what, f"{what} {value!r} {problem}"
+            return what, f"{what} {text!r} {problem}"
+    if _has_placeholder(channel.name):
+        return "name", f"name {channel.name!r} has a placeholder; names have none, give it by subject"
     if channel.name in RESERVED_EVENTS:
         return "name", f"name {channel.name!r} is a reserved Socket.IO event"
     if channel.name.startswith(RESERVED_PREFIX):
@@ -166,11 +199,20 @@ def channel_problem(channel: Channel) -> tuple[str, str] | None:
         return "on_join", "nothing is kept of a channel that is not durable"
     problem = _subject_refusal(channel)
     if problem is not None:
-        return "subject", f"subject {channel.subject!r} {problem}"
+        return "subject", f"subject {channel.subject_text!r} {problem}"
     return None if channel.durable is None else _durable_refusal(channel, channel.durable)
 
 
+def _has_placeholder(name: str) -> bool:
+    try:
+        return template_of(name) is not None
+    except ValueError:  # some brace
+        return False
+
+
 def _hemera_refusal(channel: Channel, action: Action) -> tuple[str, str] | None:
+    if channel.template is not None:
+        return "hemera", f"an action has one topic, and the subject {channel.subject_text!r} is filled for each client"
     if channel.is_pattern:
         return "hemera", f"the name {channel.name!r} is a pattern, and an action has one topic"
     if channel.durable is not None:
@@ -199,8 +241,15 @@ def _durable_refusal(channel: Channel, durable: Durable) -> tuple[str, str] | No
 
 
 def _subject_refusal(channel: Channel) -> str | None:
-    if channel.is_pattern and wildcards(channel.name) != wildcards(channel.subject):
+    template = channel.template
+    own = wildcards(channel.subject) if template is None else template.wildcards
+    if channel.is_pattern and wildcards(channel.name) != own:
         return f"needs the same wildcards in the same order as the name {channel.name!r}"
+    if template is not None and template.placeholders[0].index == 0:
+        return (
+            "begins with a placeholder: claims could name NATS' own subjects "
+            "($SYS, $JS, _INBOX); begin it with a fixed token"
+        )
     if channel.accepts or channel.answers:
         first = channel.subject.split(".")[0]
         if first in ("*", ">"):
@@ -210,6 +259,6 @@ def _subject_refusal(channel: Channel) -> str | None:
             )
         if first.startswith("$") or first == "_INBOX":
             return "is one of NATS' own; clients may not publish to it"
-        if not channel.is_pattern and is_pattern(channel.subject):
+        if not channel.is_pattern and own:
             return "has wildcards, but a message needs one subject to go to"
     return None

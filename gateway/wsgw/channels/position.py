@@ -28,6 +28,11 @@ def mark(identity: str, channel: str, name: str) -> str:
     return identity if name == channel else hashlib.sha256(f"{identity}\n{name}".encode()).hexdigest()[:10]
 
 
+def part(identity: str, *values: str) -> str:
+    """The identity of the part of a stream that ``values`` of claims lead to: it is another one than all others'."""
+    return hashlib.sha256("\0".join((identity, *values)).encode()).hexdigest()[:10]
+
+
 def encode(position: Mapping[str, int]) -> str:
     """The text of a position: sequences by identity."""
     return ".".join([VERSION, *[f"{identity}-{sequence}" for identity, sequence in position.items()]])

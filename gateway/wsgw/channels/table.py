@@ -66,12 +66,12 @@ class ChannelTable:
     def find_to_send(self, name: str, use: Use = Use.PUBLISH) -> tuple[Channel, str]:
         """The channel that what is sent to ``name`` goes to, and the NATS subject; raises as ``find``, which see.
 
-        A pattern itself is no place to send to: unknown_channel.
+        The subject is empty where claims have to fill it. A pattern itself is no place to send to: unknown_channel.
         """
         channel = self.find(name, use)
         if channel.is_pattern and name == channel.name:
             raise GatewayError(UNKNOWN_CHANNEL, f"{name!r} is a pattern; a concrete name is needed to send to")
-        return channel, channel.subject_of(name)
+        return channel, channel.subject_of(name) if channel.template is None else ""
 
     def hiding(self) -> Iterator[tuple[Channel, Channel, bool, bool]]:
         """Pairs of channels that share names which are the first's, and not the second's.

@@ -104,7 +104,7 @@ def load(
     channels = next((source["channels"] for source in sources if "channels" in source), None)
     problems += [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in _channel_problems(channels)]
     if settings is not None and not problems:
-        found = [*_exposed(settings), *_bad_key(settings)]
+        found = [*_exposed(settings), *_unfillable(settings), *_bad_key(settings)]
         problems = [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in found]
     if settings is None or problems:
         raise ConfigError("\n".join(problems))
@@ -173,7 +173,7 @@ def _exposed(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
             if overlap(channel.subject, f"{prefix}.>"):
                 yield (
                     ("channels", i, *given.subject_key),
-                    f"subject {channel.subject!r} is below {prefix!r}, which is {key}",
+                    f"subject {channel.subject_text!r} is below {prefix!r}, which is {key}",
                 )
 
 
@@ -199,6 +199,18 @@ def _weak_key(settings: Settings, file: ConfigFile | None) -> list[str]:
         return []
     place = f"{file.where(('auth', 'jwt'))}: " if file is not None else ""
     return [] if weak is None else [f"{place}auth.jwt.{weak}"]
+
+
+def _unfillable(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Channels whose subjects claims are to fill, which nobody has."""
+    if settings.auth is not None:
+        return
+    for i, channel in enumerate(settings.channel_table()):
+        if channel.template is not None:
+            reason = (
+                f"subject {channel.subject_text!r} is filled from clients' claims, which they have with 'auth' only"
+            )
+            yield ("channels", i, "subject"), reason
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, Any]:

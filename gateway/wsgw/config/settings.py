@@ -14,6 +14,7 @@ from wsgw.channels.channel import Channel, Direction, OnGap, Payload, SlowConsum
 from wsgw.channels.durable import Durable, Storage, stream_name
 from wsgw.channels.hemera import TOPIC
 from wsgw.channels.subjects import subject_problem
+from wsgw.channels.template import template_of
 from wsgw.config import file as configfile
 from wsgw.config.auth import AuthSettings
 from wsgw.config.hemera import HemeraFields, action_of
@@ -64,6 +65,14 @@ def _inbox_prefix(value: str) -> str:
 def _said(value: object) -> object:
     if value is None:  # what was in it is commented out, maybe
         raise ValueError("keys are expected here; leave it out where everybody may use every channel")
+    return value
+
+
+def _subject(value: str) -> str:
+    try:
+        template_of(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r} {error}") from None
     return value
 
 
@@ -151,7 +160,11 @@ class ChannelSettings(Model):
     direction: Direction = Field(
         description="`inbound` (NATS to client), `outbound` (client to NATS), `both`, `request`."
     )
-    subject: str | None = Field(default=None, description="The NATS subject; the name where not given.")
+    subject: Annotated[str, AfterValidator(_subject)] | None = Field(
+        default=None,
+        description="The NATS subject; the name where not given. Tokens such as `{sub}`, `{org.id}`, `{sub|base64url}` "
+        "or `{sub|sha256}` are filled from the client's claims.",
+    )
     hemera: HemeraFields = Field(
         default=None,
         description="Messages are those of hemera (npm's nats-hemera): fields of a pattern such as "
@@ -194,10 +207,11 @@ class ChannelSettings(Model):
         usual = SlowConsumer.DROP_OLDEST if self.durable is None else SlowConsumer.DISCONNECT
         payload = Payload.BYTES if self.hemera is None else Payload.JSON
         subject = next((each for each in (self.subject, (self.hemera or {}).get(TOPIC)) if each is not None), self.name)
+        template = None if self.subject is None else template_of(self.subject)
         return Channel(
             name=self.name,
             direction=self.direction,
-            subject=subject,
+            subject=subject if template is None else template.subject,
             slow_consumer=usual if self.slow_consumer is None else self.slow_consumer,
             outbox_messages=self.outbox.messages,
             outbox_bytes=int(self.outbox.bytes),
@@ -208,6 +222,7 @@ class ChannelSettings(Model):
             on_join_last=self.on_join.last,
             on_gap=self.on_gap,
             hemera=action_of(self.hemera, subject),
+            template=template,
         )
 
     @property

@@ -26,11 +26,11 @@ class Followings:
         """``name`` will be followed, from there on."""
         self._starts[name] = start
 
-    def begin(self, durable: DurableBridge, name: str, sender: Sender) -> None:
-        """Follow ``name``."""
+    def begin(self, durable: DurableBridge, name: str, key: str, sender: Sender) -> None:
+        """Follow ``name``, by its ``key``."""
         told = self._told
         if told is not None:
-            following = durable.follow(name, sender, self._starts.pop(name, NOW), partial(told, name))
+            following = durable.follow(key, sender, self._starts.pop(name, NOW), partial(told, name))
             self._followings[name] = following
             if self._told is None:  # it was too much for the client, which is gone
                 self.leave(name)

@@ -224,7 +224,7 @@ class Gateway:
     def _bridge(self, channel: Channel) -> Bridge:
         if channel.durable is not None:
             return DurableBridge(channel, self.broker, self.hub, self.edge.memory, self._catching_up)
-        if channel.is_pattern:
+        if channel.has_many_subjects:
             return PatternBridge(channel, self.broker, self.hub, self.settings.subjects_limit)
         kind = FixedBridge if channel.hemera is None else HemeraBridge
         return kind(channel, self.broker, self.hub)

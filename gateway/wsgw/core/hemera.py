@@ -28,7 +28,7 @@ class HemeraOutlet(Outlet):
 
     def __init__(
         self,
-        name: str,
+        key: str,
         channel: Channel,
         subject: str,
         transport: str,
@@ -37,7 +37,7 @@ class HemeraOutlet(Outlet):
         metrics: Metrics,
         failures: Failures,
     ) -> None:
-        super().__init__(name, channel, subject, transport, broker, storing, metrics, failures)
+        super().__init__(key, channel, subject, transport, broker, storing, metrics, failures)
         assert channel.hemera is not None
         self._codec = Codec(channel.hemera)
 

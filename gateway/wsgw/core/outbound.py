@@ -16,6 +16,7 @@ from wsgw.broker.stored import Storing
 from wsgw.channels.channel import Channel, Use
 from wsgw.channels.durable import Durable
 from wsgw.channels.table import ChannelTable, too_large, wrong_direction
+from wsgw.channels.template import id_prefix, name_in
 from wsgw.errors import GatewayError, Kind
 from wsgw.fanout.publication import Publication
 from wsgw.metrics import Metrics
@@ -49,13 +50,17 @@ class Failures:
 
 
 class Outlet:
-    """One name: the channel it belongs to, its NATS subject, and what is counted of it."""
+    """One name: the channel it belongs to, its NATS subject, and what is counted of it.
+
+    Without a ``subject`` it is to be ``filled`` first.
+    """
 
     __slots__ = (
         "_accepted",
         "_broker",
         "_durable",
         "_failures",
+        "_id_prefix",
         "_request_seconds",
         "_seconds",
         "_storing",
@@ -67,7 +72,7 @@ class Outlet:
 
     def __init__(
         self,
-        name: str,
+        key: str,
         channel: Channel,
         subject: str,
         transport: str,
@@ -76,7 +81,7 @@ class Outlet:
         metrics: Metrics,
         failures: Failures,
     ) -> None:
-        self.name = name
+        self.name = name_in(key)
         self.channel = channel
         self.subject = subject
         #: what clients do who send here: PUBLISH or REQUEST
@@ -84,6 +89,8 @@ class Outlet:
         self._broker = broker
         self._durable = channel.durable
         self._storing = storing
+        # clients with other claims share the stream, and none is to have others' messages taken for repeats
+        self._id_prefix = id_prefix(key) if channel.durable is not None else ""
         self._failures = failures
         self._accepted = metrics.published_messages.labels(channel.name, transport) if channel.accepts else None
         self._seconds = metrics.publish_seconds.labels(channel.name) if channel.accepts else None
@@ -158,7 +165,7 @@ class Outlet:
                     seconds.observe(clock() - started)
             outcome(result)
 
-        self._storing.publish(durable, self.subject, payloads, settled, ids)
+        self._storing.publish(durable, self.subject, payloads, settled, ids, self._id_prefix)
 
     async def request(self, payload: bytes) -> Publication:
         """The reply to a request; raises GatewayError, and counts it: ServiceError, and see ``Broker.request``."""
@@ -181,7 +188,7 @@ class Outlet:
 
 
 class Outlets:
-    """The outlets by name and transport."""
+    """The outlets by key and transport."""
 
     def __init__(
         self,
@@ -198,7 +205,7 @@ class Outlets:
         self._storing = storing
         self._metrics = metrics
         self._failures = Failures(metrics)
-        self._found: dict[tuple[str, str], Outlet] = {}
+        self._found: dict[tuple[str, str], Outlet] = {}  # by key
         self._refused: dict[tuple[str, Use], tuple[str, Kind, str]] = {}  # the label, and what makes the error
 
     def find(self, name: str, transport: str, use: Use = Use.PUBLISH, count: int = 1) -> Outlet | GatewayError:
@@ -217,16 +224,18 @@ class Outlets:
             except GatewayError as error:
                 refused = self._refuse(name, use, error)
             else:
-                if len(self._found) >= MAX_OUTLETS:
-                    self._found.clear()
-                outlet = self._kind_of(channel)(
-                    name, channel, subject, transport, self._broker, self._storing, self._metrics, self._failures
-                )
-                self._found[name, transport] = outlet
-                return outlet
+                return self._make(name, channel, subject, transport)
         label, kind, message = refused
         self._failures.add(label, kind, count)
         return GatewayError(kind, message)
+
+    def filled(self, outlet: Outlet, key: str, transport: str) -> Outlet:
+        """Where the name of ``outlet``, whose channel has a template, leads to by ``key``."""
+        found = self._found.get((key, transport))
+        if found is not None:
+            return found
+        channel = outlet.channel
+        return self._make(key, channel, channel.subject_of(key), transport)
 
     def replace(self, channels: ChannelTable) -> None:
         """From now on names lead to ``channels``; who keeps an outlet is to ask again."""
@@ -235,6 +244,14 @@ class Outlets:
         self._refused.clear()
 
     # -- inside
+
+    def _make(self, key: str, channel: Channel, subject: str, transport: str) -> Outlet:
+        if len(self._found) >= MAX_OUTLETS:
+            self._found.clear()
+        made = self._found[key, transport] = self._kind_of(channel)(
+            key, channel, subject, transport, self._broker, self._storing, self._metrics, self._failures
+        )
+        return made
 
     def _refuse(self, name: str, use: Use, error: GatewayError) -> tuple[str, Kind, str]:
         """What is kept of ``error``: itself it would collect the frames of all who raise it."""

@@ -15,11 +15,12 @@ from wsgw.channels.channel import Channel, OnGap, Use
 from wsgw.channels.position import mark
 from wsgw.channels.start import NOW, Start
 from wsgw.channels.table import shown
+from wsgw.core.entry import key_for
 from wsgw.core.followings import Followings
 from wsgw.core.house import House
 from wsgw.core.sessionclient import SessionClient
 from wsgw.core.subscription import Subscription
-from wsgw.errors import CHANNEL_CHANGED, FORBIDDEN, TOO_MANY_SUBJECTS, UNKNOWN_CHANNEL, GatewayError
+from wsgw.errors import CHANNEL_CHANGED, TOO_MANY_SUBJECTS, UNKNOWN_CHANNEL, GatewayError
 from wsgw.fanout.gap import Gap
 from wsgw.fanout.publication import Batch
 from wsgw.fanout.sender import Sender
@@ -74,7 +75,7 @@ class Receiving:
     def inbound(self) -> list[str]:
         """What a client that asks for nothing gets: every channel that it may subscribe to, by name."""
         channels = self._house.channels.inbound()
-        return [channel.name for channel in channels if self._allows(Use.SUBSCRIBE, channel, channel.name)]
+        return [channel.name for channel in channels if self._may(Use.SUBSCRIBE, channel, channel.name)]
 
     def join(self, name: str, start: Start = NOW) -> asyncio.Future[None] | None:
         """Take NATS' interest in a channel, or a concrete name of a pattern; nothing happens when it is taken already.
@@ -85,19 +86,19 @@ class Receiving:
         if self._ended or name in self._subscriptions:
             return None
         channel = self._house.channels.find(name, Use.SUBSCRIBE)
-        self._check(Use.SUBSCRIBE, channel, name)
+        key = self._key(Use.SUBSCRIBE, channel, name)
         if start is NOW and channel.on_join_last:
             start = Start(last=channel.on_join_last)
         bridge = self._house.bridge_of(channel)
-        if channel.is_pattern:
+        if channel.has_many_subjects:
             most = self._house.edge.limits.session_names
             if self._names >= most:
                 message = f"this client is subscribed to {most} names of patterns, and may be to no more"
                 raise GatewayError(TOO_MANY_SUBJECTS, message)
-        subscription = Subscription(self, name, bridge)
+        subscription = Subscription(self, name, key, bridge)
         if bridge.state is BridgeState.SUBSCRIBED:
             subscription.told = self._house.hub.gaps  # those it had before are nothing to who comes now
-        ready = bridge.join(name, subscription)
+        ready = bridge.join(key, subscription)
         self._subscriptions[name] = subscription
         if channel.durable is not None:
             if self._followings is None:
@@ -143,7 +144,7 @@ class Receiving:
         if found is None:
             return False
         self._deafen(found)
-        found.bridge.leave(name, found)
+        found.bridge.leave(found.key, found)
         if size := found.size_bytes:
             self._names -= 1
             self._keep(-size)
@@ -181,7 +182,7 @@ class Receiving:
             return
         told: list[str] = []
         for subscription in self._subscriptions.values():
-            ours = subscription.channel.durable is None if gap.names is None else subscription.name in gap.names
+            ours = subscription.channel.durable is None if gap.keys is None else subscription.key in gap.keys
             if ours and subscription.listening and subscription.told < gap.number:
                 subscription.told = gap.number
                 told.append(subscription.name)
@@ -211,9 +212,9 @@ class Receiving:
             if subscription is not None and not subscription.listening:
                 subscription.listening = True
                 if self._followings is not None and isinstance(subscription.bridge, DurableBridge):
-                    self._followings.begin(subscription.bridge, name, self.sender)
+                    self._followings.begin(subscription.bridge, name, subscription.key, self.sender)
                 else:
-                    self._house.hub.subscribe(subscription.channel, name, self.sender)
+                    self._house.hub.subscribe(subscription.channel, subscription.key, self.sender)
 
     def _check_again(self, subscription: Subscription) -> None:
         """End ``subscription`` where its name, or the right to it, is not the client's any more."""
@@ -228,12 +229,12 @@ class Receiving:
         name = subscription.name
         try:
             channel = self._house.channels.find(name, Use.SUBSCRIBE)
-            self._check(Use.SUBSCRIBE, channel, name)
+            key = self._key(Use.SUBSCRIBE, channel, name)
         except GatewayError as error:
             if error.kind is UNKNOWN_CHANNEL:
                 return GatewayError(UNKNOWN_CHANNEL, f"there is no channel {shown(name)} any more")
             return error.with_traceback(None)  # whose frames have this object
-        if self._house.bridge_of(channel) is subscription.bridge:
+        if self._house.bridge_of(channel) is subscription.bridge and key == subscription.key:
             return None
         return GatewayError(CHANNEL_CHANGED, f"channel {shown(name)} is configured otherwise by now")
 
@@ -262,7 +263,7 @@ class Receiving:
             leaving(math.inf)
 
     def _leave(self, left: Subscription) -> None:
-        left.bridge.leave(left.name, left)
+        left.bridge.leave(left.key, left)
         self._house.edge.memory.add(-left.size_bytes)
 
     def _deafen(self, subscription: Subscription) -> None:
@@ -271,29 +272,25 @@ class Receiving:
                 self._followings.leave(subscription.name)
         elif subscription.listening:
             assert self.sender is not None
-            self._house.hub.unsubscribe(subscription.name, self.sender)
+            self._house.hub.unsubscribe(subscription.key, self.sender)
 
     def _placed(self, name: str, place: Place) -> None:
         if self._client is not None:
             self._client.placed(name, place)
 
-    def _allows(self, use: Use, channel: Channel, name: str) -> bool:
-        return self._house.rules.allow(self.principal, use, channel, name)
+    def _key(self, use: Use, channel: Channel, name: str) -> str:
+        """See ``entry.key_for``."""
+        return key_for(self._house.rules, self.principal, use, channel, name)
 
-    def _check(self, use: Use, channel: Channel, name: str) -> None:
-        if not self._allows(use, channel, name):
-            raise forbidden(use, name)
-
-
-_DOING = {Use.SUBSCRIBE: "subscribe to", Use.PUBLISH: "publish to", Use.REQUEST: "send requests to"}
+    def _may(self, use: Use, channel: Channel, name: str) -> bool:
+        try:
+            self._key(use, channel, name)
+        except GatewayError:
+            return False
+        return True
 
 
 def _emptied(left: list[Subscription]) -> Iterator[Subscription]:
     """Each of them, which is not kept any longer."""
     while left:
         yield left.pop()
-
-
-def forbidden(use: Use, name: str) -> GatewayError:
-    """Why ``name`` may not be used so."""
-    return GatewayError(FORBIDDEN, f"this client may not {_DOING[use]} {name!r}")

@@ -17,7 +17,7 @@ from wsgw.channels.table import wrong_direction
 from wsgw.core.backpressure import BackPressure
 from wsgw.core.house import House
 from wsgw.core.outbound import Outlet
-from wsgw.core.receiving import Receiving, forbidden
+from wsgw.core.receiving import Receiving
 from wsgw.core.sessionclient import SessionClient
 from wsgw.errors import CLOSE_CODES, FORBIDDEN, OVERLOADED, TOKEN_EXPIRED, GatewayError
 from wsgw.fanout.publication import Publication
@@ -72,7 +72,7 @@ class Session(Receiving):
             channel, _ = self._house.channels.find_to_send(name, Use.PUBLISH)
             if not channel.accepts:
                 raise wrong_direction(name, channel, Use.PUBLISH)
-            self._check(Use.PUBLISH, channel, name)
+            self._key(Use.PUBLISH, channel, name)
         except GatewayError as error:
             return error
         return None
@@ -87,10 +87,12 @@ class Session(Receiving):
         outlet = self._house.outlets.find(name, self.principal.transport, use, count)
         if isinstance(outlet, GatewayError):
             return outlet
-        if not self._allows(outlet.use, outlet.channel, name):
-            return outlet.failed(forbidden(outlet.use, name), count)
-        self._outlet = outlet
-        return outlet
+        try:
+            key = self._key(outlet.use, outlet.channel, name)
+        except GatewayError as error:
+            return outlet.failed(error.with_traceback(None), count)  # its frames have this object
+        self._outlet = outlet if key is name else self._house.outlets.filled(outlet, key, self.principal.transport)
+        return self._outlet
 
     def publish(
         self, name: str, payloads: Sequence[bytes], outcome: PublishOutcome, ids: Sequence[str | None] = ()

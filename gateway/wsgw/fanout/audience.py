@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from wsgw.channels.template import name_in
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.gap import Gap, GapMark
 from wsgw.fanout.publication import BATCH_BYTES, Batch, Encoded, Publication, Wire, cut
@@ -17,7 +18,7 @@ LOOK_EVERY = 64
 
 
 class Audience:
-    """The members get what is added between their ``join`` and their ``leave``, in order, under ``name``.
+    """The members get what is added between their ``join`` and their ``leave``, in order, under the name in ``key``.
 
     ``schedule(audience)`` is called when there is something to ``flush``; ``clock()`` is that of publications.
     """
@@ -46,13 +47,13 @@ class Audience:
 
     def __init__(
         self,
-        name: str,
+        key: str,
         wire: Wire,
         deliveries: Deliveries,
         clock: Callable[[], float],
         schedule: Callable[[Audience], None],
     ) -> None:
-        self.name = name
+        self.name = name_in(key)
         self.wire = wire
         self.deliveries = deliveries
         #: whoever schedules it takes note of that here
@@ -65,7 +66,7 @@ class Audience:
         self._pending_at = 0.0  # when the first of it was received
         self._late: dict[Sender, int] = {}  # new members, and how much of ``_pending`` came before them
         self._owed: dict[Sender, int] = {}  # those of the batch that is begun, and how much of it came before them
-        self._batch = self._no_batch = Batch(deliveries, name, ())  # the one that is being handed over
+        self._batch = self._no_batch = Batch(deliveries, self.name, ())  # the one that is being handed over
         self._batch_at = 0.0
         self._batch_written = 0
         self._waiting: dict[Sender, None] = {}  # members that have still to get it

@@ -11,11 +11,11 @@ from wsgw.fanout.publication import Encoded
 class Gap:
     """Its ``number`` is its own; later ones have higher ones.
 
-    ``names`` are those whose interest was lost; None: of all channels that no stream holds, with the connection.
+    ``keys`` are those whose interest was lost; None: of all channels that no stream holds, with the connection.
     """
 
     number: int
-    names: frozenset[str] | None = None
+    keys: frozenset[str] | None = None
 
 
 class GapMark(Encoded):

@@ -50,7 +50,7 @@ class Hub:
         self._clock = clock
         self._source = source
         self._held = False  # the source
-        self._audiences: dict[str, list[Audience]] = {}
+        self._audiences: dict[str, list[Audience]] = {}  # by key
         self._deliveries: dict[tuple[str, str], Deliveries] = {}  # by channel and transport
         self._dirty: deque[Audience] = deque()  # while there are any, a flush is on its way
         self._on_its_way = False
@@ -61,34 +61,34 @@ class Hub:
         self.gaps = 0
         metrics.on_read.append(self._report)
 
-    def subscribe(self, channel: Channel, name: str, sender: Sender) -> None:
-        """From now on ``sender`` gets publications to ``name``, which is ``channel``'s name or matches it.
+    def subscribe(self, channel: Channel, key: str, sender: Sender) -> None:
+        """From now on ``sender`` gets publications to ``key``, of ``channel``'s name or of one that matches it.
 
-        A sender subscribes to a name at most once.
+        A sender subscribes to a key at most once.
         """
         wire = sender.wire
-        audiences = self._audiences.get(name)
+        audiences = self._audiences.get(key)
         if audiences is None:
-            audiences = self._audiences[name] = []
+            audiences = self._audiences[key] = []
         counts = self._counts(channel, wire)
         # a name may belong to another channel by now than that of those who are still to leave it
         audience = next((each for each in audiences if each.wire is wire and each.deliveries is counts), None)
         if audience is None:
-            audience = Audience(name, wire, counts, self._clock, self._schedule)
+            audience = Audience(key, wire, counts, self._clock, self._schedule)
             audiences.append(audience)
         audience.join(sender)
         audience.deliveries.subscriptions += 1
 
-    def unsubscribe(self, name: str, sender: Sender) -> None:
+    def unsubscribe(self, key: str, sender: Sender) -> None:
         """End a subscription made by ``subscribe``; what came before it still goes out."""
-        audiences = self._audiences[name]
+        audiences = self._audiences[key]
         audience = next(audience for audience in audiences if sender in audience)
         audience.leave(sender)
         audience.deliveries.subscriptions -= 1
         if not audience:
             audiences.remove(audience)
         if not audiences:
-            del self._audiences[name]
+            del self._audiences[key]
 
     def change(self, channels: Mapping[str, Channel]) -> None:
         """``channels``, by name, have other options than those of these names before, or are others."""
@@ -98,19 +98,19 @@ class Hub:
                 deliveries.change(channel)
         self._replays.clear()
 
-    def deliver(self, channel: Channel, name: str, sender: Sender, publications: Sequence[StreamPublication]) -> None:
-        """Bring a client that subscribes to ``name`` up to date with ``publications``, in order, at least one."""
+    def deliver(self, channel: Channel, key: str, sender: Sender, publications: Sequence[StreamPublication]) -> None:
+        """Bring a client that subscribes to ``key`` up to date with ``publications``, in order, at least one."""
         wire = sender.wire
-        made = self._replays.batch(self._counts(channel, wire), wire, name, publications)
+        made = self._replays.batch(self._counts(channel, wire), wire, key, publications)
         if sender.offer(made):
             made.deliveries.messages += len(made.items)
             made.deliveries.bytes += made.size
         if made.made_bytes > MAX_MADE_BYTES:
             made.made.clear()
 
-    def publish(self, name: str, publication: Publication) -> None:
-        """Fan ``publication`` out to the subscribers of ``name``."""
-        for audience in self._audiences.get(name, ()):
+    def publish(self, key: str, publication: Publication) -> None:
+        """Fan ``publication`` out to the subscribers of ``key``."""
+        for audience in self._audiences.get(key, ()):
             audience.add(publication)
 
     def flush(self, seconds: float = SLICE_SECONDS) -> None:
@@ -146,15 +146,15 @@ class Hub:
             return False
         return True
 
-    def gap(self, name: str, gap: Gap) -> None:
-        """Tell the subscribers of ``name`` there are now of ``gap``: behind what was published, before what will be."""
-        for audience in self._audiences.get(name, ()):
+    def gap(self, key: str, gap: Gap) -> None:
+        """Tell the subscribers of ``key`` there are now of ``gap``: behind what was published, before what will be."""
+        for audience in self._audiences.get(key, ()):
             audience.mark(gap)
 
-    def new_gap(self, names: frozenset[str]) -> Gap:
+    def new_gap(self, keys: frozenset[str]) -> Gap:
         """One of these alone."""
         self.gaps += 1
-        return Gap(self.gaps, names)
+        return Gap(self.gaps, keys)
 
     def outage(self, connection: int) -> Gap:
         """The gap of all names that ``connection`` to NATS, by its number, ended: the same whoever asks."""
@@ -165,9 +165,9 @@ class Hub:
             self._outage = connection, gap
         return gap
 
-    def settle(self, name: str) -> None:
-        """Hand what is kept for ``name`` to its subscribers now: what they are told next comes behind it."""
-        for audience in list(self._audiences.get(name, ())):
+    def settle(self, key: str) -> None:
+        """Hand what is kept for ``key`` to its subscribers now: what they are told next comes behind it."""
+        for audience in list(self._audiences.get(key, ())):
             audience.flush(math.inf)
 
     # -- inside

@@ -299,7 +299,7 @@ async def test_names_of_other_channels_are_not_its_own(make: Open) -> None:
     await arrived(every.link.data, 3)
     await arrived(eight.link.data, 1)
     assert not link.data
-    assert rooms.bridge._names == {"room.*": 1, "room.8": 1}
+    assert rooms.bridge._keys == {"room.*": 1, "room.8": 1}
 
 
 async def test_an_existing_stream_of_several_subjects(make: Open, jetstream: NatsServer) -> None:

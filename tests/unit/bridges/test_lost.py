@@ -108,7 +108,7 @@ def test_each_name_is_lost_in_its_way(hub: Hub, loop: Loop) -> None:
     made.add(["chat.*"], alone=True)  # NATS refuses it now
     made.tell()
     loop.tick()
-    assert {name: gap.names for name, gap in session.told} == {"chat.1": None, "chat.*": {"chat.*"}}
+    assert {name: gap.keys for name, gap in session.told} == {"chat.1": None, "chat.*": {"chat.*"}}
 
 
 async def test_it_is_settled_when_clients_have_what_came_before(hub: Hub, loop: Loop) -> None:

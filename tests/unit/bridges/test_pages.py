@@ -15,6 +15,7 @@ from helpers.stack import Stack
 from helpers.waiting import arrived
 from wsgw.bridges import pages as module
 from wsgw.bridges.pages import Page, Pages
+from wsgw.bridges.parts import Parts
 from wsgw.broker.jetstream import JetStream, StreamInfo
 from wsgw.broker.reads import StoredMessage, StreamReads
 from wsgw.channels.durable import Durable
@@ -34,7 +35,8 @@ async def orders(jetstream: NatsServer) -> AsyncIterator[Durables]:
 async def pages(orders: Durables) -> AsyncIterator[Pages]:
     broker = orders.stack.broker
     streams = JetStream(broker, "$JS.API")
-    made = Pages("orders", Durable("S"), streams, StreamReads(broker, streams), orders.stack.metrics)
+    reads = StreamReads(broker, streams)
+    made = Pages("orders", Durable("S"), streams, reads, Parts(None), orders.stack.metrics)
     yield made
     await made.close()
 

@@ -125,6 +125,11 @@ class TestIds:
         (receipt,) = await store(storing, b"1", ids=["x" * 1000])
         assert isinstance(receipt, GatewayError)
 
+    async def test_prefixes_make_others_of_them(self, storing: Storing) -> None:
+        assert await store(storing, b"1", ids=["a"], id_prefix="x:") == [Stored(1)]
+        assert await store(storing, b"2", ids=["a"], id_prefix="y:") == [Stored(2)]
+        assert await store(storing, b"3", ids=["a"], id_prefix="x:") == [Stored(1, True)]
+
     async def test_others_cannot_be_guessed(self, storing: Storing) -> None:
         tokens = [storing._token() for _ in range(1000)]
         assert len(set(tokens)) == 1000

@@ -13,6 +13,7 @@ from wsgw.channels.changes import MAX_SHOWN_NAMES, Changes, between
 from wsgw.channels.channel import Channel, Direction, OnGap, Payload, SlowConsumer
 from wsgw.channels.durable import Durable
 from wsgw.channels.hemera import Action
+from wsgw.channels.template import template_of
 
 IN = Channel("IN", Direction.INBOUND)
 OUT = Channel("OUT", Direction.OUTBOUND)
@@ -31,6 +32,7 @@ OTHERS: dict[str, tuple[Any, bool]] = {
     "on_join_last": (5, True),
     "on_gap": (OnGap.CLOSE, True),
     "hemera": (Action("x"), False),
+    "template": (template_of("in.{sub}"), False),
 }
 
 

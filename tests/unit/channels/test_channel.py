@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.subjects import patterns, subjects_of
+from helpers.subjects import patterns, subjects_of, token
+from helpers.tenants import templated
 from wsgw.channels.channel import RESERVED_EVENTS, Channel, Direction, Use, channel_problem
 from wsgw.channels.durable import Durable
 from wsgw.channels.hemera import Action
 from wsgw.channels.subjects import matches
+from wsgw.channels.template import key_of
 
 INBOUND, OUTBOUND, BOTH, REQUEST = Direction.INBOUND, Direction.OUTBOUND, Direction.BOTH, Direction.REQUEST
 
@@ -54,6 +56,87 @@ class TestChannel:
         name = data.draw(subjects_of(pattern))
         assert matches(channel.subject, channel.subject_of(name))
         assert channel.name_of(channel.subject_of(name)) == name
+
+
+class TestTemplates:
+    def test_a_fixed_name(self) -> None:
+        channel = templated("inbox", "users.{sub}.inbox")
+        assert (channel.subject, channel.subject_text) == ("users.*.inbox", "users.{sub}.inbox")
+        assert channel.has_many_subjects
+        assert not channel.is_pattern
+        key = key_of("inbox", ("ann",))
+        assert channel.subject_of(key) == "users.ann.inbox"
+        assert channel.name_of("users.ann.inbox") == key
+        assert channel.keys_of("users.ann.inbox") == (key,)
+
+    def test_a_fixed_name_with_many_subjects(self) -> None:
+        channel = templated("mine", "users.{sub}.>", INBOUND)
+        assert channel_problem(channel) is None
+        key = key_of("mine", ("ann",))
+        assert channel.subject_of(key) == "users.ann.>"
+        assert channel.keys_of("users.ann.a.b") == (key,)
+
+    def test_a_pattern(self) -> None:
+        channel = templated("room.*.>", "t.{tenant}.*.x.{sub}.>")
+        assert channel_problem(channel) is None
+        values = ("acme", "ann")
+        own, one = key_of("room.*.>", values), key_of("room.1.a.b", values)
+        assert channel.subject_of(own) == "t.acme.*.x.ann.>"
+        assert channel.subject_of(one) == "t.acme.1.x.ann.a.b"
+        assert channel.keys_of("t.acme.1.x.ann.a.b") == (own, one)
+        assert channel.name_of("t.acme.1.x.ann.a.b") == one
+
+    def test_no_key_is_no_subject(self) -> None:
+        with pytest.raises(ValueError, match="zip"):
+            templated("inbox", "users.{sub}.inbox").subject_of("inbox")
+
+    @given(st.data())
+    def test_name_of_is_the_inverse_of_subject_of(self, data: st.DataObject) -> None:
+        pattern = data.draw(patterns())
+        wildcards = [part for part in pattern.split(".") if part in ("*", ">")]
+        between = [data.draw(st.sampled_from(["", "{a}.", "{b|sha256}.z.", "y."])) for _ in wildcards]
+        subject = ".".join(["s.{c}", *(map("".join, zip(between, wildcards, strict=True)))])
+        channel = templated(pattern, subject)
+        assert channel_problem(channel) is None
+        assert channel.template is not None
+        values = data.draw(st.tuples(*[token for _ in channel.template.placeholders]))
+        key = key_of(data.draw(subjects_of(pattern)), values)
+        filled = channel.subject_of(key)
+        assert matches(channel.subject, filled)
+        assert matches(channel.subject_of(key_of(pattern, values)), filled)
+        assert channel.name_of(filled) == key
+        assert channel.keys_of(filled) == (key_of(pattern, values), key)
+
+    @pytest.mark.parametrize(
+        ("channel", "reason"),
+        [
+            (templated("A", "{sub}.x", INBOUND), "subject '{sub}.x' begins with a placeholder"),
+            (templated("A", "{sub}", OUTBOUND), "subject '{sub}' begins with a placeholder"),
+            (templated("A", "a.{sub}.*", OUTBOUND), "subject 'a.{sub}.*' has wildcards, but a message needs one"),
+            (templated("a.*", "a.{sub}"), "subject 'a.{sub}' needs the same wildcards"),
+            (templated("a", "$JS.{sub}"), "subject '$JS.{sub}' is one of NATS' own"),
+            (templated("a", "a..{sub}"), "subject 'a..{sub}' has an empty token"),
+            (Channel("a.{sub}", INBOUND, "b"), "name 'a.{sub}' has a placeholder"),
+            (
+                templated("a", "a.{sub}", hemera=Action("a.*")),
+                "an action has one topic, and the subject 'a.{sub}' is filled for each client",
+            ),
+        ],
+    )
+    def test_reasons(self, channel: Channel, reason: str) -> None:
+        told = channel_problem(channel)
+        assert told is not None
+        assert told[1].startswith(reason)
+
+    def test_good(self) -> None:
+        for channel in (
+            templated("A", "$SYS.ACCOUNT.{account}.>", INBOUND),
+            templated("A", "a.{sub}", OUTBOUND),
+            templated("A", "a.{sub}", REQUEST),
+            templated("A", "a.{sub}", durable=Durable("A")),
+            Channel("a{b", INBOUND),
+        ):
+            assert channel_problem(channel) is None
 
 
 class TestChannelProblem:

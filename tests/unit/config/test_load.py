@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from wsgw.channels.channel import Channel, Direction, SlowConsumer
 from wsgw.channels.durable import Durable
+from wsgw.channels.template import template_of
 from wsgw.config.auth import AuthSettings
 from wsgw.config.file import ConfigFile, read
 from wsgw.config.load import ENVIRONMENT, channels_replaced_by, hints, load
@@ -216,6 +217,25 @@ def test_channel_table() -> None:
         durable("E", Direction.INBOUND, Durable("X", managed=False)),
         Channel("F", Direction.INBOUND, slow_consumer=SlowConsumer.DISCONNECT, timeout_seconds=0.5),
     ]
+
+
+def test_a_template() -> None:
+    given = {"channels": [{"name": "inbox", "direction": "inbound", "subject": "users.{sub}.inbox"}]}
+    (channel,) = load({}, {}, file_of(given)).channel_table()
+    assert (channel.subject, channel.subject_text) == ("users.*.inbox", "users.{sub}.inbox")
+    assert channel.template == template_of("users.{sub}.inbox")
+
+
+def test_what_nobody_has_claims_for() -> None:
+    given: dict[str, Any] = {
+        "channels": [{"name": "A", "direction": "inbound"}, {"name": "B", "direction": "both", "subject": "b.{x}"}]
+    }
+    load({}, {}, file_of(given | {"auth": {"jwt": {"secret": "s" * 32}}}))
+    with pytest.raises(ConfigError) as refused:
+        load({}, {}, file_of(given))
+    assert str(refused.value) == (
+        "x.yml: channels[1].subject: subject 'b.{x}' is filled from clients' claims, which they have with 'auth' only"
+    )
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,20 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
             ["x.yml:1: nats.inbox_prefix: 'a.>' has the wildcard '>'; a concrete name is needed"],
         ),
         (
+            "nats: {inbox_prefix: app.gw}\nchannels:\n  - {name: A, direction: outbound, subject: 'app.{tenant}.x'}\n",
+            ["x.yml:3: channels[0].subject: subject 'app.{tenant}.x' is below 'app.gw', which is nats.inbox_prefix"],
+        ),
+        (
+            "channels:\n  - {name: A, direction: outbound, subject: 'a.x{sub}'}\n"
+            "  - {name: B, direction: inbound, subject: '{sub}.x'}\n",
+            [
+                "x.yml:2: channels[0].subject: 'a.x{sub}' has 'x{sub}'; a placeholder is a whole token such as {sub} "
+                "or {sub|sha256}",
+                "x.yml:3: channels[1].subject: subject '{sub}.x' begins with a placeholder: claims could name NATS' "
+                "own subjects ($SYS, $JS, _INBOX); begin it with a fixed token",
+            ],
+        ),
+        (
             "nats: {inbox_prefix: _GATE.a}\n" + CHANNEL.format("'_GATE.*'", "inbound") + "  - {name: '_GATE.*.x', "
             "direction: request}\n  - {name: A, subject: _GATE.b.c, direction: outbound}\n",
             ["x.yml:4: channels[1].name: subject '_GATE.*.x' is below '_GATE.a', which is nats.inbox_prefix"],

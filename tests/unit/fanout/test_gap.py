@@ -150,8 +150,8 @@ def test_gaps_are_numbered(hub: Hub) -> None:
     assert hub.outage(1) is first
     alone = hub.new_gap(frozenset({"IN"}))
     assert (first.number, alone.number, hub.outage(1).number, hub.outage(2).number) == (1, 2, 1, 3)
-    assert first.names is None
-    assert alone.names == frozenset({"IN"})
+    assert first.keys is None
+    assert alone.keys == frozenset({"IN"})
     assert hub.gaps == 3
 
 

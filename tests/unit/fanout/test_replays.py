@@ -6,6 +6,7 @@ import pytest
 
 from helpers.metrics import value
 from wsgw.channels.channel import Channel, Direction, Payload
+from wsgw.channels.template import key_of
 from wsgw.fanout import replays as module
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.frames import Message
@@ -72,9 +73,10 @@ def test_what_differs_is_apart(made: Made) -> None:
     made.ask(1, 3)
     made.ask(1, 3, wire=other)
     made.ask(1, 3, name="o*")
+    made.ask(1, 3, name=key_of("orders", ("acme",)))
     again = [StreamPublication(one, "two", one.sequence, 0) for one in PUBLICATIONS[:3]]
     made.replays.batch(made._deliveries, made.wire, "orders", again)
-    assert (made.wire.encoded, other.encoded) == ([1, 2, 3] * 3, [1, 2, 3])
+    assert (made.wire.encoded, other.encoded) == ([1, 2, 3] * 4, [1, 2, 3])
 
 
 def test_what_is_kept_is_bounded(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,7 +245,7 @@ async def test_with_recovery(jetstream: NatsServer, way: Callable[[Opened], Awai
         await asyncio.sleep(0.01)
         assert left() == []
         assert not bridge._followings
-        assert not bridge._names
+        assert not bridge._keys
 
 
 async def test_a_refused_connect(nats: NatsServer) -> None:

@@ -1,0 +1,328 @@
+"""Sessions of two tenants on channels whose subjects claims fill: what each gets, sends, asks, and comes back to."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from helpers.interest import interest, nats_has
+from helpers.metrics import value
+from helpers.nats_server import NatsServer
+from helpers.peer import Peer
+from helpers.session import Client, outcome, principal, started
+from helpers.stack import Listener
+from helpers.tenants import CHANNELS, DURABLE, TableRules
+from helpers.waiting import DEADLINE_SECONDS, eventually
+from wsgw.bridges.place import Coming
+from wsgw.broker.puback import PublishResult, Stored
+from wsgw.channels import position
+from wsgw.channels.start import NOW, Start
+from wsgw.config.file import ConfigFile
+from wsgw.config.load import load
+from wsgw.core.gateway import Gateway
+from wsgw.core.reload import reload
+from wsgw.core.session import Session
+from wsgw.errors import FORBIDDEN, GatewayError
+
+
+class Tenant:
+    """A client on ``gateway`` with the token ``token``."""
+
+    def __init__(self, gateway: Gateway, token: str) -> None:
+        self.client = Client()
+        self.listener = Listener()
+        self.session: Session = gateway.open_session(principal(token), self.client, self.listener)
+
+    async def join(self, *names: str, start: Start = NOW) -> None:
+        for name in names:
+            ready = self.session.join(name, start)
+            if ready is not None:
+                await asyncio.wait_for(ready, DEADLINE_SECONDS)
+        self.session.listen()
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return self.listener.payloads
+
+
+@pytest.fixture
+async def gateway(nats: NatsServer) -> AsyncIterator[Gateway]:
+    async with started(nats.url, TableRules(), channels=CHANNELS) as made:
+        yield made
+
+
+@pytest.fixture
+async def durable(jetstream: NatsServer) -> AsyncIterator[Gateway]:
+    async with started(jetstream.url, TableRules(), channels=DURABLE) as made:
+        yield made
+
+
+@pytest.fixture
+async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
+    made = await Peer.connect(nats.url)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def keeper(jetstream: NatsServer) -> AsyncIterator[Peer]:
+    made = await Peer.connect(jetstream.url)
+    yield made
+    await made.close()
+
+
+async def test_a_fixed_name(gateway: Gateway, peer: Peer) -> None:
+    ann, bob = Tenant(gateway, "ann"), Tenant(gateway, "bob")
+    for one in (ann, bob):
+        await one.join("inbox", "mail")
+    await peer.publish("users.ann.inbox", "a")
+    await peer.publish("users.bob.inbox", "b")
+    await peer.publish("users.*.inbox", "to nobody")
+    await peer.publish("mail.eed34b2afb69f46f380ddc0b104e8d7f3cc7c01d86cd177166b8541d9ab0cbc8", "to nobody")
+    await peer.fence()
+    await eventually(lambda: ann.payloads == [b"a"] and bob.payloads == [b"b"], "each has its own")
+    assert value(gateway.metrics, "wsgw_subscriptions", channel="inbox") == 2
+    assert value(gateway.metrics, "wsgw_subjects", channel="inbox") == 2
+
+
+async def test_who_shares_a_tenant_shares_a_subscription(gateway: Gateway, peer: Peer) -> None:
+    ann, ada, bob = (Tenant(gateway, token) for token in ("ann", "ada", "bob"))
+    for one in (ann, ada, bob):
+        await one.join("room.1")
+    assert value(gateway.metrics, "wsgw_subjects", channel="room.*") == 2
+    await peer.publish("t.acme.room.1", "a")
+    await peer.publish("t.blue.room.1", "b")
+    await eventually(lambda: ann.payloads == ada.payloads == [b"a"], "of acme")
+    await eventually(lambda: bob.payloads == [b"b"], "of blue")
+    for one in (ann, ada, bob):
+        one.session.end(1000)
+
+
+async def test_a_wildcard_is_of_the_own_tenant_only(gateway: Gateway, peer: Peer, nats: NatsServer) -> None:
+    ann, bob = Tenant(gateway, "ann"), Tenant(gateway, "bob")
+    await ann.join("room.*", "room.1")
+    await bob.join("room.*")
+    await nats_has(nats, {"t.acme.room.*": 1, "t.acme.room.1": 1, "t.blue.room.*": 1})
+    assert not {"t.*.room.*", "t.*.room.1"} & set(interest(nats))
+    await peer.publish("t.acme.room.1", "1")
+    await peer.publish("t.acme.room.2", "2")
+    await peer.publish("t.blue.room.1", "3")
+    await eventually(lambda: sorted(ann.payloads) == [b"1", b"1", b"2"], "once for each name")
+    await eventually(lambda: bob.payloads == [b"3"], "its own")
+    assert ann.session.unsubscribe("room.1")
+    await peer.publish("t.acme.room.1", "4")
+    await eventually(lambda: ann.payloads[3:] == [b"4"], "by the wildcard")
+
+
+async def test_publishing(gateway: Gateway, peer: Peer) -> None:
+    heard = [*await asyncio.gather(peer.messages("t.>"), peer.messages("users.>"))]
+    ann, ada, bob = (Tenant(gateway, token) for token in ("ann", "ada", "bob"))
+    for one, name, payload in ((ann, "room.1", b"a"), (bob, "room.1", b"b"), (ada, "out", b"c"), (bob, "out", b"d")):
+        assert await outcome(one.session, name, payload) is None
+    await eventually(lambda: [len(messages) for messages in heard] == [2, 2], "they came")
+    assert [[(message.subject, message.data) for message in messages] for messages in heard] == [
+        [("t.acme.room.1", b"a"), ("t.blue.room.1", b"b")],
+        [("users.ada.out", b"c"), ("users.bob.out", b"d")],
+    ]
+    error = await outcome(ann.session, "room.*", b"x")
+    assert error is not None
+    assert error.kind.name == "unknown_channel"
+
+
+async def test_requests(gateway: Gateway, peer: Peer) -> None:
+    await peer.answer("t.acme.sum", lambda payload: b"acme:" + payload)
+    await peer.answer("t.blue.sum", lambda payload: b"blue:" + payload)
+    ann, bob = Tenant(gateway, "ann"), Tenant(gateway, "bob")
+    replies = [(await one.session.request("sum", b"1")).payload for one in (ann, bob, ann)]
+    assert replies == [b"acme:1", b"blue:1", b"acme:1"]
+
+
+async def test_outlets_are_shared_by_who_has_the_same_claims(gateway: Gateway) -> None:
+    ann, ada, bob = (Tenant(gateway, token).session for token in ("ann", "ada", "bob"))
+    found = [one.find("room.1") for one in (ann, ada, bob)]
+    assert found[0] is found[1]
+    assert found[0] is not found[2]
+    assert found[0] is ann.find("room.1")
+
+
+async def test_who_has_no_claims(gateway: Gateway, peer: Peer) -> None:
+    heard = await peer.messages(">")
+    nobody = Tenant(gateway, "nobody")
+    for name in ("inbox", "mail", "room.1", "room.*"):
+        with pytest.raises(GatewayError) as caught:
+            nobody.session.join(name)
+        assert caught.value.kind is FORBIDDEN
+    for name in ("room.1", "out"):
+        error = await outcome(nobody.session, name, b"x")
+        assert error is not None
+        assert error.kind is FORBIDDEN
+        why = nobody.session.why_not_publish(name)
+        assert why is not None
+        assert why.message == error.message
+        assert "there is no claim" in why.message
+    with pytest.raises(GatewayError) as caught:
+        nobody.session.request("sum", b"x")
+    assert caught.value.kind is FORBIDDEN
+    assert nobody.session.inbound() == ["news"]
+    assert Tenant(gateway, "ann").session.inbound() == ["inbox", "mail", "room.*", "news"]
+    assert nobody.session.names == ()
+    await peer.fence()
+    assert [message for message in heard if not message.subject.startswith("_INBOX")] == []
+    assert value(gateway.metrics, "wsgw_publish_errors_total", channel="out", reason="forbidden") == 1
+
+
+async def test_gaps_are_told_by_name(gateway: Gateway, nats: NatsServer) -> None:
+    ann, bob = Tenant(gateway, "ann"), Tenant(gateway, "bob")
+    await ann.join("inbox", "room.1", "news")
+    await bob.join("inbox")
+    assert gateway.broker._connection is not None
+    gateway.broker._connection._lose("for a test")
+    await eventually(lambda: bool(ann.client.gaps and bob.client.gaps), "they are told")
+    told = ["inbox", "news", "room.1"]
+    await eventually(lambda: sorted(name for names in ann.client.gaps for name in names) == told, "of all names")
+    assert bob.client.gaps == [["inbox"]]
+
+
+async def test_the_subjects_of_a_channel_are_bounded(nats: NatsServer) -> None:
+    async with started(nats.url, TableRules(), channels=CHANNELS, max_subjects=1) as gateway:
+        await Tenant(gateway, "ann").join("inbox")
+        with pytest.raises(GatewayError) as caught:
+            await Tenant(gateway, "bob").join("inbox")
+        assert caught.value.kind.name == "too_many_subjects"
+
+
+async def test_another_template(gateway: Gateway, peer: Peer, nats: NatsServer) -> None:
+    ann = Tenant(gateway, "ann")
+    await ann.join("inbox", "news")
+    expected: list[bytes] = []
+    for subject, moved in (("users.inbox", "users.inbox"), ("u2.{sub}.inbox", "u2.ann.inbox")):
+        other = [{**one, "subject": subject} if one["name"] == "inbox" else one for one in CHANNELS]
+        file = ConfigFile("test", {"channels": other})
+        changes = await reload(gateway, load({}, {}, file).channel_table())
+        assert [channel.name for channel in changes.restarted] == ["inbox"]
+        assert ann.client.removals == [("inbox", "channel_changed")]
+        ann.client.removals.clear()
+        await ann.join("inbox")
+        await nats_has(nats, {moved: 1})
+        await peer.publish("users.ann.inbox", "old")
+        await peer.publish(moved, subject)
+        expected.append(subject.encode())
+        await eventually(lambda: ann.payloads == expected, "what comes now")
+
+
+# -- durable
+
+
+def settled(session: Session, name: str, *payloads: bytes, ids: tuple[str, ...] = ()) -> asyncio.Future[PublishResult]:
+    told: asyncio.Future[PublishResult] = asyncio.get_running_loop().create_future()
+    session.publish(name, payloads, told.set_result, ids)
+    return told
+
+
+async def stored(session: Session, name: str, *payloads: bytes, ids: tuple[str, ...] = ()) -> list[Any]:
+    result = await asyncio.wait_for(settled(session, name, *payloads, ids=ids), DEADLINE_SECONDS)
+    assert isinstance(result, list), result
+    return result
+
+
+async def test_one_stream_and_one_consumer_for_all(durable: Gateway, keeper: Peer) -> None:
+    ann, ada, bob = (Tenant(durable, token) for token in ("ann", "ada", "bob"))
+    for one in (ann, ada, bob):
+        await one.join("orders", "log.1")
+    await ann.join("log.*")
+    assert (await stored(ann.session, "orders", b"a"))[0] == Stored(1)
+    assert (await stored(bob.session, "orders", b"b"))[0] == Stored(2)
+    await keeper.store("t.acme.log.1", "1")
+    await keeper.store("t.acme.log.2", "2")
+    await keeper.store("t.blue.log.1", "3")
+    await eventually(lambda: sorted(ann.payloads) == [b"1", b"1", b"2", b"a"], "ann has what is acme's")
+    await eventually(lambda: sorted(ada.payloads) == [b"1", b"a"], "ada, too")
+    await eventually(lambda: sorted(bob.payloads) == [b"3", b"b"], "bob has what is blue's")
+    for stream, subject in (("ORDERS", "t.*.orders"), ("LOG", "t.*.log.*")):
+        info = await keeper.nats.jetstream().stream_info(stream)
+        assert info.config.subjects == [subject]
+        assert info.state.consumer_count == 1
+
+
+@pytest.mark.parametrize("name", ["orders", "log.1", "log.*"])
+@pytest.mark.parametrize("from_stream", [False, True])
+async def test_replay_is_of_the_own_tenant(jetstream: NatsServer, keeper: Peer, name: str, from_stream: bool) -> None:
+    """By what the gateway has kept, and by reads of the stream."""
+    subjects = [f"t.{tenant}.{name.replace('*', '1')}" for tenant in ("acme", "blue")]
+
+    async def store() -> None:
+        for number in range(30):
+            await keeper.store(subjects[number % 2], number)
+
+    async with started(jetstream.url, TableRules(), channels=DURABLE):  # makes the streams
+        if from_stream:
+            await store()
+    async with started(jetstream.url, TableRules(), channels=DURABLE) as gateway:
+        if not from_stream:
+            await store()
+        for _ in range(2):
+            ann, bob = Tenant(gateway, "ann"), Tenant(gateway, "bob")
+            await ann.join(name, start=Start(since_seconds=3600))
+            await bob.join(name, start=Start(since_seconds=3600))
+            await eventually(lambda: len(ann.payloads) == len(bob.payloads) == 15, "all of it")  # noqa: B023
+            assert ann.payloads == [b"%d" % number for number in range(0, 30, 2)]
+            assert bob.payloads == [b"%d" % number for number in range(1, 30, 2)]
+
+
+def after(text: str) -> Start:
+    return Start(after=position.parse(text))
+
+
+@pytest.mark.parametrize("name", ["orders", "log.1", "log.*"])
+async def test_a_position_is_of_the_own_tenant(durable: Gateway, keeper: Peer, name: str) -> None:
+    subjects = [f"t.{tenant}.{name.replace('*', '1')}" for tenant in ("acme", "blue")]
+    ann = Tenant(durable, "ann")
+    await ann.join(name)
+    await eventually(lambda: bool(ann.client.places), "it knows where it stands")
+    _, place = ann.client.places[0]
+    for number in range(10):
+        await keeper.store(subjects[number % 2], number)
+    await eventually(lambda: ann.payloads == [b"0", b"2", b"4", b"6", b"8"], "its own")
+    back, other = Tenant(durable, "ada"), Tenant(durable, "bob")
+    await back.join(name, start=after(place.id))
+    await eventually(lambda: back.payloads == ann.payloads, "who is of the tenant gets what came since")
+    assert [place.coming for _, place in back.client.places] == [Coming.RECOVERED]
+    await other.join(name, start=after(place.id))
+    await eventually(lambda: bool(other.client.places), "it is told")
+    assert [place.coming for _, place in other.client.places] == [Coming.GAP]
+    _, theirs = other.client.places[0]
+    assert theirs.identity != place.identity
+    await keeper.store(subjects[1], "own")
+    await eventually(lambda: other.payloads == [b"own"], "and nothing of before")
+    assert [name for name, _ in other.client.places] == [name]
+
+
+async def test_the_position_of_the_whole_stream_says_nothing(durable: Gateway, keeper: Peer) -> None:
+    await keeper.store("t.acme.orders", "1")
+    bridge = durable.bridge_of(durable.channels.inbound()[0])
+    await eventually(lambda: bridge.history is not None and bridge.history.last == 1, "it came")  # type: ignore[attr-defined]
+    ann = Tenant(durable, "ann")
+    identity = bridge.history.identity  # type: ignore[attr-defined]
+    await ann.join("orders", start=Start(after={identity: 0}))
+    await eventually(lambda: bool(ann.client.places), "it is told")
+    assert [place.coming for _, place in ann.client.places] == [Coming.GAP]
+    assert ann.payloads == []
+
+
+async def test_ids_are_of_the_own_tenant(durable: Gateway, keeper: Peer) -> None:
+    """Who knows another tenant's ids could else have its messages taken for repeats."""
+    heard = await keeper.messages("t.*.orders")
+    ann, bob = Tenant(durable, "ann"), Tenant(durable, "bob")
+    for one, payload, sequence in ((ann, b"a", 1), (bob, b"b", 2), (ann, b"c", 1)):
+        (receipt,) = await stored(one.session, "orders", payload, ids=("order-1",))
+        assert isinstance(receipt, Stored)
+        assert receipt.sequence == sequence
+    info = await keeper.nats.jetstream().stream_info("ORDERS")
+    assert info.state.messages == 2
+    prefixes = [f"{hashlib.sha256(tenant).hexdigest()[:32]}:" for tenant in (b"acme", b"blue", b"acme")]
+    await eventually(lambda: len(heard) == 3, "they were published")
+    assert [(message.headers or {})["Nats-Msg-Id"] for message in heard] == [f"{prefix}order-1" for prefix in prefixes]
