@@ -26,6 +26,7 @@ from wsgw.errors import (
     FORBIDDEN,
     GAP,
     SLOW_CONSUMER,
+    UNKNOWN_CHANNEL,
     WRONG_DIRECTION,
     GatewayError,
     Kind,
@@ -104,7 +105,7 @@ class ChannelWebSocket:
             refusal: GatewayError | None = error
             if not must_receive and error.kind in (WRONG_DIRECTION, FORBIDDEN):
                 refusal = self._session.why_not_publish(self._name)
-                if refusal is not None and refusal.kind is WRONG_DIRECTION:
+                if refusal is not None and refusal.kind in (WRONG_DIRECTION, UNKNOWN_CHANNEL):  # or a pattern itself
                     refusal = error
             if refusal is not None:
                 self._refusal = refusal.with_traceback(None)  # whose frames have this object: a cycle
