@@ -10,6 +10,9 @@ from wsgw.access.rights import rights_of
 from wsgw.errors import TOKEN_EXPIRED, UNAUTHENTICATED, GatewayError
 from wsgw.protocols.handshake import Handshake
 
+#: What takes the place of a configuration for who brings an authenticator of his own.
+AUTH = {"jwt": {"secret": "not the one of any token in these tests"}}
+
 
 class Tokens:
     """Implements ``Authenticator``: a token comes as ``Authorization: Bearer``, ``?token=`` or said elsewhere."""

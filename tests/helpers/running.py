@@ -11,6 +11,7 @@ import httpx
 from fastapi import FastAPI
 
 from helpers.event_stream import EventClient
+from helpers.identities import AUTH
 from helpers.link_server import LinkServer
 from helpers.metrics import value
 from helpers.raw_websocket import RawWebSocket
@@ -89,6 +90,8 @@ async def running(
     **values: Any,
 ) -> AsyncIterator[Running]:
     """A gateway with ``CHANNELS`` unless told, ready unless told not to wait for that."""
+    if authenticator is not None:
+        values.setdefault("auth", AUTH)
     file = ConfigFile("test", {"channels": CHANNELS if channels is None else channels, **values})
     app = create_app(load({"nats": {"servers": [nats_url]}, "drain_seconds": 1}, {}, file), authenticator)
     server = LinkServer(app, direct=direct, edge_of=lambda: app.state.gateway.edge, lifespan="on")

@@ -28,7 +28,7 @@ from helpers.waiting import eventually
 from wsgw.channels.channel import Use
 
 SECRET = "a secret of the matrix, long enough for HS256"
-SHORT_SECONDS = 4
+SHORT_SECONDS = 6
 
 
 class Kind(NamedTuple):
@@ -169,6 +169,7 @@ class Stage:
         finally:
             for each in made:
                 await each.leave()
+        await self.peer.fence()  # what was confirmed has come to us by then
         return Outcome(told, any(each.got for each in made), self.seen[subject, up])
 
     async def _tell(self, cell: Cell, user: str, name: str, another: Callable[[], Visit]) -> list[str]:

@@ -220,7 +220,10 @@ def test_channel_table() -> None:
 
 
 def test_a_template() -> None:
-    given = {"channels": [{"name": "inbox", "direction": "inbound", "subject": "users.{sub}.inbox"}]}
+    given = {
+        "channels": [{"name": "inbox", "direction": "inbound", "subject": "users.{sub}.inbox"}],
+        "auth": {"jwt": {"secret": "s" * 32}},
+    }
     (channel,) = load({}, {}, file_of(given)).channel_table()
     assert (channel.subject, channel.subject_text) == ("users.*.inbox", "users.{sub}.inbox")
     assert channel.template == template_of("users.{sub}.inbox")

@@ -98,8 +98,9 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
             ["x.yml:1: nats.inbox_prefix: 'a.>' has the wildcard '>'; a concrete name is needed"],
         ),
         (
-            "nats: {inbox_prefix: app.gw}\nchannels:\n  - {name: A, direction: outbound, subject: 'app.{tenant}.x'}\n",
-            ["x.yml:3: channels[0].subject: subject 'app.{tenant}.x' is below 'app.gw', which is nats.inbox_prefix"],
+            "nats: {inbox_prefix: app.gw}\nauth: {jwt: {secret: s}}\n"
+            "channels:\n  - {name: A, direction: outbound, subject: 'app.{tenant}.x'}\n",
+            ["x.yml:4: channels[0].subject: subject 'app.{tenant}.x' is below 'app.gw', which is nats.inbox_prefix"],
         ),
         (
             "channels:\n  - {name: A, direction: outbound, subject: 'a.x{sub}'}\n"

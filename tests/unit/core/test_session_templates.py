@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from helpers.identities import AUTH
 from helpers.interest import interest, nats_has
 from helpers.metrics import value
 from helpers.nats_server import NatsServer
@@ -51,13 +52,13 @@ class Tenant:
 
 @pytest.fixture
 async def gateway(nats: NatsServer) -> AsyncIterator[Gateway]:
-    async with started(nats.url, TableRules(), channels=CHANNELS) as made:
+    async with started(nats.url, TableRules(), auth=AUTH, channels=CHANNELS) as made:
         yield made
 
 
 @pytest.fixture
 async def durable(jetstream: NatsServer) -> AsyncIterator[Gateway]:
-    async with started(jetstream.url, TableRules(), channels=DURABLE) as made:
+    async with started(jetstream.url, TableRules(), auth=AUTH, channels=DURABLE) as made:
         yield made
 
 
@@ -188,7 +189,7 @@ async def test_gaps_are_told_by_name(gateway: Gateway, nats: NatsServer) -> None
 
 
 async def test_the_subjects_of_a_channel_are_bounded(nats: NatsServer) -> None:
-    async with started(nats.url, TableRules(), channels=CHANNELS, max_subjects=1) as gateway:
+    async with started(nats.url, TableRules(), auth=AUTH, channels=CHANNELS, max_subjects=1) as gateway:
         await Tenant(gateway, "ann").join("inbox")
         with pytest.raises(GatewayError) as caught:
             await Tenant(gateway, "bob").join("inbox")
@@ -201,7 +202,7 @@ async def test_another_template(gateway: Gateway, peer: Peer, nats: NatsServer) 
     expected: list[bytes] = []
     for subject, moved in (("users.inbox", "users.inbox"), ("u2.{sub}.inbox", "u2.ann.inbox")):
         other = [{**one, "subject": subject} if one["name"] == "inbox" else one for one in CHANNELS]
-        file = ConfigFile("test", {"channels": other})
+        file = ConfigFile("test", {"channels": other, "auth": AUTH})
         changes = await reload(gateway, load({}, {}, file).channel_table())
         assert [channel.name for channel in changes.restarted] == ["inbox"]
         assert ann.client.removals == [("inbox", "channel_changed")]
@@ -258,10 +259,10 @@ async def test_replay_is_of_the_own_tenant(jetstream: NatsServer, keeper: Peer, 
         for number in range(30):
             await keeper.store(subjects[number % 2], number)
 
-    async with started(jetstream.url, TableRules(), channels=DURABLE):  # makes the streams
+    async with started(jetstream.url, TableRules(), auth=AUTH, channels=DURABLE):  # makes the streams
         if from_stream:
             await store()
-    async with started(jetstream.url, TableRules(), channels=DURABLE) as gateway:
+    async with started(jetstream.url, TableRules(), auth=AUTH, channels=DURABLE) as gateway:
         if not from_stream:
             await store()
         for _ in range(2):
