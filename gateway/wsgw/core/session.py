@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from wsgw.access.identity import Identity
 from wsgw.access.principal import Principal
+from wsgw.access.rights import NO_RIGHTS
 from wsgw.broker.puback import PublishOutcome, PublishResult
 from wsgw.channels.channel import Use
 from wsgw.channels.table import wrong_direction
@@ -181,10 +183,16 @@ class Session(Receiving):
         self._house.metrics.rejected.labels(error.kind.name).inc()
 
     def expire(self) -> None:
-        """What the client proved to be has ended: nothing more is brought to it."""
+        """What the client proved to be has ended: nothing more is brought to it, and nothing taken of it.
+
+        What came of it before is settled, which it is told of, before its connection ends.
+        """
         self._leave_all()
         if self._client is not None:
             self._client.expired(GatewayError(TOKEN_EXPIRED, TOKEN_EXPIRED.summary))
+        if self.principal.identity is not None:  # a subscription of its may be on its way
+            self.principal.identity = replace(self.principal.identity, rights=NO_RIGHTS)
+        self.look_up_again()
 
     async def refresh(self, identity: Identity) -> None:
         """The client proved anew who it is, and has other rights maybe: what they do not cover ends, and is told.

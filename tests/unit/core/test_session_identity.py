@@ -1,0 +1,139 @@
+"""Sessions of clients that proved who they are: what their rights cover, for as long as they last."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from helpers.identities import Tokens
+from helpers.nats_server import NatsServer
+from helpers.session import Client, outcome, principal, started
+from helpers.waiting import eventually
+from wsgw.access.principal import Principal
+from wsgw.core.gateway import Gateway
+from wsgw.core.session import Session
+from wsgw.errors import GatewayError
+from wsgw.fanout.sender import Sender
+from wsgw.protocols.websocket.wire import WEBSOCKET_WIRE
+
+ALL = {"subscribe": [">"], "publish": [">"], "request": [">"]}
+
+
+@pytest.fixture
+def tokens() -> Tokens:
+    made = Tokens()
+    made.add("all", "ann", subscribe=[">"], publish=[">"], request=[">"])
+    made.add("some", "ann", subscribe=["IN"], publish=["OUT"])
+    made.add("bob", "bob", subscribe=[">"])
+    return made
+
+
+async def known(gateway: Gateway, tokens: Tokens, token: str) -> Principal:
+    who = principal()
+    await gateway.identify(who, token)
+    assert who.identity is tokens.identities[token]
+    return who
+
+
+async def opened(gateway: Gateway, who: Principal, client: Client) -> tuple[Session, Sender]:
+    sender = gateway.sender(WEBSOCKET_WIRE, lambda: None)
+    session = gateway.open_session(who, client, sender)
+    session.open()
+    return session, sender
+
+
+def close(*made: tuple[Session, Sender]) -> None:
+    for session, sender in made:
+        sender.close()
+        session.end(1000)
+
+
+async def test_nobody_is_let_in_who_was_not_identified(nats: NatsServer, tokens: Tokens) -> None:
+    async with started(nats.url, authenticator=tokens) as gateway:
+        with pytest.raises(GatewayError) as refused:
+            gateway.open_session(principal())
+        assert refused.value.kind.name == "unauthenticated"
+        assert gateway.open_session(await known(gateway, tokens, "all")).principal.user == "ann"
+
+
+async def test_the_end_of_its_time(nats: NatsServer, tokens: Tokens) -> None:
+    """Nothing comes any more, and nothing can be had, however long it takes until its connection ends."""
+    async with started(nats.url, authenticator=tokens) as gateway:
+        tokens.add("short", "ann", seconds=0.2, subscribe=[">"], publish=[">"])
+        client = Client()
+        made = await opened(gateway, await known(gateway, tokens, "short"), client)
+        session = made[0]
+        session.join("IN")
+        session.listen()
+        assert await outcome(session, "OUT") is None
+        await eventually(lambda: client.calls == ["token_expired"], "told, once")
+        assert session.names == ()
+        with pytest.raises(GatewayError) as refused:
+            session.join("IN")
+        assert refused.value.kind.name == "forbidden"
+        error = await outcome(session, "OUT")
+        assert error is not None
+        assert error.kind.name == "forbidden"
+        with pytest.raises(GatewayError) as late:
+            gateway.open_session(session.principal)
+        assert late.value.kind.name == "token_expired"
+        close(made)
+        assert len(gateway.expiries) == 0
+
+
+async def test_one_that_ends_before_knows_of_no_time(nats: NatsServer, tokens: Tokens) -> None:
+    async with started(nats.url, authenticator=tokens) as gateway:
+        tokens.add("hour", "ann", seconds=3600, subscribe=[">"])
+        client = Client()
+        made = await opened(gateway, await known(gateway, tokens, "hour"), client)
+        assert len(gateway.expiries) == 1
+        close(made)
+        assert len(gateway.expiries) == 0
+        made[0].expire()
+        assert client.calls == []
+
+
+async def test_less_and_more(nats: NatsServer, tokens: Tokens) -> None:
+    async with started(nats.url, authenticator=tokens) as gateway:
+        client = Client()
+        made = await opened(gateway, await known(gateway, tokens, "all"), client)
+        session = made[0]
+        for name in ("IN", "BOTH", "chat.1"):
+            session.join(name)
+        session.listen()
+        assert await outcome(session, "BOTH") is None
+        await session.refresh(tokens.identities["some"])
+        assert session.names == ("IN",)
+        assert client.removals == [("BOTH", "forbidden"), ("chat.1", "forbidden")]
+        assert client.added == [[]]
+        error = await outcome(session, "BOTH")
+        assert error is not None
+        assert error.kind.name == "forbidden"
+        await session.refresh(tokens.identities["all"])
+        assert client.added[1:] == [["BOTH", "chat.*"]]
+        assert await outcome(session, "BOTH") is None
+        close(made)
+
+
+async def test_time_that_is_given(nats: NatsServer, tokens: Tokens) -> None:
+    async with started(nats.url, authenticator=tokens) as gateway:
+        tokens.add("short", "ann", seconds=60, subscribe=[">"])
+        client = Client()
+        made = await opened(gateway, await known(gateway, tokens, "short"), client)
+        later = tokens.add("later", "ann", seconds=120, subscribe=[">"])
+        await made[0].refresh(later)
+        assert [second > time.time() + 100 for second in gateway.expiries._due] == [True]
+        close(made)
+
+
+@pytest.mark.parametrize("token", ["bob"])
+async def test_of_another_user(nats: NatsServer, tokens: Tokens, token: str) -> None:
+    async with started(nats.url, authenticator=tokens) as gateway:
+        client = Client()
+        made = await opened(gateway, await known(gateway, tokens, "some"), client)
+        with pytest.raises(GatewayError) as refused:
+            await made[0].refresh(tokens.identities[token])
+        assert refused.value.kind.name == "forbidden"
+        assert made[0].principal.identity is tokens.identities["some"]
+        close(made)
