@@ -195,6 +195,13 @@ class AuthSettings(Model):
         default=None, description="Headers by which back-ends know who sent a message; none where not given."
     )
 
+    @property
+    def cookie_key(self) -> str | None:
+        """The key that makes a cookie say who a client is; None where none does."""
+        if self.cookie is not None:
+            return "auth.cookie"
+        return "auth.delegate.headers" if self.delegate is not None and "cookie" in self.delegate.headers else None
+
     @model_validator(mode="after")
     def _one_way(self) -> AuthSettings:
         if (self.jwt is None) == (self.delegate is None):

@@ -25,6 +25,7 @@ from wsgw.config.auth import (
 )
 from wsgw.config.delegate import DelegateSettings
 from wsgw.config.file import ConfigFile
+from wsgw.config.origins import cookie_problem
 from wsgw.config.settings import (
     ChannelSettings,
     DurableSettings,
@@ -104,7 +105,7 @@ def load(
     channels = next((source["channels"] for source in sources if "channels" in source), None)
     problems += [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in _channel_problems(channels)]
     if settings is not None and not problems:
-        found = [*_exposed(settings), *_unfillable(settings), *_bad_key(settings)]
+        found = [*_exposed(settings), *_unfillable(settings), *_bad_key(settings), *_open_to_any_page(settings)]
         problems = [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in found]
     if settings is None or problems:
         raise ConfigError("\n".join(problems))
@@ -186,6 +187,13 @@ def _bad_key(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
             key_of(settings.auth.jwt)
         except BadKeyError as error:
             yield ("auth", "jwt", error.key), str(error)
+
+
+def _open_to_any_page(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Cookies that any page could use."""
+    problem = cookie_problem(settings.origins, None if settings.auth is None else settings.auth.cookie_key)
+    if problem is not None:
+        yield ("origins",), problem
 
 
 def _weak_key(settings: Settings, file: ConfigFile | None) -> list[str]:

@@ -64,14 +64,14 @@ def is_pattern(origin: Origin) -> bool:
     return origin.host.startswith(WILDCARD)
 
 
-def cookie_problem(origins: str | list[str], cookie: str | None) -> str | None:
-    """Why ``origins`` do not go with a token in the cookie of that name, None where they do.
+def cookie_problem(origins: str | list[str], key: str | None) -> str | None:
+    """Why ``origins`` do not go with cookies by which clients are known, as ``key`` says (None: they are not).
 
     Browsers send cookies along with what any page asks for: it would act as whoever looks at it.
     """
-    if cookie is not None and origins == ANY:
+    if key is not None and origins == ANY:
         return (
-            f"{ANY!r} does not go with auth.cookie: a page of anybody could act as whoever looks at it; "
+            f"{ANY!r} does not go with {key}: a page of anybody could act as whoever looks at it; "
             f"name the origins, or {SAME!r}"
         )
     return None

@@ -80,7 +80,8 @@ class Gateway:
         self.settings = settings
         self.metrics = metrics
         self.scrapes = Scrapes(metrics.exposition)
-        pages = Pages(settings.origins, settings.hosts, settings.host)
+        cookies = settings.auth is not None and settings.auth.cookie_key is not None
+        pages = Pages(settings.origins, settings.hosts, settings.host, credentials=cookies)
         self.edge = Edge(settings.limits, metrics, pages=pages)
         self.channels = ChannelTable(settings.channel_table())
         self.broker = make_broker(settings, metrics)

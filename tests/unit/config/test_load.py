@@ -345,3 +345,22 @@ def test_a_hint_names_the_line(tmp_path: Path) -> None:
         f"{path}:3: channels 'a' and '*' share names: who subscribes to one of these uses 'a', the more specific one, "
         "and not '*'"
     ]
+
+
+@pytest.mark.parametrize(
+    ("auth", "key"),
+    [
+        ({"jwt": {"secret": "s" * 32}}, None),
+        ({"jwt": {"secret": "s" * 32}, "cookie": "t"}, "auth.cookie"),
+        ({"delegate": {"url": "http://a"}}, "auth.delegate.headers"),
+        ({"delegate": {"url": "http://a", "headers": ["authorization"]}}, None),
+    ],
+)
+def test_cookies_and_pages_of_anybody(auth: dict[str, Any], key: str | None) -> None:
+    load({}, {}, file_of({"origins": ["https://a.example"], "auth": auth}))
+    if key is None:
+        load({}, {}, file_of({"origins": "any", "auth": auth}))
+        return
+    with pytest.raises(ConfigError) as refused:
+        load({"origins": "any"}, {}, file_of({"auth": auth}))
+    assert str(refused.value).startswith(f"command line: origins: 'any' does not go with {key}: ")

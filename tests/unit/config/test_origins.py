@@ -136,6 +136,6 @@ def test_they_are_read_at_the_start_only() -> None:
 
 def test_cookies_are_not_for_everybody() -> None:
     assert cookie_problem("any", None) is None
-    assert cookie_problem("same", "token") is None
-    assert cookie_problem(["https://a"], "token") is None
-    assert "auth.cookie" in str(cookie_problem("any", "token"))
+    assert cookie_problem("same", "auth.cookie") is None
+    assert cookie_problem(["https://a"], "auth.cookie") is None
+    assert "auth.cookie" in str(cookie_problem("any", "auth.cookie"))
