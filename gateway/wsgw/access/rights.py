@@ -12,6 +12,9 @@ MAX_PATTERNS = 1000
 #: The key of what may not be, whatever else is said.
 DENY = "deny"
 
+#: The other keys, as texts.
+_KEYS = frozenset(use.value for use in Use)
+
 Names = Mapping[Use, Iterable[str]]
 
 
@@ -65,10 +68,10 @@ def rights_of(value: object) -> Rights:
     if not isinstance(value, Mapping):
         raise ValueError("is not a mapping with subscribe, publish and request")  # noqa: TRY004  bad input, not a fault
     for key in value:
-        if key != DENY and key not in list(Use):
+        if key != DENY and key not in _KEYS:
             raise ValueError(f"has the unknown key {str(key)[:64]!r}; known are subscribe, publish, request and deny")
     denied = value.get(DENY, {})
-    if not isinstance(denied, Mapping) or any(key not in list(Use) for key in denied):
+    if not isinstance(denied, Mapping) or any(key not in _KEYS for key in denied):
         raise ValueError(f"{DENY}: is not a mapping with subscribe, publish and request")
     allowing = {use: _names(value.get(use.value, ()), use.value) for use in Use}
     denying = {use: _names(denied.get(use.value, ()), f"{DENY}.{use.value}") for use in Use}
