@@ -268,6 +268,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "consumer",
             "producer",
             "check_config",
+            "token",
             "server",
             "main",
         ),

@@ -57,7 +57,7 @@ class TokenAuthenticator:
             return known
         parts = compact(token)
         if parts.algorithm not in self._keys.algorithms:
-            taken = ", ".join(self._keys.algorithms)
+            taken = " or ".join(self._keys.algorithms)
             raise refusal(f"is signed by {parts.algorithm[:32]!r}, and only {taken} is taken ('alg')")
         key = self._keys.find(parts.algorithm, parts.kid)
         return self._identity(token, parts, key, now) if key is not None else self._looked_up(token, parts)

@@ -16,6 +16,7 @@ _MODULES: dict[str, str] = {
     "consumer": "wsgw.cli.consumer",
     "producer": "wsgw.cli.producer",
     "check-config": "wsgw.cli.check_config",
+    "token": "wsgw.cli.token",
 }
 
 
@@ -50,6 +51,7 @@ Examples:
   wsgw consumer -u http://localhost:3007 -t IN            print what clients of IN get
   wsgw producer -u nats://localhost:4222 -t IN -m '{}'    publish on NATS
   wsgw check-config wsgw.yml                              say what is wrong with a configuration
+  wsgw token --user ann --subscribe IN                    make a token for tests
 
 'wsgw COMMAND --help' tells the options of a command.""",
 )
