@@ -67,9 +67,7 @@ class TokenAuthenticator:
         return self._identity(token, parts, key, self._clock())
 
     def _identity(self, token: str, parts: Compact, key: SigningKey, now: float) -> Identity:
-        if not key.check(parts.algorithm, parts.signed, parts.signature):
-            raise refusal("has a signature that is not by the key")
-        identity = self._claims.identity(claims_of(parts.payload), now)
+        identity = self._claims.identity(claims_of(key.check(parts)), now)
         if self._generation == self._keys.generation:  # else they have changed while this one was looked up
             self._cache.put(token, identity)
         return identity

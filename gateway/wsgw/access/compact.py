@@ -1,7 +1,7 @@
 """The compact form of a signed token: three parts in base64url with dots between (RFC 7515 section 7.1).
 
-Nothing in it is true before the signature has been checked: ``PyJWT``'s own way from here to claims takes ten times as
-long as to check an HMAC, for it prepares the key anew for each token and looks at each character of it.
+What a token says of its key is read here, to find that. Nothing in it is true before PyJWT has checked the signature
+(``signatures``).
 """
 
 from __future__ import annotations
@@ -19,23 +19,27 @@ MAX_TOKEN_BYTES = 16 * 1024
 
 
 class Compact(NamedTuple):
-    """``algorithm`` and ``kid`` are what the token says of its signature, ``payload`` its claims, in JSON."""
+    """A ``token``, and what it says of its signature: by which ``algorithm``, and by which key, its ``kid``."""
 
+    token: bytes
     algorithm: str
     kid: str | None
-    payload: bytes
-    signed: bytes
-    signature: bytes
 
 
 def compact(token: str) -> Compact:
-    """The parts of ``token``; raises GatewayError (unauthenticated) with what is wrong, and nothing of the token."""
+    """What ``token`` says of itself, where it is of the form.
+
+    Raises GatewayError (unauthenticated) with what is wrong, and nothing of the token.
+    """
     if len(token) > MAX_TOKEN_BYTES:
         raise refusal(f"is longer than {MAX_TOKEN_BYTES} bytes")
-    signed, _, signature = token.encode("utf-8", "replace").rpartition(b".")
+    encoded = token.encode("utf-8", "replace")
+    signed, _, signature = encoded.rpartition(b".")
     head, _, body = signed.partition(b".")
     if not head or not body or b"." in body:
         raise refusal("is not a signed JSON Web Token: that has three parts with dots between")
+    for part in (body, signature):  # strictly: PyJWT takes several texts for the same bytes
+        _decoded(part)
     header = _object(_decoded(head))
     if header is None:
         raise refusal("has a header that is no JSON object")
@@ -46,7 +50,7 @@ def compact(token: str) -> Compact:
         raise refusal("names its key ('kid') by something that is no text")
     if "crit" in header:  # RFC 7515 section 4.1.11: whoever knows no such extensions refuses
         raise refusal("has extensions ('crit') that are not known here")
-    return Compact(algorithm, kid, _decoded(body), signed, _decoded(signature))
+    return Compact(encoded, algorithm, kid)
 
 
 def claims_of(payload: bytes) -> dict[str, Any]:
