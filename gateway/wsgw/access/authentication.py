@@ -68,8 +68,7 @@ class TokenAuthenticator:
 
     def _identity(self, token: str, parts: Compact, key: SigningKey, now: float) -> Identity:
         identity = self._claims.identity(claims_of(key.check(parts)), now)
-        if self._generation == self._keys.generation:  # else they have changed while this one was looked up
-            self._cache.put(token, identity)
+        self._cache.put(token, identity)
         return identity
 
 

@@ -66,8 +66,8 @@ class Jwks:
         """Begin to read; the gateway starts without keys, too."""
         self._client = httpx.AsyncClient(
             follow_redirects=False,
-            timeout=TIMEOUT_SECONDS,
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=0),
+            timeout=None,  # there is one for all of it
+            limits=httpx.Limits(max_keepalive_connections=0),
             headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": f"wsgw/{__version__}"},
         )
         self._running = asyncio.get_running_loop().create_task(self._run(), name="reading keys")

@@ -115,6 +115,19 @@ def test_other_algorithms_of_the_key(tmp_path: Path) -> None:
     )
 
 
+def test_a_secret_that_is_a_key_of_another_kind(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text('{"kty": "oct", "k": "c2VjcmV0"}')
+    for values, key in (({"secret": path.read_text()}, "secret"), ({"secret_file": str(path)}, "secret_file")):
+        with pytest.raises(ConfigError) as caught:
+            make_authenticator(auth(jwt=values))
+        assert str(caught.value) == f"auth.jwt.{key}: is no secret, but a key of another kind"
+    settings = auth(jwt={"secret_file": str(path)})
+    path.unlink()
+    with pytest.raises(ConfigError, match=r"^auth.jwt.secret_file: .*: No such file or directory$"):
+        make_authenticator(settings)
+
+
 # -- attacks
 
 

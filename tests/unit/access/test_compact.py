@@ -23,6 +23,11 @@ def test_the_parts() -> None:
     assert claims_of(b'{"sub": "ann"}') == {"sub": "ann"}
 
 
+def test_as_long_as_it_may_be() -> None:
+    body = "A" * (MAX_TOKEN_BYTES - len(HEAD) - len(SIGNATURE) - 2)
+    assert compact(f"{HEAD}.{body}.{SIGNATURE}").payload == bytes(len(body) * 3 // 4)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -31,6 +36,7 @@ def test_the_parts() -> None:
         ("..", "three parts"),
         (f"{HEAD}.{BODY}", "three parts"),
         (f"{HEAD}..{SIGNATURE}", "three parts"),
+        (f".{BODY}.{SIGNATURE}", "three parts"),
         (f"{HEAD}.{BODY}.{SIGNATURE}.{SIGNATURE}", "three parts"),
         (".".join([HEAD] * 5), "three parts"),
         (f"{HEAD}.{BODY}.", "base64url"),

@@ -231,6 +231,18 @@ def break_down(server: JwksServer, how: str) -> None:
         server.status = how
 
 
+REASONS = {
+    "huge": f"it is larger than {jwks.MAX_BODY_BYTES} bytes",
+    "packed": "it is no JSON",
+    "garbage": "it is no JSON",
+    "empty": "none of its 0 keys is one for RS256, ES256, EdDSA",
+    "elsewhere": "it answers 302",
+    "silent": "no answer in 0.3 s",
+    "404 Not Found": "it answers 404",
+    "x": "",  # in httpx's words
+}
+
+
 @pytest.mark.parametrize("how", ["huge", "packed", "garbage", "empty", "elsewhere", "silent", "404 Not Found", "x"])
 async def test_no_keys_at_all(
     how: str, soon: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -244,7 +256,9 @@ async def test_no_keys_at_all(
         assert of.server.most_at_once == 1
         warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         assert len(warnings) == 1
-        assert "cannot be read; tokens cannot be checked, it is tried again: " in warnings[0]
+        said, _, reason = warnings[0].rpartition("cannot be read; tokens cannot be checked, it is tried again: ")
+        assert said
+        assert reason == REASONS[how] or (how == "x" and reason)
         assert not [record for record in caplog.records if record.exc_info]
         of.server.status, of.server.headers, of.server.silent = "200 OK", [], False
         of.server.has(jwk(rsa_key(), "a"))
@@ -272,8 +286,30 @@ async def test_an_end_while_it_is_read() -> None:
         coming = asyncio.ensure_future(of.identify(signed()))
         await eventually(lambda: of.server.asked == 1, "asked")
         await of.by.close()
-        with pytest.raises(GatewayError):
+        with pytest.raises(GatewayError) as caught:
             await coming
+        assert caught.value.kind is AUTH_UNAVAILABLE
+
+
+async def test_as_large_as_it_may_be() -> None:
+    async with provider(start=False) as of:
+        of.server.has(jwk(rsa_key(), "a"))
+        of.server.body += b" " * (jwks.MAX_BODY_BYTES - len(of.server.body))
+        of.by.start()
+        assert (await of.identify(signed())).user == "ann"
+
+
+async def test_what_is_known_is_forgotten_with_the_keys() -> None:
+    async with provider(jwk(rsa_key(), "a")) as of:
+        await of.read()
+        known = await of.identify(signed())
+        text = signed(ec_key(), "b", "ES256")
+        of.server.has(jwk(rsa_key(), "a"), jwk(ec_key(), "b"))
+        first = await of.identify(text)
+        second = await of.identify(text)
+        assert second == first
+        assert await of.identify(text) is second
+        assert (await of.identify(signed())) is not known
 
 
 async def test_a_fault_is_not_the_end(soon: None, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

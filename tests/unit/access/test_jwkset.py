@@ -67,6 +67,17 @@ def test_what_a_key_is_for() -> None:
     assert checks(both, token(key=ec_key(), algorithm="ES256", kid="a"))
 
 
+def test_keys_of_one_name_and_kind() -> None:
+    """Against the standard's advice; the first one is that name's."""
+    found = keys(jwk(rsa_key(), "a"), jwk(rsa_key(1), "a"))
+    assert checks(found, token(key=rsa_key(), algorithm="RS256", kid="a"))
+    assert not checks(found, token(key=rsa_key(1), algorithm="RS256", kid="a"))
+
+
+def test_as_many_as_there_may_be() -> None:
+    assert len(keys(*[jwk(ec_key(), str(i)) for i in range(MAX_KEYS)])) == MAX_KEYS
+
+
 SMALL = rsa.generate_private_key(65537, 1024)
 OF_NO_USE: dict[str, Any] = {
     "encryption": jwk(rsa_key(), "a", use="enc"),

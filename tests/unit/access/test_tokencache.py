@@ -49,6 +49,20 @@ def test_as_many_bytes_as_there_may_be() -> None:
     assert cache.get("x", 0) is not None
 
 
+def test_what_is_forgotten_makes_room() -> None:
+    cache, size = TokenCache(), 16 * 1024
+    for _ in range(2):
+        cache.clear()
+        for i in range(tokencache.MAX_BYTES // size):
+            cache.put(f"{i:0{size}}", identity())
+        assert len(cache) == tokencache.MAX_BYTES // size
+
+
+def test_whatever_a_token_is() -> None:
+    cache = TokenCache()
+    assert cache.get("\ud800", 0) is None
+
+
 def test_what_expires_makes_room() -> None:
     cache, size = TokenCache(), 16 * 1024
     for i in range(tokencache.MAX_BYTES // size):
