@@ -186,6 +186,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "subscription",
             "followings",
             "entry",
+            "identityheaders",
             "house",
             "receiving",
             "session",

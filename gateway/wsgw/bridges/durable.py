@@ -234,7 +234,8 @@ class DurableBridge(KeptBridge):
             for following in list(self._followings):
                 following.missed(missing)
         self._pending = pending
-        stored = StreamPublication(publication, self.identity_of(publication.subject), sequence, stored_at_ns)
+        of = self._parts.identity_of(history.identity, publication.subject)
+        stored = StreamPublication(publication, of, sequence, stored_at_ns)
         history.add(stored)
         self._keeper.received += 1
         channel, hub = self.channel, self.hub

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from wsgw.broker.fences import Outcome
-from wsgw.broker.headers import Sendable
+from wsgw.broker.headers import HeaderBlock, Sendable
 from wsgw.broker.requests import INBOX_PREFIX
 from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.broker.uplink import Uplink
@@ -71,7 +71,7 @@ class Broker(Uplink):
         subject: str,
         payloads: Sequence[bytes],
         outcome: Outcome,
-        headers: Sendable | None = None,
+        headers: Sendable | HeaderBlock | None = None,
         reply_to: str = "",
         *,
         heldable: bool = True,
@@ -176,7 +176,9 @@ class Broker(Uplink):
             raise unavailable()
         await self._connection.barrier()
 
-    async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> Publication:
+    async def request(
+        self, subject: str, payload: bytes, timeout_seconds: float, headers: HeaderBlock | None = None
+    ) -> Publication:
         """The reply to a request; raises GatewayError (see ``NatsConnection.request``, and overloaded)."""
         if self._connection is None:
             raise unavailable()
@@ -188,7 +190,7 @@ class Broker(Uplink):
         self._requests += 1
         self._request_bytes += len(payload)
         try:
-            return await self._connection.request(subject, payload, timeout_seconds)
+            return await self._connection.request(subject, payload, timeout_seconds, headers)
         finally:
             self._requests -= 1
             self._request_bytes -= len(payload)

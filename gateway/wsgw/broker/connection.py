@@ -16,7 +16,7 @@ import nats.errors
 from wsgw.broker.client import LARGE_BYTES, DirectClient
 from wsgw.broker.delivery import receiver
 from wsgw.broker.fences import Outcome
-from wsgw.broker.headers import Sendable, encode
+from wsgw.broker.headers import HeaderBlock, Sendable, encode
 from wsgw.broker.info import ServerInfo
 from wsgw.broker.lines import publishes, publishes_each
 from wsgw.broker.parser import Deliver
@@ -127,7 +127,7 @@ class NatsConnection(Writing):
         subject: str,
         payloads: Sequence[bytes],
         outcome: Outcome,
-        headers: Sendable | None = None,
+        headers: Sendable | HeaderBlock | None = None,
         reply_to: str = "",
     ) -> None:
         """Publish at the end of this tick, in order of calls; ``outcome`` is told once for all ``payloads``.
@@ -149,7 +149,7 @@ class NatsConnection(Writing):
         sizes = [len(block) + len(payload) for payload in payloads]
         largest = max(sizes)
         if largest > self._max_payload:
-            outcome(too_large(largest, self._max_payload))
+            outcome(too_large(largest - len(block), self._max_payload - len(block)))
             return
         if largest >= LARGE_BYTES:
             self._large = True
@@ -247,15 +247,18 @@ class NatsConnection(Writing):
 
     # -- asking, and life
 
-    async def request(self, subject: str, payload: bytes, timeout_seconds: float) -> Publication:
+    async def request(
+        self, subject: str, payload: bytes, timeout_seconds: float, headers: HeaderBlock | None = None
+    ) -> Publication:
         """The reply of a responder; raises GatewayError (no_responders, timeout, forbidden, too_large, unconfirmed, and
         nats_unavailable or overloaded where there can be no reply).
         """
         if self.lost.done():
             raise unavailable()
-        if len(payload) > self._max_payload:
-            raise too_large(len(payload), self._max_payload)
-        return await self._requests.ask(subject, payload, timeout_seconds)
+        block = b"" if headers is None else self._block(headers)
+        if len(block) + len(payload) > self._max_payload:
+            raise too_large(len(payload), self._max_payload - len(block))
+        return await self._requests.ask(subject, payload, timeout_seconds, block)
 
     def hold(self) -> None:
         """Read nothing from NATS until ``release``."""
@@ -275,10 +278,12 @@ class NatsConnection(Writing):
 
     # -- inside
 
-    def _block(self, headers: Sendable) -> bytes:
+    def _block(self, headers: Sendable | HeaderBlock) -> bytes:
         """``headers`` as NATS has them; raises GatewayError."""
         if not self._client.info.headers:
             raise _no_headers()
+        if isinstance(headers, HeaderBlock):
+            return headers.block
         try:
             return encode(headers)
         except ValueError as error:
@@ -296,12 +301,13 @@ class NatsConnection(Writing):
             self._subscriptions.add(subscription)
         self._fences.subscribed(subscriptions)
 
-    def _send(self, subject: str, reply_to: str, payload: bytes, outcome: Outcome) -> None:
-        """Publish a request at the end of this tick."""
-        self._lines += (b"PUB %b %b %d\r\n" % (subject.encode(), reply_to.encode(), len(payload)), payload, b"\r\n")
-        if len(payload) >= LARGE_BYTES:
+    def _send(self, subject: str, reply_to: str, block: bytes, payload: bytes, outcome: Outcome) -> None:
+        """Publish a request, with the header ``block`` if it is not empty, at the end of this tick."""
+        size = len(block) + len(payload)
+        self._lines += publishes(subject, reply_to, block, (payload,), (size,))
+        if size >= LARGE_BYTES:
             self._large = True
-        self._fences.add(subject, 1, len(payload), outcome)
+        self._fences.add(subject, 1, size, outcome)
         self._schedule()
 
     async def _watch(self) -> None:

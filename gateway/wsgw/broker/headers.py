@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from wsgw.fanout.publication import NO_HEADERS, Headers
 
@@ -15,6 +16,15 @@ Sendable = Mapping[str, str | Sequence[str]]
 
 #: A longer block is neither made nor taken apart: what it holds costs many times its bytes. JetStream stores no longer.
 MAX_BLOCK_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderBlock:
+    """Headers that go with many messages, made once: their ``lines``, and the ``block`` of them alone."""
+
+    lines: bytes
+    block: bytes
+
 
 _VERSION = b"NATS/1.0"
 _LINE_END = b"\r\n"
@@ -43,6 +53,12 @@ def encode(headers: Sendable) -> bytes:
     if len(block) > MAX_BLOCK_BYTES:
         raise ValueError(f"the headers have {len(block)} bytes, more than {MAX_BLOCK_BYTES}")
     return block
+
+
+def block_of(headers: Sendable) -> HeaderBlock:
+    """See ``HeaderBlock``; raises as ``encode``."""
+    block = encode(headers)
+    return HeaderBlock(block[len(_VERSION + _LINE_END) : -len(_LINE_END)], block)
 
 
 def parse(block: bytes) -> Headers:

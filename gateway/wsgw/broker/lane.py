@@ -43,7 +43,8 @@ class Call:
 
 
 class Message:
-    """One message: ``id`` is its Nats-Msg-Id, ``token`` that of the subject on which it is answered.
+    """One message: ``id`` is its Nats-Msg-Id, ``lines`` its other headers, ``token`` that of the subject on which it is
+    answered.
 
     ``repeat_at`` is when it is sent again unless an answer comes; ``unanswered`` how often it was sent and nothing was
     heard of it; ``said`` why it was not stored so far; ``size`` what it counts as in windows and limits.
@@ -55,6 +56,7 @@ class Message:
         "id",
         "index",
         "lane",
+        "lines",
         "patience_seconds",
         "payload",
         "repeat_at",
@@ -66,7 +68,16 @@ class Message:
     )
 
     def __init__(
-        self, lane: Lane, subject: str, payload: bytes, token: str, id: str, deadline: float, call: Call, index: int
+        self,
+        lane: Lane,
+        subject: str,
+        payload: bytes,
+        token: str,
+        id: str,
+        deadline: float,
+        call: Call,
+        index: int,
+        lines: bytes = b"",
     ) -> None:
         self.lane = lane
         self.subject = subject
@@ -74,6 +85,7 @@ class Message:
         self.size = len(payload)
         self.token = token
         self.id = id
+        self.lines = lines
         self.deadline = deadline
         self.call = call
         self.index = index

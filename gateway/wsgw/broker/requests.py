@@ -15,8 +15,8 @@ from wsgw.fanout.publication import Publication
 #: The status of what NATS itself replies where nobody listens (ADR-4 of nats-architecture-and-design).
 NO_RESPONDERS_STATUS = 503
 
-#: Publishes a payload to a subject, with a reply subject; the outcome is told once.
-Send = Callable[[str, str, bytes, Outcome], None]
+#: Publishes to a subject, with a reply subject, a header block (or nothing) and a payload; the outcome is told once.
+Send = Callable[[str, str, bytes, bytes, Outcome], None]
 
 
 #: What subjects begin with on which NATS answers, where nothing else is configured.
@@ -54,7 +54,7 @@ class Requests:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def ask(self, subject: str, payload: bytes, timeout_seconds: float) -> Publication:
+    async def ask(self, subject: str, payload: bytes, timeout_seconds: float, block: bytes = b"") -> Publication:
         """See ``NatsConnection.request``."""
         if self._inbox is None:
             self._inbox = NatsSubscription(f"{self._prefix}.*", self._replied)
@@ -66,7 +66,7 @@ class Requests:
         timer = self._loop.call_later(timeout_seconds, _expire, waiting, subject, timeout_seconds)
         self._waiting[reply_to] = waiting
         try:
-            self._send(subject, reply_to, payload, partial(_denied, waiting))
+            self._send(subject, reply_to, block, payload, partial(_denied, waiting))
             return await waiting
         except _NobodyThere:
             raise GatewayError(NO_RESPONDERS, f"nobody answers requests on {subject!r}") from None

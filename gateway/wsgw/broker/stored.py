@@ -16,6 +16,7 @@ from functools import partial
 from itertools import groupby
 
 from wsgw.broker.broker import Broker
+from wsgw.broker.headers import HeaderBlock
 from wsgw.broker.lane import Call, Lane, Message
 from wsgw.broker.puback import NotNow, Receipt, Stored, StoredOutcome, id_problem, parse
 from wsgw.broker.subscription import NatsSubscription
@@ -66,10 +67,11 @@ class Storing:
         outcome: StoredOutcome,
         ids: Sequence[str | None] = (),
         id_prefix: str = "",
+        headers: HeaderBlock | None = None,
     ) -> None:
         """Have ``payloads`` stored in order of calls; ``ids`` are theirs, where clients gave some.
 
-        The stream knows a message by ``id_prefix`` with the client's id behind it.
+        Each goes with ``headers``. The stream knows a message by ``id_prefix`` with the client's id behind it.
 
         ``outcome`` is told once, within DEADLINE_SECONDS. At once, of all: nats_unavailable without a connection (what
         is on its way when one is lost is sent again on the next one), overloaded above twice the broker's limits. Of
@@ -89,6 +91,7 @@ class Storing:
         now = self._clock()
         deadline = now + DEADLINE_SECONDS
         call = Call(len(payloads), outcome)
+        headers_lines = b"" if headers is None else headers.lines
         count = size = 0
         for index, payload in enumerate(payloads):
             id = ids[index] if ids else None
@@ -98,7 +101,7 @@ class Storing:
                 continue
             token = self._token()
             id = token if id is None else id_prefix + id
-            lane.queue.append(Message(lane, subject, payload, token, id, deadline, call, index))
+            lane.queue.append(Message(lane, subject, payload, token, id, deadline, call, index, headers_lines))
             count += 1
             size += len(payload)
         if count:
@@ -180,7 +183,7 @@ class Storing:
             lines: list[tuple[str, bytes, bytes]] = []
             large: list[tuple[Message, int]] = []
             for message in several:
-                block = b"NATS/1.0\r\nNats-Msg-Id: %b\r\n\r\n" % message.id.encode()
+                block = b"NATS/1.0\r\nNats-Msg-Id: %b\r\n%b\r\n" % (message.id.encode(), message.lines)
                 if len(block) + len(message.payload) > most:
                     large.append((message, most - len(block)))
                     continue

@@ -32,6 +32,7 @@ from wsgw.core.drain import Drain
 from wsgw.core.edge import Edge
 from wsgw.core.expiries import Expiries
 from wsgw.core.house import Reconfigured
+from wsgw.core.identityheaders import IdentityHeaders
 from wsgw.core.outbound import Outlets
 from wsgw.core.scrapes import Scrapes
 from wsgw.core.session import Session
@@ -87,6 +88,7 @@ class Gateway:
         self.broker = make_broker(settings, metrics)
         self.authenticator = authenticator or _authenticator(settings, self.broker)
         self.rules: Rules = rules or (AllowAll() if self.authenticator is None else IdentityRules())
+        self.identity_headers = _identity_headers(settings)
         self.hub = Hub(metrics, self.broker.turn, time.monotonic, self.broker)
         self._storing = Storing(self.broker)
         self.outlets = Outlets(self.channels, self.broker, self._storing, metrics, hemera.kind_of)
@@ -260,3 +262,8 @@ def make_broker(settings: Settings, metrics: Metrics) -> Broker:
     token = nats.token.get_secret_value() if nats.token else None
     credentials = Credentials(nats.user, password, token)
     return Broker(nats.servers, metrics, credentials, inbox_prefix=nats.inbox_prefix)
+
+
+def _identity_headers(settings: Settings) -> IdentityHeaders | None:
+    names = None if settings.auth is None else settings.auth.identity_headers
+    return None if names is None else IdentityHeaders(names.user, names.session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Sized
 
 from wsgw.broker.broker import Broker
+from wsgw.broker.headers import HeaderBlock
 from wsgw.broker.puback import PublishOutcome
 from wsgw.broker.stored import Storing
 from wsgw.channels.channel import Channel
@@ -46,17 +47,18 @@ class HemeraOutlet(Outlet):
         """See ``Outlet.unchecked_bytes``."""
         return -1
 
-    def check(self, payload: Sized) -> None:
+    def check(self, payload: Sized, headers_bytes: int = 0) -> None:
         """See ``Outlet.check``; of a client's payload it asks whether it can be wrapped, and how large it is then."""
-        super().check(payload)
+        super().check(payload, headers_bytes)
         if isinstance(payload, bytes) and not isinstance(payload, Act):
-            super().check(self._act(payload))
+            super().check(self._act(payload), headers_bytes)
 
     def publish(
         self,
         payloads: Sequence[bytes],
         outcome: PublishOutcome,
         ids: Sequence[str | None] = (),
+        headers: HeaderBlock | None = None,
         *,
         heldable: bool = True,
     ) -> None:
@@ -66,11 +68,11 @@ class HemeraOutlet(Outlet):
         except GatewayError as error:
             outcome(error.with_traceback(None))  # whose frames have the payloads
             return
-        super().publish(acts, outcome, ids, heldable=heldable)
+        super().publish(acts, outcome, ids, headers, heldable=heldable)
 
-    async def request(self, payload: bytes) -> Publication:
+    async def request(self, payload: bytes, headers: HeaderBlock | None = None) -> Publication:
         """The reply, of which the payload is what the service returned, as JSON; raises as ``Outlet.request``."""
-        reply = await super().request(self._act(payload))
+        reply = await super().request(self._act(payload), headers)
         try:
             reply.payload = self._codec.result(reply.payload)
         except GatewayError as error:

@@ -13,6 +13,7 @@ from wsgw.channels.table import ChannelTable
 from wsgw.core.drain import Drain
 from wsgw.core.edge import Edge
 from wsgw.core.expiries import Expiries
+from wsgw.core.identityheaders import IdentityHeaders
 from wsgw.core.outbound import Outlets
 from wsgw.fanout.hub import Hub
 from wsgw.metrics import Metrics
@@ -43,6 +44,8 @@ class House(Protocol):
     edge: Edge
     expiries: Expiries
     metrics: Metrics
+    #: what goes with all that clients send
+    identity_headers: IdentityHeaders | None
     #: those with a client, connected or about to be
     sessions: set[Reconfigured]
     #: how many are connected, by transport

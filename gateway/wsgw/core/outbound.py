@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence, Sized
 
 from wsgw.broker.broker import Broker
+from wsgw.broker.headers import HeaderBlock
 from wsgw.broker.puback import PublishOutcome, Receipt
 from wsgw.broker.services import check
 from wsgw.broker.stored import Storing
@@ -105,30 +106,36 @@ class Outlet:
         """So large a payload, or a smaller one, needs no ``check``; none does below 0."""
         return self._broker.max_payload_bytes
 
-    def check(self, payload: Sized) -> None:
-        """Raises GatewayError (too_large), and counts it, when NATS would not take ``payload``, or as many bytes."""
-        if len(payload) > self._broker.max_payload_bytes:
-            raise self.too_large(len(payload))
+    def check(self, payload: Sized, headers_bytes: int = 0) -> None:
+        """Raises GatewayError (too_large), and counts it, when NATS would not take ``payload``, or as many bytes.
 
-    def too_large(self, size_bytes: int) -> GatewayError:
+        ``headers_bytes`` are those of the headers that it goes with.
+        """
+        if len(payload) + headers_bytes > self._broker.max_payload_bytes:
+            raise self.too_large(len(payload), headers_bytes)
+
+    def too_large(self, size_bytes: int, headers_bytes: int = 0) -> GatewayError:
         """The error of a payload of so many bytes, counted."""
-        return self.failed(too_large(size_bytes, self._broker.max_payload_bytes))
+        return self.failed(too_large(size_bytes, self._broker.max_payload_bytes - headers_bytes))
 
     def publish(
         self,
         payloads: Sequence[bytes],
         outcome: PublishOutcome,
         ids: Sequence[str | None] = (),
+        headers: HeaderBlock | None = None,
         *,
         heldable: bool = True,
     ) -> None:
-        """Publish ``payloads`` in order; ``outcome`` is told once for all of them (see ``Broker.publish``).
+        """Publish ``payloads`` in order, each with ``headers``; ``outcome`` is told once for all of them.
+
+        See ``Broker.publish``.
 
         On a durable channel with a receipt for each (see ``Storing.publish``), by whose ``ids`` the stream knows them
         again. Where no stream is, nobody would: there ``ids`` go unsaid.
         """
         if self._durable is not None:
-            self._store(self._durable, payloads, outcome, ids)
+            self._store(self._durable, payloads, outcome, ids, headers)
             return
         started, count = clock(), len(payloads)
         accepted, seconds = self._accepted, self._seconds
@@ -143,10 +150,15 @@ class Outlet:
                 self.failed(error, count)
             outcome(error)
 
-        self._broker.publish(self.subject, payloads, settled, heldable=heldable)
+        self._broker.publish(self.subject, payloads, settled, headers, heldable=heldable)
 
     def _store(
-        self, durable: Durable, payloads: Sequence[bytes], outcome: PublishOutcome, ids: Sequence[str | None]
+        self,
+        durable: Durable,
+        payloads: Sequence[bytes],
+        outcome: PublishOutcome,
+        ids: Sequence[str | None],
+        headers: HeaderBlock | None,
     ) -> None:
         started = clock()
         accepted, seconds = self._accepted, self._seconds
@@ -165,15 +177,15 @@ class Outlet:
                     seconds.observe(clock() - started)
             outcome(result)
 
-        self._storing.publish(durable, self.subject, payloads, settled, ids, self._id_prefix)
+        self._storing.publish(durable, self.subject, payloads, settled, ids, self._id_prefix, headers)
 
-    async def request(self, payload: bytes) -> Publication:
+    async def request(self, payload: bytes, headers: HeaderBlock | None = None) -> Publication:
         """The reply to a request; raises GatewayError, and counts it: ServiceError, and see ``Broker.request``."""
         started = clock()
         assert self._request_seconds is not None
-        self.check(payload)
+        self.check(payload, 0 if headers is None else len(headers.block))
         try:
-            reply = await self._broker.request(self.subject, payload, self.channel.timeout_seconds)
+            reply = await self._broker.request(self.subject, payload, self.channel.timeout_seconds, headers)
             self._request_seconds.observe(clock() - started)
             check(reply)
         except GatewayError as error:

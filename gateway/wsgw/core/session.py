@@ -13,11 +13,13 @@ from typing import TypeVar
 from wsgw.access.identity import Identity
 from wsgw.access.principal import Principal
 from wsgw.access.rights import NO_RIGHTS
+from wsgw.broker.headers import HeaderBlock
 from wsgw.broker.puback import PublishOutcome, PublishResult
 from wsgw.channels.channel import Use
 from wsgw.channels.table import wrong_direction
 from wsgw.core.backpressure import BackPressure
 from wsgw.core.house import House
+from wsgw.core.identityheaders import new_session_id
 from wsgw.core.outbound import Outlet
 from wsgw.core.receiving import Receiving
 from wsgw.core.sessionclient import SessionClient
@@ -39,11 +41,12 @@ class Session(Receiving):
     ``end`` once. The sender is the transport's to close. Implements ``memory.Holder``, of its subscriptions.
     """
 
-    __slots__ = ("_outlet", "_pressure", "_requests")
+    __slots__ = ("_headers", "_outlet", "_pressure", "_requests")
 
     def __init__(self, house: House, principal: Principal, client: SessionClient | None, sender: Sender | None) -> None:
         super().__init__(house, principal, client, sender)
         self._outlet: Outlet | None = None  # of the name sent to last
+        self._headers: HeaderBlock | None = None  # that go with what it sends; made when it does the first time
         if client is not None:
             house.sessions.add(self)
             if principal.identity is not None:
@@ -57,6 +60,11 @@ class Session(Receiving):
     def max_payload_bytes(self) -> int:
         """The largest payload that NATS takes now."""
         return self._house.broker.max_payload_bytes
+
+    @property
+    def headers_bytes(self) -> int:
+        """What the headers take of that which go with what the client sends; after a ``find``."""
+        return 0 if self._headers is None else len(self._headers.block)
 
     @property
     def unsettled(self) -> int:
@@ -91,6 +99,8 @@ class Session(Receiving):
             return outlet
         try:
             key = self._key(outlet.use, outlet.channel, name)
+            if self._headers is None and self._house.identity_headers is not None:
+                self._headers = self._house.identity_headers.of(self.principal.user, new_session_id())
         except GatewayError as error:
             return outlet.failed(error.with_traceback(None), count)  # its frames have this object
         self._outlet = outlet if key is name else self._house.outlets.filled(outlet, key, self.principal.transport)
@@ -114,7 +124,7 @@ class Session(Receiving):
             outlet = found
         client = self._client
         if client is None:
-            outlet.publish(payloads, outcome, ids, heldable=False)
+            outlet.publish(payloads, outcome, ids, self._headers, heldable=False)
             return
         pressure = self._pressure
         if pressure is None:
@@ -126,7 +136,7 @@ class Session(Receiving):
             pressure.settled(count, size)
             outcome(result)
 
-        outlet.publish(payloads, settled, ids)
+        outlet.publish(payloads, settled, ids, self._headers)
         pressure.check()
 
     def request(self, name: str, payload: bytes) -> asyncio.Task[Publication]:
@@ -144,7 +154,7 @@ class Session(Receiving):
             raise outlet.failed(GatewayError(OVERLOADED, f"{most} requests of this client wait for replies"))
         if self._requests is _NO_REQUESTS:
             self._requests = set()
-        asking = asyncio.get_running_loop().create_task(outlet.request(payload))
+        asking = asyncio.get_running_loop().create_task(outlet.request(payload, self._headers))
         self._requests.add(asking)
         asking.add_done_callback(self._requests.discard)
         return asking

@@ -112,7 +112,7 @@ class Asked:
         self.outcomes: list[Outcome] = []
         self.requests = Requests(self.inboxes.append, self.unlistened.append, self._send)
 
-    def _send(self, subject: str, reply_to: str, payload: bytes, outcome: Outcome) -> None:
+    def _send(self, subject: str, reply_to: str, block: bytes, payload: bytes, outcome: Outcome) -> None:
         self.replies_to.append(reply_to)
         self.outcomes.append(outcome)
 

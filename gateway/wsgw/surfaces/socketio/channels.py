@@ -127,7 +127,9 @@ class ChannelsHandler:
                 asking = self._session.request(name, payload)
                 asking.add_done_callback(partial(self._replied, ack))
                 return
-            outlet.check(payload)  # alone, for all that are published together share one outcome
+            outlet.check(
+                payload, self._session.headers_bytes
+            )  # alone, for all that are published together share one outcome
         except GatewayError as error:
             self._answer(ack, error)
             return
@@ -135,7 +137,7 @@ class ChannelsHandler:
             self._publish_kept()
             self._name = name
         if not self._payloads:
-            self._max_payload_bytes = outlet.unchecked_bytes
+            self._max_payload_bytes = outlet.unchecked_bytes - self._session.headers_bytes
             asyncio.get_running_loop().call_soon(self._publish_kept)
         self._payloads.append(payload)
         self._acks.append(ack)
