@@ -25,7 +25,7 @@ def test_the_parts() -> None:
 
 def test_as_long_as_it_may_be() -> None:
     body = "A" * (MAX_TOKEN_BYTES - len(HEAD) - len(SIGNATURE) - 2)
-    assert compact(f"{HEAD}.{body}.{SIGNATURE}").payload == bytes(len(body) * 3 // 4)
+    assert len(compact(f"{HEAD}.{body}.{SIGNATURE}").token) == MAX_TOKEN_BYTES
 
 
 @pytest.mark.parametrize(
