@@ -176,6 +176,14 @@ ROWS = (
         connections=2100,
     ),
     Row(
+        "connect-token",
+        "Clients that connect, with and without a token of their own",
+        (Metric("connect_us", "CPU to connect", "µs"), Metric("rss_kb", "resident memory", "KB")),
+        ("wsgw", "wsgw-token", "wsgw-rs256", "wsgw-sio", "wsgw-sio-token"),
+        lambda system, scale: idle(system, 2000),
+        connections=2100,
+    ),
+    Row(
         "stalled",
         "10,000 clients, 10 % stalled, 10 messages/s of 1 KiB",
         (

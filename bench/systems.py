@@ -18,6 +18,7 @@ from typing import Any
 from bench.nats_feed import Publisher, publish_line
 from bench.processes import Server, free_port, output
 from bench.responder import SUBJECT
+from bench.tokens import SECRET, TokenSocketIO, TokenWire, by_public_key, by_secret, pair
 from bench.wires import FIRST_SEQUENCE, Centrifugo, DurableEvents, Nats, ServerSentEvents, SocketIO, Wire
 
 HERE = Path(__file__).parent
@@ -86,7 +87,13 @@ def _start_nats(setting: Setting, nats: NatsServer, folder: Path) -> Server:
 
 
 def _start_wsgw(
-    setting: Setting, nats: NatsServer, folder: Path, program: Path = BIN / "wsgw", *, durable: bool = False
+    setting: Setting,
+    nats: NatsServer,
+    folder: Path,
+    program: Path = BIN / "wsgw",
+    *,
+    durable: bool = False,
+    auth: dict[str, Any] | None = None,
 ) -> Server:
     port = free_port()
     channels: list[dict[str, Any]] = [{"name": name, "direction": "inbound"} for name in setting.channels]
@@ -100,7 +107,7 @@ def _start_wsgw(
     channels.append({"name": "OUT", "direction": "outbound"})
     channels.append({"name": SUBJECT, "direction": "request", "timeout": "30s"})
     file = folder / f"wsgw-{port}.yml"
-    file.write_text(json.dumps({"channels": channels}))  # JSON is YAML
+    file.write_text(json.dumps({"channels": channels} | ({} if auth is None else {"auth": auth})))  # JSON is YAML
     command: list[str | Path] = [program, "server", "-c", file, "-p", str(port), "-n", nats.url, "-l", "warn"]
     server = Server("wsgw", command, port, folder)
     server.wait_listening()
@@ -110,6 +117,16 @@ def _start_wsgw(
 
 def _start_durable(setting: Setting, nats: NatsServer, folder: Path) -> Server:
     return _start_wsgw(setting, nats, folder, durable=True)
+
+
+def _start_with_secret(setting: Setting, nats: NatsServer, folder: Path) -> Server:
+    return _start_wsgw(setting, nats, folder, auth=by_secret())
+
+
+def _start_with_public_key(setting: Setting, nats: NatsServer, folder: Path) -> Server:
+    file = folder / "public.pem"
+    file.write_text(_RSA[1])
+    return _start_wsgw(setting, nats, folder, auth=by_public_key(str(file)))
 
 
 def _make_stream(nats: NatsServer, name: str) -> None:
@@ -218,10 +235,39 @@ def _node_version() -> str:
 _PYTHON = ("uvicorn", "uvloop", "nats-py")
 _wsgw_version = _distributions("wsgw", *_PYTHON, "websockets")
 
+_RSA = pair()
+
 SYSTEMS = (
     System("wsgw", "wsgw", Wire(), _start_wsgw, _there, _wsgw_version, True),
     System("wsgw-sio", "wsgw, Socket.IO", SocketIO(), _start_wsgw, _there, _wsgw_version, True),
     System("wsgw-sse", "wsgw, server-sent events", ServerSentEvents(), _start_wsgw, _there, _wsgw_version, True),
+    System(
+        "wsgw-token",
+        "wsgw, tokens by HS256",
+        TokenWire(SECRET, "HS256"),
+        _start_with_secret,
+        _there,
+        _wsgw_version,
+        True,
+    ),
+    System(
+        "wsgw-rs256",
+        "wsgw, tokens by RS256",
+        TokenWire(_RSA[0], "RS256"),
+        _start_with_public_key,
+        _there,
+        _wsgw_version,
+        True,
+    ),
+    System(
+        "wsgw-sio-token",
+        "wsgw, Socket.IO, tokens by HS256",
+        TokenSocketIO(),
+        _start_with_secret,
+        _there,
+        _wsgw_version,
+        True,
+    ),
     System("wsgw-durable", "wsgw, durable", Wire(), _start_durable, _there, _wsgw_version, True, durable=True),
     System(
         "wsgw-durable-sse",

@@ -63,6 +63,8 @@ _RATIOS = (
         "wsgw-sse",
         1.2,
     ),
+    _Ratio("connect with a token, against without", "connect-token", "connect_us", "wsgw-token", "wsgw", 1.3),
+    _Ratio("Socket.IO connect with a token", "connect-token", "connect_us", "wsgw-sio-token", "wsgw-sio", 1.3),
     _Ratio("fan-out paced, against nats-server", "paced", "us", "wsgw", "nats", 0.5),
     _Ratio("fan-out paced, against Centrifugo", "paced", "us", "wsgw", "centrifugo", 0.7),
     *(

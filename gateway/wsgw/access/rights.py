@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from wsgw.channels.channel import Use
 from wsgw.channels.subjects import covers, is_pattern, overlap, subject_problem
 
 #: Names and patterns in all of one client's rights: each may be looked at for a name that is used the first time.
 MAX_PATTERNS = 1000
+#: Names of which is known that they are good.
+MAX_KNOWN = 4096
 #: The key of what may not be, whatever else is said.
 DENY = "deny"
 
@@ -21,14 +24,12 @@ Names = Mapping[Use, Iterable[str]]
 class Rights:
     """``allowed`` and ``denied``, by use, are names and patterns. What neither has is not allowed; deny wins."""
 
-    __slots__ = ("_allowed", "_denied", "_names")
+    __slots__ = ("_allowed", "_denied", "_patterns")
 
     def __init__(self, allowed: Names, denied: Names | None = None) -> None:
-        self._allowed = {use: tuple(dict.fromkeys(allowed.get(use, ()))) for use in Use}
-        self._denied = {use: tuple(dict.fromkeys((denied or {}).get(use, ()))) for use in Use}
-        self._names = {  # most names are found without a look at any pattern
-            use: frozenset(name for name in names if not is_pattern(name)) for use, names in self._allowed.items()
-        }
+        self._allowed = _each_once(allowed)
+        self._denied = _each_once(denied) if denied else _NONE
+        self._patterns: dict[Use, tuple[str, ...]] = {}  # of what is allowed, once they are looked at
 
     def __or__(self, other: Rights) -> Rights:
         """What either allows; what either denies is denied."""
@@ -49,9 +50,16 @@ class Rights:
 
     def allow(self, use: Use, name: str) -> bool:
         """Whether ``name`` may be used so: all of it, where it has wildcards."""
-        if any(overlap(pattern, name) for pattern in self._denied[use]):
+        denied = self._denied[use]
+        if denied and any(overlap(pattern, name) for pattern in denied):
             return False
-        return name in self._names[use] or any(covers(pattern, name) for pattern in self._allowed[use])
+        names = self._allowed[use]
+        if name in names:
+            return True
+        patterns = self._patterns.get(use)
+        if patterns is None:
+            patterns = self._patterns[use] = tuple(filter(is_pattern, names))
+        return any(covers(pattern, name) for pattern in patterns)
 
     def as_json(self) -> dict[str, object]:
         """As a token's claim has them."""
@@ -60,6 +68,13 @@ class Rights:
         return told | {DENY: denied} if denied else told
 
 
+def _each_once(names: Names) -> dict[Use, tuple[str, ...]]:
+    return {use: tuple(dict.fromkeys(names.get(use, ()))) for use in _USES}
+
+
+_USES = tuple(Use)
+_KEYS = frozenset((*Use, DENY))
+_NONE: dict[Use, tuple[str, ...]] = dict.fromkeys(_USES, ())
 NO_RIGHTS = Rights({})
 
 
@@ -68,26 +83,42 @@ def rights_of(value: object) -> Rights:
     if not isinstance(value, Mapping):
         raise ValueError("is not a mapping with subscribe, publish and request")  # noqa: TRY004  bad input, not a fault
     for key in value:
-        if key != DENY and key not in _KEYS:
+        if key not in _KEYS:
             raise ValueError(f"has the unknown key {str(key)[:64]!r}; known are subscribe, publish, request and deny")
-    denied = value.get(DENY, {})
-    if not isinstance(denied, Mapping) or any(key not in _KEYS for key in denied):
-        raise ValueError(f"{DENY}: is not a mapping with subscribe, publish and request")
-    allowing = {use: _names(value.get(use.value, ()), use.value) for use in Use}
-    denying = {use: _names(denied.get(use.value, ()), f"{DENY}.{use.value}") for use in Use}
-    count = sum(len(names) for each in (allowing, denying) for names in each.values())
+    allowed, count = _named(value, "")
+    denied = value.get(DENY)
+    denying = None
+    if denied is not None or DENY in value:
+        if not isinstance(denied, Mapping) or any(key not in _USES for key in denied):
+            raise ValueError(f"{DENY}: is not a mapping with subscribe, publish and request")
+        denying, more = _named(denied, f"{DENY}.")
+        count += more
     if count > MAX_PATTERNS:
         raise ValueError(f"has {count} names, at most {MAX_PATTERNS} are taken")
-    return Rights(allowing, denying)
+    return Rights(allowed, denying)
 
 
-def _names(value: object, key: str) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise ValueError(f"{key}: is not a list of channel names")  # noqa: TRY004
-    for i, name in enumerate(value):
-        if not isinstance(name, str):
-            raise ValueError(f"{key}[{i}]: is not a channel name")  # noqa: TRY004
-        problem = subject_problem(name, wildcards=True)
-        if problem is not None:
-            raise ValueError(f"{key}[{i}]: {name[:64]!r} {problem}")
-    return tuple(value)
+def _named(value: Mapping[object, object], before: str) -> tuple[dict[Use, list[str]], int]:
+    """The names in ``value``, by use, and how many they are."""
+    found: dict[Use, list[str]] = {}
+    count = 0
+    for use in _USES:
+        names = value.get(use)
+        if names is not None or use in value:
+            if not isinstance(names, list):
+                raise ValueError(f"{before}{use}: is not a list of channel names")
+            count += len(names)
+            if count <= MAX_PATTERNS:  # else that is said
+                for i, name in enumerate(names):
+                    problem = _problem(name) if isinstance(name, str) else "is not a channel name"
+                    if problem is not None:
+                        raise ValueError(f"{before}{use}[{i}]: {problem}")
+            found[use] = names
+    return found, count
+
+
+@lru_cache(MAX_KNOWN)
+def _problem(name: str) -> str | None:
+    """Why ``name`` is none; many clients' rights have the same."""
+    problem = subject_problem(name, wildcards=True)
+    return None if problem is None else f"{name[:64]!r} {problem}"

@@ -6,11 +6,12 @@ import warnings
 from typing import Any, Protocol
 
 from jwt import PyJWS
+from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError, InvalidSignatureError, PyJWTError
 from jwt.warnings import InsecureKeyLengthWarning
 
 from wsgw.access.compact import Compact, refusal
-from wsgw.config.keys import BadKeyError, Key
+from wsgw.config.keys import HMAC_BYTES, BadKeyError, Key
 
 
 class SigningKey:
@@ -25,8 +26,11 @@ class SigningKey:
         self._algorithms = algorithms
         self._jws = PyJWS(algorithms)
         known = self._jws.get_algorithm_by_name(algorithms[0])
-        self._is_short = known.check_key_length(known.prepare_key(value)) is not None
-        self._value = value
+        self._value = known.prepare_key(value)
+        self._is_short = known.check_key_length(self._value) is not None
+        for name in HMAC_BYTES.keys() & set(algorithms):
+            self._jws.unregister_algorithm(name)
+            self._jws.register_algorithm(name, _PreparedHMAC(_HASHES[name]))
 
     def fits(self, algorithm: str) -> bool:
         """Whether it can check what is signed by ``algorithm``."""
@@ -48,6 +52,17 @@ class SigningKey:
     def _decode(self, token: bytes) -> bytes:
         payload: bytes = self._jws.decode(token, self._value, algorithms=self._algorithms)
         return payload
+
+
+class _PreparedHMAC(HMACAlgorithm):
+    """Of a secret that has been looked at: whether it is a key of another kind, which takes longer than a check."""
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        assert isinstance(key, bytes)
+        return key
+
+
+_HASHES = {"HS256": HMACAlgorithm.SHA256, "HS384": HMACAlgorithm.SHA384, "HS512": HMACAlgorithm.SHA512}
 
 
 class Keys(Protocol):
