@@ -51,6 +51,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "bridges.consumer": ("bridges/test_shared.py",),
     "bridges.pages": ("bridges/test_following.py",),
     "bridges.following": ("bridges/test_durable.py",),
+    "config.keys": ("config/test_auth.py",),
     "access.bearer": (),
     "access.compact": (),
     "access.claims": (),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +163,10 @@ def test_check_config_reads_the_files(tmp_path: Path) -> None:
         result.stderr
         == f"warning: {path}:2: auth.jwt.secret_file: the secret has 5 bytes; with fewer than 32 it can be guessed\n"
     )
+
+
+def test_without_it_nothing_is_imported_that_it_needs() -> None:
+    """A tenth of a second, and 10 MB."""
+    code = "import sys, wsgw.app, wsgw.cli.server; print({'jwt', 'cryptography', 'httpx'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from helpers.tokens import ec_key, ed_key, pem_file, rsa_key
 from wsgw.config.auth import JwtSettings
-from wsgw.config.keys import JWKS_ALGORITHMS, MAX_FILE_BYTES, BadKeyError, Key, key_of
+from wsgw.config.keys import JWKS_ALGORITHMS, MAX_FILE_BYTES, BadKeyError, Key, algorithms_of, key_of
 
 
 def key(**values: Any) -> Key:
@@ -113,6 +113,27 @@ def test_what_is_no_public_key(tmp_path: Path) -> None:
         ec.generate_private_key(ec.SECP224R1()),
     ):
         assert "signs no tokens" in problem(public_key_file=pem_file(tmp_path, other))[1]
+
+
+@pytest.mark.parametrize(("bits", "good"), [(2047, False), (2048, True), (8192, True), (8193, False)])
+def test_the_size_of_rsa(bits: int, good: bool) -> None:
+    public = rsa.RSAPublicNumbers(65537, (1 << bits) - 1).public_key()
+    assert public.key_size == bits
+    assert bool(algorithms_of(public)) is good
+
+
+def test_a_public_key_is_no_secret(tmp_path: Path) -> None:
+    path = pem_file(tmp_path, rsa_key())
+    reason = "has a key in PEM form, which is no secret; a public key belongs to public_key_file"
+    assert problem(secret_file=path) == ("secret_file", reason)
+    assert problem(secret=Path(path).read_text()) == ("secret", reason)
+    path_of_nothing = tmp_path / "nothing"
+    path_of_nothing.write_bytes(b"\r\n")
+    assert problem(secret_file=str(path_of_nothing))[0] == "secret_file"
+    assert problem(public_key_file=path, algorithms=["ES256"]) == (
+        "algorithms",
+        "'ES256' is not for the key in public_key_file; RS256, RS384, RS512, PS256, PS384, PS512 are",
+    )
 
 
 def test_keys_at_a_url() -> None:
