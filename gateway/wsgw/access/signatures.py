@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Protocol
 
 from jwt import PyJWS
 from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError, InvalidSignatureError, PyJWTError
-from jwt.warnings import InsecureKeyLengthWarning
 
 from wsgw.access.compact import Compact, refusal
 from wsgw.config.keys import HMAC_BYTES, BadKeyError, Key
@@ -20,14 +18,12 @@ class SigningKey:
     Raises InvalidKeyError where it is none for them.
     """
 
-    __slots__ = ("_algorithms", "_is_short", "_jws", "_value")
+    __slots__ = ("_algorithms", "_jws", "_value")
 
     def __init__(self, value: Any, algorithms: tuple[str, ...]) -> None:
         self._algorithms = algorithms
         self._jws = PyJWS(algorithms)
-        known = self._jws.get_algorithm_by_name(algorithms[0])
-        self._value = known.prepare_key(value)
-        self._is_short = known.check_key_length(self._value) is not None
+        self._value = self._jws.get_algorithm_by_name(algorithms[0]).prepare_key(value)
         for name in HMAC_BYTES.keys() & set(algorithms):
             self._jws.unregister_algorithm(name)
             self._jws.register_algorithm(name, _PreparedHMAC(_HASHES[name]))
@@ -39,18 +35,11 @@ class SigningKey:
     def check(self, parts: Compact) -> bytes:
         """The claims, in JSON, of a token that this key signed; raises GatewayError (unauthenticated)."""
         try:
-            if not self._is_short:
-                return self._decode(parts.token)
-            with warnings.catch_warnings():  # who configures a short secret is warned, and not each time
-                warnings.simplefilter("ignore", InsecureKeyLengthWarning)
-                return self._decode(parts.token)
+            payload: bytes = self._jws.decode(parts.token, self._value, algorithms=self._algorithms)
         except InvalidSignatureError:
             raise refusal("has a signature that is not by the key") from None
         except PyJWTError as error:
             raise refusal(f"is none that its key can check: {error}") from None
-
-    def _decode(self, token: bytes) -> bytes:
-        payload: bytes = self._jws.decode(token, self._value, algorithms=self._algorithms)
         return payload
 
 
@@ -60,6 +49,10 @@ class _PreparedHMAC(HMACAlgorithm):
     def prepare_key(self, key: str | bytes) -> bytes:
         assert isinstance(key, bytes)
         return key
+
+    def check_key_length(self, key: object) -> str | None:
+        """Who configures a short one is warned, and not with each token."""
+        return None
 
 
 _HASHES = {"HS256": HMACAlgorithm.SHA256, "HS384": HMACAlgorithm.SHA384, "HS512": HMACAlgorithm.SHA512}

@@ -45,12 +45,14 @@ def test_an_algorithm_that_does_not_fit() -> None:
         found.check(compact(token(key="s" * 64, algorithm="HS512")))
 
 
-def test_a_short_secret_warns_nobody_at_each_token() -> None:
-    short = "short"
+@pytest.mark.parametrize(
+    ("secret", "algorithm"), [("short", "HS256"), (SECRET, "HS512")], ids=["short", "short for HS512 only"]
+)
+def test_a_short_secret_warns_nobody_at_each_token(secret: str, algorithm: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made = token(key=short)
-    assert SigningKey(short.encode(), ("HS256",)).check(compact(made))
+        made = token(key=secret, algorithm=algorithm)
+    assert SigningKey(secret.encode(), ("HS256", "HS512")).check(compact(made))
 
 
 async def test_the_key_of_the_configuration_is_that_of_every_token() -> None:
