@@ -16,7 +16,7 @@ from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.session import Client, outcome, principal, started
 from helpers.stack import Listener
-from helpers.tenants import CHANNELS, DURABLE, TableRules
+from helpers.tenants import CHANNELS, DURABLE, TableRules, identity
 from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.bridges.place import Coming
 from wsgw.broker.puback import PublishResult, Stored
@@ -213,6 +213,28 @@ async def test_another_template(gateway: Gateway, peer: Peer, nats: NatsServer) 
         await peer.publish(moved, subject)
         expected.append(subject.encode())
         await eventually(lambda: ann.payloads == expected, "what comes now")
+
+
+async def test_other_claims_at_a_refresh(gateway: Gateway, peer: Peer) -> None:
+    """What was of one tenant ends, though names and rights are as before; what is sent goes to the other one's."""
+    heard = [*await asyncio.gather(peer.messages("t.acme.room.1"), peer.messages("t.blue.room.1"))]
+    ann = Tenant(gateway, "ann")
+    await ann.join("inbox", "room.1", "room.*", "news")
+    assert await outcome(ann.session, "room.1", b"1") is None
+    await eventually(lambda: ann.payloads == [b"1", b"1"], "by both names")
+    await ann.session.refresh(identity({"sub": "ann", "tenant": "blue"}))
+    assert sorted(ann.client.removals) == [("room.*", "channel_changed"), ("room.1", "channel_changed")]
+    assert sorted(ann.session.names) == ["inbox", "news"]
+    assert await outcome(ann.session, "room.1", b"2") is None
+    await peer.publish("t.acme.room.1", "3")
+    await ann.join("room.1")
+    await peer.publish("t.acme.room.1", "4")
+    await peer.publish("t.blue.room.1", "5")
+    await eventually(lambda: ann.payloads[2:] == [b"5"], "nothing of acme's any more")
+    await eventually(lambda: [len(messages) for messages in heard] == [3, 2], "all came")
+    assert [message.data for message in heard[1]] == [b"2", b"5"]
+    await ann.session.refresh(identity({"sub": "ann", "tenant": ">"}))
+    assert ann.client.removals[2:] == [("room.1", "forbidden")]
 
 
 # -- durable
