@@ -71,6 +71,11 @@ def test_what_no_claim_can_be(value: object) -> None:
     assert not isinstance(value, str) or len(value) < 3 or value not in said
 
 
+def test_nobody_sends_to_a_wildcard() -> None:
+    said = refusal(who(tenant="acme"), PUBLISH, ROOMS, "room.*")
+    assert said.startswith("this client may not publish to 'room.*': its subject has the wildcard '*'")
+
+
 def test_no_claim_at_all() -> None:
     with pytest.raises(GatewayError) as caught:
         key_for(AllowAll(), principal(), SUBSCRIBE, INBOX, "inbox")

@@ -22,6 +22,7 @@ from wsgw.bridges.place import Coming
 from wsgw.broker.puback import PublishResult, Stored
 from wsgw.channels import position
 from wsgw.channels.start import NOW, Start
+from wsgw.channels.template import key_of
 from wsgw.config.file import ConfigFile
 from wsgw.config.load import load
 from wsgw.core.gateway import Gateway
@@ -188,6 +189,43 @@ async def test_gaps_are_told_by_name(gateway: Gateway, nats: NatsServer) -> None
     assert bob.client.gaps == [["inbox"]]
 
 
+async def test_a_gap_of_one_tenant_is_not_told_to_others(gateway: Gateway) -> None:
+    ann, bob = Tenant(gateway, "ann"), Tenant(gateway, "bob")
+    for one in (ann, bob):
+        await one.join("room.1", "inbox")
+    gap = gateway.hub.new_gap(frozenset({key_of("room.1", ("acme",))}))
+    for one in (ann, bob):
+        one.session.gapped("room.1", gap)
+    assert (ann.client.gaps, bob.client.gaps) == ([["room.1"]], [])
+
+
+async def test_who_leaves_leaves_nothing(gateway: Gateway, nats: NatsServer) -> None:
+    ann = Tenant(gateway, "ann")
+    await ann.join("inbox", "room.1", "room.*")
+    held = ann.session.held_bytes()
+    assert held > 0
+    assert value(gateway.metrics, "wsgw_subjects", channel="room.*") == 2
+    for name in ("inbox", "room.1"):
+        assert ann.session.unsubscribe(name)
+    assert 0 < ann.session.held_bytes() < held
+    assert value(gateway.metrics, "wsgw_subjects", channel="inbox") == 0
+    assert value(gateway.metrics, "wsgw_subjects", channel="room.*") == 1
+    ann.session.end(1000)
+    assert ann.session.held_bytes() == 0
+    assert value(gateway.metrics, "wsgw_subjects", channel="room.*") == 0
+    assert value(gateway.metrics, "wsgw_subscriptions", channel="room.*") == 0
+
+
+async def test_the_names_of_a_client_are_bounded(nats: NatsServer) -> None:
+    limits = {"session_names": 1}
+    async with started(nats.url, TableRules(), auth=AUTH, channels=CHANNELS, limits=limits) as gateway:
+        ann = Tenant(gateway, "ann")
+        await ann.join("inbox", "news")
+        with pytest.raises(GatewayError) as caught:
+            await ann.join("mail")
+        assert caught.value.kind.name == "too_many_subjects"
+
+
 async def test_the_subjects_of_a_channel_are_bounded(nats: NatsServer) -> None:
     async with started(nats.url, TableRules(), auth=AUTH, channels=CHANNELS, max_subjects=1) as gateway:
         await Tenant(gateway, "ann").join("inbox")
@@ -269,6 +307,19 @@ async def test_one_stream_and_one_consumer_for_all(durable: Gateway, keeper: Pee
         info = await keeper.nats.jetstream().stream_info(stream)
         assert info.config.subjects == [subject]
         assert info.state.consumer_count == 1
+
+
+async def test_names_of_a_more_specific_channel(jetstream: NatsServer, keeper: Peer) -> None:
+    """The stream of the pattern brings what comes to their subjects; it is for who named the pattern only."""
+    vip = {"name": "log.vip", "direction": "inbound", "subject": "vip.{tenant}"}
+    async with started(jetstream.url, TableRules(), auth=AUTH, channels=[*DURABLE, vip]) as gateway:
+        ann, ada = Tenant(gateway, "ann"), Tenant(gateway, "ada")
+        await ann.join("log.vip")
+        await ada.join("log.*")
+        await keeper.store("t.acme.log.vip", "1")
+        await eventually(lambda: ada.payloads == [b"1"], "by the pattern")
+        await keeper.publish("vip.acme", "2")
+        await eventually(lambda: ann.payloads == [b"2"], "by its own channel")
 
 
 @pytest.mark.parametrize("name", ["orders", "log.1", "log.*"])
