@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from helpers.waiting import DEADLINE_SECONDS
 from wsgw.broker.connection import NatsConnection
-from wsgw.broker.headers import Sendable
+from wsgw.broker.headers import HeaderBlock, Sendable
 from wsgw.broker.subscription import Credentials, NatsSubscription
 from wsgw.errors import GatewayError, Kind
 from wsgw.fanout.turn import Turn
@@ -36,7 +36,7 @@ def subject() -> str:
 
 
 async def publish(
-    connection: NatsConnection, subject: str, payload: bytes = b"x", headers: Sendable | None = None
+    connection: NatsConnection, subject: str, payload: bytes = b"x", headers: Sendable | HeaderBlock | None = None
 ) -> GatewayError | None:
     told: asyncio.Future[GatewayError | None] = asyncio.get_running_loop().create_future()
     connection.publish(subject, [payload], told.set_result, headers)

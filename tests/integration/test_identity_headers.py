@@ -11,7 +11,7 @@ import pytest
 from nats.aio.msg import Msg
 from websockets.asyncio.client import connect
 
-from helpers.client_socketio import SocketIOClient
+from helpers.client_socketio import SocketIOClient, error_of
 from helpers.identities import AUTH, Tokens
 from helpers.nats_server import NatsServer, StartNats
 from helpers.peer import Peer
@@ -60,6 +60,24 @@ def users(messages: list[Msg]) -> set[str]:
         assert len(headers["Wsgw-Session"]) == 16
         found.add(headers["Wsgw-User"])
     return found
+
+
+async def test_what_they_leave_no_room_for(start_nats: StartNats) -> None:
+    """It is refused alone, whatever is published with it."""
+    tokens = Tokens()
+    tokens.add("ann", "ann", **ALL)
+    auth = {**AUTH, "identity_headers": {"user": "Wsgw-User", "session": "Wsgw-Session"}}
+    async with running(
+        start_nats("max_payload: 4096").url, authenticator=tokens, channels=[CHANNELS[0]], auth=auth
+    ) as served:
+        client = SocketIOClient()
+        await client.sio.connect(f"http://127.0.0.1:{served.server.port}?token=ann", transports=["websocket"])
+        block = b"NATS/1.0\r\nWsgw-User: ann\r\nWsgw-Session: 0123456789abcdef\r\n\r\n"
+        for sizes in ([1, 4096 - len(block), 4097 - len(block), 1], [4097 - len(block), 1]):
+            acks = [await client.emit("OUT", "x" * size) for size in sizes]
+            codes = [error_of(await ack) for ack in acks]
+            assert codes == ["too_large" if size + len(block) > 4096 else None for size in sizes]
+        await client.close()
 
 
 WHO = [("ann", "ann"), ("evil", "ann%0D%0AWsgw-User:%20root")]

@@ -11,11 +11,12 @@ from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.waiting import arrived
 from wsgw.broker.connection import NatsConnection
-from wsgw.broker.headers import encode
+from wsgw.broker.headers import block_of, encode
 from wsgw.broker.subscription import NatsSubscription
 from wsgw.errors import (
     BAD_REQUEST,
     FORBIDDEN,
+    NO_RESPONDERS,
     TOO_LARGE,
     GatewayError,
     Kind,
@@ -60,6 +61,27 @@ async def test_they_count(limited: NatsConnection) -> None:
     assert str(error) == f"the payload has {room + 1} bytes, NATS takes at most {room}"
     assert await publish(limited, "ok.x", bytes(2048)) is None
     assert limited.in_flight == (0, 0)
+
+
+async def test_they_count_of_requests(limited: NatsConnection) -> None:
+    headers = block_of({"A": "x" * 100})
+    room = 2048 - len(headers.block)
+    with pytest.raises(GatewayError) as caught:
+        await limited.request("ok.x", bytes(room + 1), 5, headers)
+    assert str(caught.value) == f"the payload has {room + 1} bytes, NATS takes at most {room}"
+    with pytest.raises(GatewayError) as caught:
+        await limited.request("ok.x", bytes(room), 5, headers)
+    assert caught.value.kind is NO_RESPONDERS
+    assert limited.in_flight == (0, 0)
+
+
+async def test_a_block_that_was_made_before(connection: NatsConnection) -> None:
+    name = subject()
+    got: list[Publication] = []
+    await connection.subscribe(NatsSubscription(name, got.append))
+    assert await publish(connection, name, b"x", block_of({"a": "1", "b": ["2", "3"]})) is None
+    await arrived(got, 1)
+    assert dict(got[0].headers) == {"a": ("1",), "b": ("2", "3")}
 
 
 @pytest.mark.parametrize("headers", [{"a b": "c"}, {"a": "b\r\nPUB x 0"}, {"a:": "b"}, {"": "b"}])

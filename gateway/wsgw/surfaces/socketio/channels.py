@@ -127,9 +127,7 @@ class ChannelsHandler:
                 asking = self._session.request(name, payload)
                 asking.add_done_callback(partial(self._replied, ack))
                 return
-            outlet.check(
-                payload, self._session.headers_bytes
-            )  # alone, for all that are published together share one outcome
+            outlet.check(payload, self._session.headers_bytes)  # alone: what is published together has one outcome
         except GatewayError as error:
             self._answer(ack, error)
             return
