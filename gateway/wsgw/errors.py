@@ -36,7 +36,7 @@ TOKEN_EXPIRED = Kind("token_expired", 401, 4010, "the client's token has ended; 
 AUTH_UNAVAILABLE = Kind(
     "auth_unavailable", 503, closecodes.TRY_AGAIN_LATER, "who decides on clients cannot be asked now"
 )
-FORBIDDEN = Kind("forbidden", 403, 4503, "NATS or a rule of this gateway refuses the subject")
+FORBIDDEN = Kind("forbidden", 403, 4503, "NATS or a rule of this gateway refuses the subject, or the page that asks")
 UNKNOWN_CHANNEL = Kind("unknown_channel", 404, 4504, "no channel of that name is configured")
 CHANNEL_CHANGED = Kind(
     "channel_changed", 503, closecodes.SERVICE_RESTART, "the channel is configured otherwise by now: connect again"
