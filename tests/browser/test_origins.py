@@ -13,6 +13,7 @@ from helpers.nats_server import NatsServer
 from helpers.pages import PageServer
 from helpers.peer import Peer
 from helpers.running import Running, running
+from helpers.tokens import SECRET, token
 from helpers.waiting import eventually
 from wsgw.access.pages import Pages
 
@@ -321,3 +322,38 @@ async def test_a_stock_client_that_is_refused_does_not_come_again(
         assert asyncio.get_running_loop().time() - began < 5
         await page.run("() => new Promise((done) => setTimeout(done, 300))")  # many times its delay
     assert served.value("wsgw_rejected_total", reason="forbidden") == 1
+
+
+async def test_cookies_are_for_the_pages_that_are_named(
+    browser: Browser, pages: PageServer, serve: Callable[..., Awaitable[Running]], got: list[bytes]
+) -> None:
+    """Another server's page on the same host has the same cookies sent along: all that keeps it out is its origin."""
+    rights = {"subscribe": ["IN", "BOTH"], "publish": ["OUT", "BOTH"], "request": ["SUM"]}
+    jwt = {"secret": SECRET, "algorithms": ["HS256"]}
+    served = await serve(origins=[pages.origin()], auth={"jwt": jwt, "cookie": "wsgw_token"})
+    base, websocket = address(served, "localhost"), f"{address(served, 'localhost', 'ws')}/ws/BOTH"
+    others = PageServer({"/": "<!doctype html>"})
+    await others.start()
+    async with browser.page(f"{pages.origin()}/") as page:
+        told = await ASKED["publish, simple"][0](page, base, True)
+        assert told[:2] == ["cors", 401], "which the page reads"
+        assert '"unauthenticated"' in told[2]
+        await page.run("(token) => { document.cookie = `wsgw_token=${token}`; }", token({"sub": "u", "wsgw": rights}))
+        for how in ("events", "publish, simple", "request", "polling", "polling, then websocket", "websocket"):
+            ask, allowed, _ = ASKED[how]
+            assert await ask(page, base, True) == allowed, how
+        assert (await ASKED["publish, simple"][0](page, base, False))[:2] == ["cors", 401]
+        assert (await page.run(WEBSOCKET, websocket))["told"] == ["open", "ws"]
+        published = len(got)
+        await page.open(f"{others.origin()}/")
+        assert await page.run("() => origin") == others.origin()
+        assert "wsgw_token" in await page.run("() => document.cookie")
+        told = await page.run(WEBSOCKET, websocket)
+        assert (told["code"], told["reason"]) == (4503, f"origin {others.origin()} is not in 'origins'")
+        for how in ("events", "publish, simple", "request"):
+            ask, _, refused = ASKED[how]
+            assert await ask(page, base, True) == refused, how
+        ask = _fetch("/publish/OUT", method="POST", body="forged", mode="no-cors")
+        assert await ask(page, base, True) == ["opaque", 0, ""]
+    await others.stop()
+    assert not [each for each in got[published:] if each != b""]

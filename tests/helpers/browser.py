@@ -149,7 +149,8 @@ class Page:
         self._tools = tools
         self._session = session
 
-    async def open(self, url: str, content: str | None) -> None:
+    async def open(self, url: str, content: str | None = None) -> None:
+        """Go to ``url``; returns when it is loaded. See ``Browser.page``."""
         ask = self._tools.ask
         await ask("Page.enable", self._session)
         if content is None:
