@@ -15,6 +15,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "subjects",
             "template",
+            "authorize",
             "durable",
             "hemera",
             "position",
@@ -187,6 +188,10 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "followings",
             "entry",
             "identityheaders",
+            "question",
+            "permits",
+            "joining",
+            "undecided",
             "house",
             "receiving",
             "session",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from wsgw.channels.authorize import Authorize
 from wsgw.channels.durable import Durable, durable_problem
 from wsgw.channels.hemera import Action, action_problem
 from wsgw.channels.replyheaders import reply_header_problem
@@ -73,7 +74,8 @@ class Payload(StrEnum):
 class Channel:
     """One configured channel. A name with wildcards needs a ``subject`` with the same ones in the same order.
     ``hemera`` is the action whose messages it has, where they are hemera's. With a ``template``, whose ``subject`` it
-    has, names lead to other subjects for clients with other claims: by *keys*, see ``channels.template``.
+    has, names lead to other subjects for clients with other claims: by *keys*, see ``channels.template``. ``authorize``
+    says who is asked whether a client may use it.
 
     ``durable`` says which stream holds it, where one does; ``on_join_last`` is how many of the newest publications a
     client gets then that does not say where it stands. ``headers`` are those that clients may see: in envelopes, and of
@@ -94,6 +96,7 @@ class Channel:
     on_gap: OnGap = OnGap.IGNORE
     hemera: Action | None = None
     template: Template | None = None
+    authorize: Authorize | None = None
 
     def __post_init__(self) -> None:
         if not self.subject:

@@ -1,4 +1,4 @@
-"""Others who decide who a client is (``auth.delegate``)."""
+"""Others who decide: on who a client is (``auth.delegate``), and on what it may do with a channel (``authorize``)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from wsgw.channels.authorize import Authorize
 from wsgw.channels.subjects import subject_problem
 from wsgw.config.values import Model, Seconds
 
@@ -78,3 +79,25 @@ class DelegateSettings(Model):
         if (self.url is None) == (self.subject is None):
             raise ValueError("one of url, subject is needed")
         return self
+
+
+class AuthorizeSettings(Model):
+    """The NATS service that says which client may use which name of a channel."""
+
+    subject: Subject = Field(description="The subject on which it answers requests.")
+    timeout: Timeout = Field(
+        default=1.0, description="How long its answer may take; without one the client may not use the name."
+    )
+
+    def authorize(self) -> Authorize:
+        """As the gateway uses it."""
+        return Authorize(self.subject, self.timeout)
+
+
+def _said(value: object) -> object:
+    if value is None:  # what was in it is commented out, maybe
+        raise ValueError("keys are expected here; leave it out where nobody is to be asked")
+    return value
+
+
+Authorizing = Annotated[AuthorizeSettings | None, BeforeValidator(_said)]

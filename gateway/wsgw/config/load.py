@@ -23,7 +23,7 @@ from wsgw.config.auth import (
     RightsSettings,
     RolesSettings,
 )
-from wsgw.config.delegate import DelegateSettings
+from wsgw.config.delegate import AuthorizeSettings, DelegateSettings
 from wsgw.config.file import ConfigFile
 from wsgw.config.origins import cookie_problem
 from wsgw.config.settings import (
@@ -163,13 +163,21 @@ def _channel_problems(channels: object) -> Iterator[tuple[tuple[str | int, ...],
 
 
 def _exposed(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Channels by which clients could publish to where NATS answers the gateway, or to JetStream, under other names."""
+    """Channels by which clients could publish to where NATS answers the gateway, or to JetStream, under other names.
+
+    Or hear what is asked about others, or ask it themselves.
+    """
     channels = settings.channel_table()
     kept = {settings.nats.inbox_prefix: "nats.inbox_prefix"}
     for channel in channels:
         if channel.durable is not None and channel.durable.api_prefix is not None:
             kept[channel.durable.api_prefix] = "an api_prefix"
+    deciding = {channel.authorize.subject for channel in channels if channel.authorize is not None}
     for i, (channel, given) in enumerate(zip(channels, settings.channels, strict=True)):
+        for subject in deciding:
+            if overlap(channel.subject, subject):
+                reason = f"subject {channel.subject!r} has {subject!r} in it, where who may do what is asked"
+                yield ("channels", i, *given.subject_key), reason
         for prefix, key in kept.items() if channel.takes else ():
             if overlap(channel.subject, f"{prefix}.>"):
                 yield (
@@ -306,4 +314,5 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "roles": RolesSettings,
     "map": RightsSettings,
     "identity_headers": IdentityHeadersSettings,
+    "authorize": AuthorizeSettings,
 }

@@ -17,6 +17,7 @@ from wsgw.channels.subjects import subject_problem
 from wsgw.channels.template import template_of
 from wsgw.config import file as configfile
 from wsgw.config.auth import AuthSettings
+from wsgw.config.delegate import Authorizing
 from wsgw.config.hemera import HemeraFields, action_of
 from wsgw.config.hosts import Hosts
 from wsgw.config.origins import SAME, Origins
@@ -197,6 +198,10 @@ class ChannelSettings(Model):
         description="`bytes` (the default), or `json` (that with `hemera`): then it is a value in envelopes, and "
         "Socket.IO's argument is the value.",
     )
+    authorize: Authorizing = Field(
+        default=None,
+        description="A NATS service is asked whether a client may use a name of the channel; nobody where not given.",
+    )
     headers: list[str] = Field(
         default=[],
         description="Names of NATS headers that clients see: in envelopes, and those of replies in answers over HTTP.",
@@ -223,6 +228,7 @@ class ChannelSettings(Model):
             on_gap=self.on_gap,
             hemera=action_of(self.hemera, subject),
             template=template,
+            authorize=None if self.authorize is None else self.authorize.authorize(),
         )
 
     @property

@@ -17,7 +17,7 @@ class BackPressure:
     To be made when the client first publishes: most never do. Implements ``broker.Publishing``.
     """
 
-    __slots__ = ("_broker", "_bytes", "_congested", "_full", "_hold", "_release", "messages")
+    __slots__ = ("_broker", "_bytes", "_congested", "_full", "_hold", "_release", "_undecided", "messages")
 
     def __init__(self, broker: Broker, hold: Callable[[], None], release: Callable[[], None]) -> None:
         self._broker = broker
@@ -26,6 +26,7 @@ class BackPressure:
         self._bytes = 0
         self._full = False  # too much of its own waits
         self._congested = False  # too much of everybody's does
+        self._undecided = False  # it is not known whether it may send what it sent
         #: whose outcome is not known yet
         self.messages = 0
         broker.add(self)  # which may hold the client at once
@@ -42,15 +43,29 @@ class BackPressure:
         few = self.messages <= MAX_UNSETTLED_MESSAGES // 2 and self._bytes <= MAX_UNSETTLED_BYTES // 2
         if self._full and few:
             self._full = False
-            if not self._congested:
+            if not (self._congested or self._undecided):
                 self._release()
 
     def check(self) -> None:
         """To be called after a publish: hold the client if that was too much."""
         if not self._full and (self.messages > MAX_UNSETTLED_MESSAGES or self._bytes > MAX_UNSETTLED_BYTES):
             self._full = True
-            if not self._congested:
+            if not (self._congested or self._undecided):
                 self._hold()
+
+    def wait(self) -> None:
+        """Hold the client until ``go_on``: it is asked whether it may send what it sent."""
+        if not self._undecided:
+            self._undecided = True
+            if not (self._full or self._congested):
+                self._hold()
+
+    def go_on(self) -> None:
+        """Undo ``wait``; harmless without it."""
+        if self._undecided:
+            self._undecided = False
+            if not (self._full or self._congested):
+                self._release()
 
     def close(self) -> None:
         """The client is gone, and is told nothing more."""
@@ -61,12 +76,12 @@ class BackPressure:
 
     def congested(self) -> None:
         self._congested = True
-        if not self._full:
+        if not (self._full or self._undecided):
             self._hold()
 
     def cleared(self) -> None:
         self._congested = False
-        if not self._full:
+        if not (self._full or self._undecided):
             self._release()
 
 

@@ -22,7 +22,7 @@ def key_for(rules: Rules, principal: Principal, use: Use, channel: Channel, name
     message says which claim, and never what it is.
     """
     if not rules.allow(principal, use, channel, name):
-        raise _forbidden(use, name)
+        raise forbidden(use, name)
     template = channel.template
     if template is None:
         return name
@@ -30,12 +30,13 @@ def key_for(rules: Rules, principal: Principal, use: Use, channel: Channel, name
     try:
         key = key_of(name, template.values(claims))
     except ValueError as error:
-        raise _forbidden(use, name, str(error)) from None
+        raise forbidden(use, name, str(error)) from None
     problem = subject_problem(channel.subject_of(key), wildcards=use is Use.SUBSCRIBE)
     if problem is not None:
-        raise _forbidden(use, name, f"its subject {problem}")
+        raise forbidden(use, name, f"its subject {problem}")
     return key
 
 
-def _forbidden(use: Use, name: str, why: str = "") -> GatewayError:
+def forbidden(use: Use, name: str, why: str = "") -> GatewayError:
+    """The error of who may not ``use`` a ``name`` so."""
     return GatewayError(FORBIDDEN, f"this client may not {_DOING[use]} {name!r}{f': {why}' if why else ''}")

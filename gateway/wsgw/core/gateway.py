@@ -34,6 +34,7 @@ from wsgw.core.expiries import Expiries
 from wsgw.core.house import Reconfigured
 from wsgw.core.identityheaders import IdentityHeaders
 from wsgw.core.outbound import Outlets
+from wsgw.core.permits import Permits
 from wsgw.core.scrapes import Scrapes
 from wsgw.core.session import Session
 from wsgw.core.sessionclient import SessionClient
@@ -98,6 +99,7 @@ class Gateway:
         self.bridges = BridgeTable(self._bridge, self.channels)
         self.sessions: set[Reconfigured] = set()
         self.expiries = Expiries(self.edge.slices)
+        self.permits = Permits(self.broker, self.edge.slices)
         self._looking_task: asyncio.Task[None] | None = None
         self.connected = dict.fromkeys(series.CONNECTED, 0)
         for transport in series.CONNECTED:
@@ -129,6 +131,7 @@ class Gateway:
             await end(self._looking_task)
         if self.authenticator is not None:
             await self.authenticator.close()
+        await self.permits.close()
         await self.bridges.stop()
         until = time.monotonic() + min(timeout_seconds, self.drain.seconds_left())
         await self._storing.stop(_without_close(until - time.monotonic()))

@@ -15,6 +15,7 @@ from wsgw.core.edge import Edge
 from wsgw.core.expiries import Expiries
 from wsgw.core.identityheaders import IdentityHeaders
 from wsgw.core.outbound import Outlets
+from wsgw.core.permits import Permits
 from wsgw.fanout.hub import Hub
 from wsgw.metrics import Metrics
 
@@ -43,6 +44,7 @@ class House(Protocol):
     drain: Drain
     edge: Edge
     expiries: Expiries
+    permits: Permits
     metrics: Metrics
     #: what goes with all that clients send
     identity_headers: IdentityHeaders | None

@@ -11,6 +11,7 @@ from wsgw.access.principal import Principal
 from wsgw.bridges.base import Bridge, BridgeState
 from wsgw.bridges.durable import DurableBridge
 from wsgw.bridges.place import Place
+from wsgw.channels.authorize import Authorize
 from wsgw.channels.channel import Channel, OnGap, Use
 from wsgw.channels.position import mark
 from wsgw.channels.start import NOW, Start
@@ -18,9 +19,11 @@ from wsgw.channels.table import shown
 from wsgw.core.entry import key_for
 from wsgw.core.followings import Followings
 from wsgw.core.house import House
+from wsgw.core.joining import Joining, changed
+from wsgw.core.question import Asker
 from wsgw.core.sessionclient import SessionClient
 from wsgw.core.subscription import Subscription
-from wsgw.errors import CHANNEL_CHANGED, TOO_MANY_SUBJECTS, UNKNOWN_CHANNEL, GatewayError
+from wsgw.errors import TOO_MANY_SUBJECTS, UNKNOWN_CHANNEL, GatewayError
 from wsgw.fanout.gap import Gap
 from wsgw.fanout.publication import Batch
 from wsgw.fanout.sender import Sender
@@ -39,11 +42,13 @@ class Receiving:
     """
 
     __slots__ = (
+        "_asker",
         "_client",
         "_ended",
         "_followings",
         "_held_bytes",
         "_house",
+        "_joining",
         "_names",
         "_silent",
         "_slow",
@@ -60,6 +65,8 @@ class Receiving:
         self._held_bytes = 0
         self._silent: list[str] = []  # names joined since ``listen``
         self._followings: Followings | None = None  # once it subscribes to a durable channel
+        self._joining: Joining | None = None  # once it does to one with ``authorize``
+        self._asker: Asker | None = None  # once a service is asked about the client
         self._slow = False
         self._ended = False
         self.principal = principal
@@ -81,34 +88,26 @@ class Receiving:
         """Take NATS' interest in a channel, or a concrete name of a pattern; nothing happens when it is taken already.
 
         ``start`` is from where on a durable channel is wanted; others have only what comes from now on. What is
-        returned, if anything, is to be awaited: then the interest is in effect. Raises GatewayError.
+        returned, if anything, is to be awaited: then the interest is in effect, or the client was told that it is
+        refused. Raises GatewayError.
         """
         if self._ended or name in self._subscriptions:
             return None
         channel = self._house.channels.find(name, Use.SUBSCRIBE)
         key = self._key(Use.SUBSCRIBE, channel, name)
-        if start is NOW and channel.on_join_last:
-            start = Start(last=channel.on_join_last)
-        bridge = self._house.bridge_of(channel)
-        if channel.has_many_subjects:
-            most = self._house.edge.limits.session_names
-            if self._names >= most:
-                message = f"this client is subscribed to {most} names of patterns, and may be to no more"
-                raise GatewayError(TOO_MANY_SUBJECTS, message)
-        subscription = Subscription(self, name, key, bridge)
-        if bridge.state is BridgeState.SUBSCRIBED:
-            subscription.told = self._house.hub.gaps  # those it had before are nothing to who comes now
-        ready = bridge.join(key, subscription)
-        self._subscriptions[name] = subscription
-        if channel.durable is not None:
-            if self._followings is None:
-                self._followings = Followings(self._placed)
-            self._followings.want(name, start)
-        self._silent.append(name)
-        if size := subscription.size_bytes:
-            self._names += 1
-            self._keep(size)
-        return ready
+        if channel.authorize is None:
+            return self._take(channel, name, key, start)
+        if self._joining is None:
+            self._joining = Joining(self, self._house.permits, self._as_asker())
+        return self._joining.join(name, start, channel.authorize)
+
+    def take(self, name: str, start: Start, authorize: Authorize) -> asyncio.Future[None] | None:
+        """As ``join``, where ``authorize`` allows ``name``."""
+        channel = self._house.channels.find(name, Use.SUBSCRIBE)
+        key = self._key(Use.SUBSCRIBE, channel, name)
+        if channel.authorize != authorize:  # the channels are others since it was asked
+            raise changed(name)
+        return self._take(channel, name, key, start)
 
     def is_durable(self, name: str) -> bool:
         """Whether ``name`` is one of a durable channel; raises GatewayError where it cannot be subscribed to."""
@@ -141,8 +140,9 @@ class Receiving:
     def unsubscribe(self, name: str) -> bool:
         """Undo ``join`` and ``listen``; False when there is none of that name."""
         found = self._subscriptions.pop(name, None)
+        waited = self._joining is not None and self._joining.leave(name)
         if found is None:
-            return False
+            return waited
         self._deafen(found)
         found.bridge.leave(found.key, found)
         if size := found.size_bytes:
@@ -156,10 +156,15 @@ class Receiving:
             self._subscriptions[name].told = self._house.hub.gaps
 
     def refused(self, name: str, error: GatewayError) -> None:
-        """NATS refuses ``name``, which it was subscribed to."""
+        """NATS, or who is asked, refuses ``name``, which it was subscribed to, or is joining."""
         self.unsubscribe(name)
         if self._client is not None:
             self._client.refused(name, error)
+
+    def revoked(self, name: str, error: GatewayError) -> None:
+        """It is subscribed to ``name``, and may be no more."""
+        if self.unsubscribe(name) and self._client is not None:
+            self._client.removed(name, error)
 
     def reconfigured(self, doubtful: Collection[Bridge], added: Sequence[str]) -> None:
         """See ``Reconfigured``."""
@@ -205,6 +210,30 @@ class Receiving:
 
     # -- inside
 
+    def _take(self, channel: Channel, name: str, key: str, start: Start) -> asyncio.Future[None] | None:
+        if start is NOW and channel.on_join_last:
+            start = Start(last=channel.on_join_last)
+        bridge = self._house.bridge_of(channel)
+        if channel.has_many_subjects:
+            most = self._house.edge.limits.session_names
+            if self._names >= most:
+                message = f"this client is subscribed to {most} names of patterns, and may be to no more"
+                raise GatewayError(TOO_MANY_SUBJECTS, message)
+        subscription = Subscription(self, name, key, bridge)
+        if bridge.state is BridgeState.SUBSCRIBED:
+            subscription.told = self._house.hub.gaps  # those it had before are nothing to who comes now
+        ready = bridge.join(key, subscription)
+        self._subscriptions[name] = subscription
+        if channel.durable is not None:
+            if self._followings is None:
+                self._followings = Followings(self._placed)
+            self._followings.want(name, start)
+        self._silent.append(name)
+        if size := subscription.size_bytes:
+            self._names += 1
+            self._keep(size)
+        return ready
+
     def _listen_to(self, names: list[str]) -> None:
         assert self.sender is not None
         for name in names:
@@ -236,7 +265,7 @@ class Receiving:
             return error.with_traceback(None)  # whose frames have this object
         if self._house.bridge_of(channel) is subscription.bridge and key == subscription.key:
             return None
-        return GatewayError(CHANNEL_CHANGED, f"channel {shown(name)} is configured otherwise by now")
+        return changed(name)
 
     def _keep(self, size: int) -> None:
         before = self._held_bytes
@@ -252,6 +281,8 @@ class Receiving:
         self._subscriptions, self._silent, self._names = {}, [], 0
         self._held_bytes = 0
         self._house.edge.memory.discard(self)
+        if self._joining is not None:
+            self._joining.close()
         if self._followings is not None:
             self._followings.close()
         for subscription in left:
@@ -277,6 +308,11 @@ class Receiving:
     def _placed(self, name: str, place: Place) -> None:
         if self._client is not None:
             self._client.placed(name, place)
+
+    def _as_asker(self) -> Asker:
+        if self._asker is None:
+            self._asker = Asker(self.principal)
+        return self._asker
 
     def _key(self, use: Use, channel: Channel, name: str) -> str:
         """See ``entry.key_for``."""

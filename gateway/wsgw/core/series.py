@@ -6,6 +6,7 @@ from wsgw.bridges.place import Coming
 from wsgw.channels.channel import Channel, Direction, Payload, Use
 from wsgw.channels.table import ChannelTable
 from wsgw.errors import (
+    AUTH_UNAVAILABLE,
     BAD_REQUEST,
     CLOSE_CODES,
     FORBIDDEN,
@@ -105,6 +106,8 @@ def make_of(metrics: Metrics, channel: Channel) -> None:
         metrics.request_seconds.labels(channel.name)
     for kind in _PUBLISH_ERRORS[channel.direction]:
         metrics.publish_errors.labels(channel.name, kind.name)
+    if channel.authorize is not None and channel.takes:
+        metrics.publish_errors.labels(channel.name, AUTH_UNAVAILABLE.name)
     if channel.durable is not None and channel.accepts:
         for kind in _STORE_ERRORS:
             metrics.publish_errors.labels(channel.name, kind.name)

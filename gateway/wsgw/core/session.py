@@ -21,8 +21,10 @@ from wsgw.core.backpressure import BackPressure
 from wsgw.core.house import House
 from wsgw.core.identityheaders import new_session_id
 from wsgw.core.outbound import Outlet
+from wsgw.core.question import Decision, Question
 from wsgw.core.receiving import Receiving
 from wsgw.core.sessionclient import SessionClient
+from wsgw.core.undecided import Undecided
 from wsgw.errors import CLOSE_CODES, FORBIDDEN, OVERLOADED, TOKEN_EXPIRED, GatewayError
 from wsgw.fanout.publication import Publication
 from wsgw.fanout.sender import Sender
@@ -41,11 +43,12 @@ class Session(Receiving):
     ``end`` once. The sender is the transport's to close. Implements ``memory.Holder``, of its subscriptions.
     """
 
-    __slots__ = ("_headers", "_outlet", "_pressure", "_requests")
+    __slots__ = ("_headers", "_outlet", "_pressure", "_requests", "_undecided")
 
     def __init__(self, house: House, principal: Principal, client: SessionClient | None, sender: Sender | None) -> None:
         super().__init__(house, principal, client, sender)
-        self._outlet: Outlet | None = None  # of the name sent to last
+        self._outlet: Outlet | None = None  # of the name sent to last; none of a channel with ``authorize``
+        self._undecided: Undecided | None = None  # once something is sent to a channel with ``authorize``
         self._headers: HeaderBlock | None = None  # that go with what it sends; made when it does the first time
         if client is not None:
             house.sessions.add(self)
@@ -77,15 +80,27 @@ class Session(Receiving):
         return bool(self.unsettled or self._requests)
 
     def why_not_publish(self, name: str) -> GatewayError | None:
-        """Why messages to ``name`` would be refused, whatever they are; None where they would not. Counts nothing."""
+        """Why messages to ``name`` would be refused, whatever they are; None where they would not. Counts nothing.
+
+        None, too, where a service is to be asked about it first: see ``ask_to_publish``.
+        """
         try:
-            channel, _ = self._house.channels.find_to_send(name, Use.PUBLISH)
-            if not channel.accepts:
-                raise wrong_direction(name, channel, Use.PUBLISH)
-            self._key(Use.PUBLISH, channel, name)
+            question = self._to_publish(name)
         except GatewayError as error:
             return error
-        return None
+        decision = None if question is None else self._house.permits.known(question)
+        if question is None or decision is None or decision.refusal is None:
+            return None
+        return decision.error(question)
+
+    def ask_to_publish(self, name: str) -> asyncio.Future[Decision] | None:
+        """What is to be awaited, if anything, so that ``why_not_publish`` knows."""
+        try:
+            question = self._to_publish(name)
+        except GatewayError:
+            return None
+        permits = self._house.permits
+        return None if question is None or permits.known(question) is not None else permits.ask(question)
 
     def find(self, name: str, use: Use = Use.PUBLISH, count: int = 1) -> Outlet | GatewayError:
         """Where ``name`` leads to for who wants to ``use`` it, or an error, which is counted ``count`` times.
@@ -94,6 +109,9 @@ class Session(Receiving):
         """
         if self._outlet is not None and self._outlet.name == name:
             return self._outlet
+        undecided = self._undecided
+        if undecided is not None and undecided.outlet is not None and undecided.outlet.name == name:
+            return undecided.outlet
         outlet = self._house.outlets.find(name, self.principal.transport, use, count)
         if isinstance(outlet, GatewayError):
             return outlet
@@ -103,8 +121,15 @@ class Session(Receiving):
                 self._headers = self._house.identity_headers.of(self.principal.user, new_session_id())
         except GatewayError as error:
             return outlet.failed(error.with_traceback(None), count)  # its frames have this object
-        self._outlet = outlet if key is name else self._house.outlets.filled(outlet, key, self.principal.transport)
-        return self._outlet
+        if key is not name:
+            outlet = self._house.outlets.filled(outlet, key, self.principal.transport)
+        if outlet.channel.authorize is not None:
+            if undecided is None:
+                undecided = self._undecided = Undecided(self._house.permits, self._house.broker, self._as_asker())
+            undecided.outlet = outlet
+        elif undecided is None or not undecided.waits:
+            self._outlet = outlet
+        return outlet
 
     def publish(
         self, name: str, payloads: Sequence[bytes], outcome: PublishOutcome, ids: Sequence[str | None] = ()
@@ -114,17 +139,20 @@ class Session(Receiving):
         It is told at once when they are refused here; otherwise see ``Outlet.publish``, for ``ids`` too. A client that
         has too much on its way is held.
         """
-        outlet = self._outlet
+        outlet, undecided = self._outlet, None
         if outlet is None or outlet.name != name or outlet.use is not Use.PUBLISH:
             found = self.find(name, Use.PUBLISH, len(payloads))
             refusal = found if isinstance(found, GatewayError) else found.not_for(Use.PUBLISH, len(payloads))
             if refusal is not None or isinstance(found, GatewayError):
                 outcome(refusal)
                 return
-            outlet = found
+            outlet, undecided = found, self._undecided_of(found)
         client = self._client
         if client is None:
-            outlet.publish(payloads, outcome, ids, self._headers, heldable=False)
+            if undecided is None:
+                outlet.publish(payloads, outcome, ids, self._headers, heldable=False)
+            else:
+                undecided.publish(outlet, payloads, outcome, ids, self._headers, heldable=False)
             return
         pressure = self._pressure
         if pressure is None:
@@ -136,7 +164,11 @@ class Session(Receiving):
             pressure.settled(count, size)
             outcome(result)
 
-        outlet.publish(payloads, settled, ids, self._headers)
+        if undecided is None:
+            outlet.publish(payloads, settled, ids, self._headers)
+        else:
+            undecided.pressure = pressure
+            undecided.publish(outlet, payloads, settled, ids, self._headers)
         pressure.check()
 
     def request(self, name: str, payload: bytes) -> asyncio.Task[Publication]:
@@ -154,7 +186,12 @@ class Session(Receiving):
             raise outlet.failed(GatewayError(OVERLOADED, f"{most} requests of this client wait for replies"))
         if self._requests is _NO_REQUESTS:
             self._requests = set()
-        asking = asyncio.get_running_loop().create_task(outlet.request(payload, self._headers))
+        undecided = self._undecided_of(outlet)
+        if undecided is None:
+            sending = outlet.request(payload, self._headers)
+        else:
+            sending = undecided.request(outlet, payload, self._headers)
+        asking = asyncio.get_running_loop().create_task(sending)
         self._requests.add(asking)
         asking.add_done_callback(self._requests.discard)
         return asking
@@ -176,6 +213,26 @@ class Session(Receiving):
     def look_up_again(self) -> None:
         """See ``Reconfigured``."""
         self._outlet = None
+        if self._undecided is not None:
+            self._undecided.outlet = None
+
+    def _to_publish(self, name: str) -> Question | None:
+        """What is asked before messages are sent to ``name``, if anything; raises GatewayError."""
+        channel, _ = self._house.channels.find_to_send(name, Use.PUBLISH)
+        if not channel.accepts:
+            raise wrong_direction(name, channel, Use.PUBLISH)
+        self._key(Use.PUBLISH, channel, name)
+        if channel.authorize is None:
+            return None
+        return self._as_asker().question(channel.authorize, Use.PUBLISH, name)
+
+    def _undecided_of(self, outlet: Outlet) -> Undecided | None:
+        """What has to be passed before something is sent by ``outlet``."""
+        undecided = self._undecided
+        if undecided is None or not (undecided.waits or outlet.channel.authorize is not None):
+            return None
+        self._outlet = None  # which leads past it
+        return undecided
 
     # -- life
 

@@ -28,7 +28,7 @@ class SessionClient(Protocol):
         """What the client proved to be it is no longer: tell it so, and end the session behind what came before."""
 
     def refused(self, name: str, error: GatewayError) -> None:
-        """NATS refuses ``name``, which is being joined or was; the subscription has ended."""
+        """NATS, or who is asked, refuses ``name``, which is being joined or was; the subscription has ended."""
 
     def removed(self, name: str, error: GatewayError) -> None:
         """``name`` does not belong to its channel any more; the subscription has ended, behind what came before.

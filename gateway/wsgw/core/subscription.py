@@ -12,6 +12,8 @@ from wsgw.errors import GatewayError
 #: What one to a name of a channel with many subjects takes in memory, beside the name: this object, and a place in the
 #: tables of session, interest and audience.
 SUBSCRIPTION_BYTES = 200
+#: And what the answer of who was asked about it takes.
+PERMIT_BYTES = 800
 
 
 class Subscriber(Protocol):
@@ -52,4 +54,5 @@ class Subscription:
         if not self._counts:
             return 0
         of_key = 0 if self.key is self.name else sys.getsizeof(self.key)
-        return SUBSCRIPTION_BYTES + sys.getsizeof(self.name) + of_key
+        permit = 0 if self.bridge.channel.authorize is None else PERMIT_BYTES
+        return SUBSCRIPTION_BYTES + permit + sys.getsizeof(self.name) + of_key

@@ -19,6 +19,7 @@ from wsgw.broker.puback import PublishResult
 from wsgw.channels.channel import OnGap
 from wsgw.channels.start import NOW
 from wsgw.core.gateway import Gateway
+from wsgw.core.question import Denied
 from wsgw.core.session import Session
 from wsgw.errors import (
     CHANNEL_CHANGED,
@@ -99,20 +100,21 @@ class ChannelWebSocket:
         if self._refusal is not None:
             self._session.reject(self._refusal)
             return
+        ready = None
         try:
             ready = self._session.join(self._name, self._start)
         except GatewayError as error:
-            refusal: GatewayError | None = error
-            if not must_receive and error.kind in (WRONG_DIRECTION, FORBIDDEN):
-                refusal = self._session.why_not_publish(self._name)
-                if refusal is not None and refusal.kind in (WRONG_DIRECTION, UNKNOWN_CHANNEL):  # or a pattern itself
-                    refusal = error
-            if refusal is not None:
-                self._refusal = refusal.with_traceback(None)  # whose frames have this object: a cycle
-                self._session.reject(refusal)
+            self._refusal = error.with_traceback(None)  # whose frames have this object: a cycle
+        else:
+            if ready is not None:
+                await self._session.unless_stopped(ready)
+        refusal = self._refusal
+        if refusal is None or (ready is not None and not isinstance(refusal, Denied)):
             return
-        if ready is not None:
-            await self._session.unless_stopped(ready)
+        if not must_receive and refusal.kind in (WRONG_DIRECTION, FORBIDDEN):
+            self._refusal = await self._why_not_only_publish(refusal)
+        if self._refusal is not None:
+            self._session.reject(self._refusal)
 
     def attach(self, link: Link) -> None:
         """The connection is open: send what waits, or say why the client cannot stay."""
@@ -181,7 +183,8 @@ class ChannelWebSocket:
 
     def refused(self, name: str, error: GatewayError) -> None:
         self._refusal = error
-        self._close(error.kind, error.message)
+        if self._link is not None:  # else it is told when there is one, if that is all there is to it
+            self._close(error.kind, error.message)
 
     def removed(self, name: str, error: GatewayError) -> None:
         """It is closed: a connection is what its channel is. Where the name leads anywhere it may come back."""
@@ -214,6 +217,16 @@ class ChannelWebSocket:
             self._close_on_gap()
 
     # -- inside
+
+    async def _why_not_only_publish(self, refusal: GatewayError) -> GatewayError | None:
+        """Why the connection cannot be for who may not subscribe because of ``refusal``; None where it can."""
+        asked = self._session.ask_to_publish(self._name)
+        if asked is not None:
+            await self._session.unless_stopped(asked)
+        why = self._session.why_not_publish(self._name)
+        if why is not None and why.kind in (WRONG_DIRECTION, UNKNOWN_CHANNEL):  # or a pattern itself
+            why = refusal
+        return None if why is None else why.with_traceback(None)
 
     def _leave(self, error: GatewayError) -> None:
         """Close with ``error`` behind what came before, and when it is known what became of what the client sent."""

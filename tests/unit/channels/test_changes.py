@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsgw.channels.authorize import Authorize
 from wsgw.channels.changes import MAX_SHOWN_NAMES, Changes, between
 from wsgw.channels.channel import Channel, Direction, OnGap, Payload, SlowConsumer
 from wsgw.channels.durable import Durable
@@ -33,6 +34,7 @@ OTHERS: dict[str, tuple[Any, bool]] = {
     "on_gap": (OnGap.CLOSE, True),
     "hemera": (Action("x"), False),
     "template": (template_of("in.{sub}"), False),
+    "authorize": (Authorize("auth.x"), False),
 }
 
 

@@ -217,6 +217,25 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
             "channels:\n  - {name: 'a.*', direction: both, hemera: true}\n",
             ["x.yml:2: channels[0].hemera: the name 'a.*' is a pattern, and an action has one topic"],
         ),
+        *(
+            (CHANNEL.format("A", f"both, authorize: {given}"), [f"x.yml:2: channels[0].authorize{problem}"])
+            for given, problem in (
+                ("~", ": keys are expected here; leave it out where nobody is to be asked"),
+                ("{}", ".subject: is missing"),
+                ("{subject: 'auth.*'}", ".subject: 'auth.*' has the wildcard '*'; a concrete name is needed"),
+                ("{subject: a.b, timeot: 1s}", ".timeot: unknown key; did you mean 'timeout'?"),
+                ("{subject: a.b, timeout: 31s}", ".timeout: '31s' is too much; at most 30 can be had"),
+            )
+        ),
+        (
+            "channels:\n  - {name: A, direction: both, authorize: {subject: auth.room}}\n"
+            "  - {name: '>', direction: inbound}\n  - {name: B, direction: outbound, subject: auth.room}\n",
+            [
+                "x.yml:3: channels[1].name: subject '>' has 'auth.room' in it, where who may do what is asked",
+                "x.yml:4: channels[2].subject: subject 'auth.room' has 'auth.room' in it, where who may do what is "
+                "asked",
+            ],
+        ),
         (
             CHANNEL.format("'>'", "outbound"),
             [

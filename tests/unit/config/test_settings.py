@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from wsgw.channels.authorize import Authorize
 from wsgw.channels.channel import Channel, Direction, Payload
 from wsgw.channels.hemera import Action
 from wsgw.config.delegate import DelegateSettings
@@ -86,3 +87,9 @@ def test_who_decides_on_clients_cannot_be_anything(values: dict[str, Any], reaso
     (problem,) = refused.value.errors()
     assert reason in f"{problem['loc']} {problem['msg']}"
     assert "secret" not in problem["msg"]
+
+
+def test_who_is_asked_about_a_channel() -> None:
+    assert channel().authorize is None
+    assert channel(authorize={"subject": "auth.room"}).authorize == Authorize("auth.room", 1.0)
+    assert channel(authorize={"subject": "auth.room", "timeout": "500ms"}).authorize == Authorize("auth.room", 0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from wsgw.channels.authorize import Authorize
 from wsgw.channels.channel import Channel, Direction, SlowConsumer
 from wsgw.channels.durable import Durable
 from wsgw.channels.hemera import Action
@@ -101,6 +102,19 @@ def test_of_why_it_can_not_be_stored() -> None:
         assert f'wsgw_publish_errors_total{{channel="D",reason="{reason}"}} 0.0' in text
         for channel in ("IN", "OUT"):
             assert f'wsgw_publish_errors_total{{channel="{channel}",reason="{reason}"}}' not in text
+
+
+def test_of_who_decides() -> None:
+    metrics = Metrics()
+    directions = {"IN": Direction.INBOUND, "OUT": Direction.OUTBOUND, "ASK": Direction.REQUEST}
+    channels = [Channel(name, direction, authorize=Authorize("a")) for name, direction in directions.items()]
+    series.make(metrics, ChannelTable([*channels, Channel("FREE", Direction.OUTBOUND)]))
+    text = metrics.exposition().decode()
+    there = [
+        f'wsgw_publish_errors_total{{channel="{name}",reason="auth_unavailable"}} 0.0' in text
+        for name in (*directions, "FREE")
+    ]
+    assert there == [False, True, True, False]
 
 
 def test_of_what_cannot_be_wrapped() -> None:

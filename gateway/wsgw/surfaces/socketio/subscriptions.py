@@ -18,6 +18,7 @@ import orjson
 
 from wsgw.channels.start import NOW, Start
 from wsgw.channels.table import shown
+from wsgw.core.question import Denied
 from wsgw.core.session import Session
 from wsgw.errors import (
     BAD_REQUEST,
@@ -120,6 +121,8 @@ class Subscriptions:
             for future in ready:
                 future.cancel()
             refusals = list(filter(None, [self._joining.pop(name, None) for name in names]))
+        if self._everything and not self._connected:  # what it may not have it did not ask for
+            refusals = [refusal for refusal in refusals if not isinstance(refusal, Denied)]
         if refusals:
             raise refusals.pop(0)  # not kept here: an error keeps where it was raised
 
@@ -197,9 +200,10 @@ class Subscriptions:
         try:
             future = self._session.join(name, start)
         except GatewayError as error:
-            if self._connected or not self._everything or error.kind not in (UNKNOWN_CHANNEL, WRONG_DIRECTION):
+            gone = error.kind in (UNKNOWN_CHANNEL, WRONG_DIRECTION)  # it was there when this began
+            if self._connected or not self._everything or not (gone or isinstance(error, Denied)):
                 raise
-            return  # a channel that was there when this began
+            return
         if future is not None:
             ready.append(future)
 
