@@ -15,7 +15,7 @@ from wsgw.access.rights import Rights, rights_of
 from wsgw.errors import Kind
 
 MAX_BODY_BYTES = 64 * 1024
-MAX_USER_CHARS = 256
+MAX_USER_CHARS = 255
 MOST_SECONDS = 366 * 86400.0
 #: How long an answer is good for others that show the same: nearly as long as it says, so that nobody gets a session
 #: that ends at once; where it says nothing; and never longer.
