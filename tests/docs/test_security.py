@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
 from helpers.gateway import GatewayProcess
 from helpers.nats_server import NatsServer
-from helpers.waiting import DEADLINE_SECONDS
+from helpers.ports import free_port
+from helpers.waiting import DEADLINE_SECONDS, eventually
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "security.md"
 
@@ -54,11 +54,36 @@ async def test_a_nats_service_decides(nats: NatsServer, tmp_path: Path, run: Cal
     try:
         await gateway.ready()
 
-        asked = partial(gateway.post, "/publish/room.open", b"x")
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while (await asked())[0] != 202:  # the service is not there yet
-                await asyncio.sleep(0.1)
+        async def told() -> int | None:
+            status, _ = await gateway.post("/publish/room.open", b"x")
+            return None if status == 503 else status  # the service is not there yet
+
+        found: int | None = await eventually(told, "the service is there")
+        assert found == 202
         status, code = await gateway.post("/publish/room.staff", b"x")
         assert (status, code) == (403, "forbidden")
+    finally:
+        gateway.kill()
+
+
+async def test_your_own_endpoint_decides(nats: NatsServer, tmp_path: Path, run: Callable[[str], None]) -> None:
+    example = Example("Your own endpoint decides")
+    port = free_port()
+    run(example.program.replace("8080", str(port)))
+    delegate = example.configuration["auth"]["delegate"]
+    delegate["url"] = delegate["url"].replace("8080", str(port))
+    gateway = GatewayProcess(tmp_path, {"nats": {"servers": [nats.url]}, **example.configuration})
+    try:
+        await gateway.ready()
+        async with httpx.AsyncClient(base_url=gateway.url, trust_env=False, timeout=DEADLINE_SECONDS) as http:
+
+            async def told(cookie: str) -> int | None:
+                headers = {"cookie": cookie} if cookie else {}
+                status = (await http.post("/publish/orders", content=b"x", headers=headers)).status_code
+                return None if status == 503 else status  # the endpoint is not there yet
+
+            found: int | None = await eventually(lambda: told("session=alices"), "the endpoint is there")
+            assert found == 202
+            assert [await told("session=mine"), await told("")] == [401, 403]
     finally:
         gateway.kill()

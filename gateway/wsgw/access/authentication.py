@@ -9,7 +9,6 @@ from wsgw.access.authenticator import Authenticator
 from wsgw.access.bearer import Bearer
 from wsgw.access.claims import Claims, rights
 from wsgw.access.compact import Compact, claims_of, compact, refusal
-from wsgw.access.delegate import delegate
 from wsgw.access.identity import Identity
 from wsgw.access.signatures import Keys, OneKey, SigningKey
 from wsgw.access.tokencache import TokenCache
@@ -83,6 +82,8 @@ def make_authenticator(auth: AuthSettings, broker: Broker | None = None) -> Auth
     The ``broker`` is for ``delegate``, which may be a NATS service.
     """
     if auth.delegate is not None:
+        from wsgw.access.delegate import delegate  # httpx takes long
+
         assert broker is not None
         shows_nothing = None if auth.anonymous is None else rights(auth.anonymous)
         return delegate(auth.delegate, broker, shows_nothing, rights(auth.default))

@@ -173,10 +173,12 @@ def _exposed(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
         if channel.durable is not None and channel.durable.api_prefix is not None:
             kept[channel.durable.api_prefix] = "an api_prefix"
     deciding = {channel.authorize.subject for channel in channels if channel.authorize is not None}
+    if settings.auth is not None and settings.auth.delegate is not None and settings.auth.delegate.subject is not None:
+        deciding.add(settings.auth.delegate.subject)
     for i, (channel, given) in enumerate(zip(channels, settings.channels, strict=True)):
         for subject in deciding:
             if overlap(channel.subject, subject):
-                reason = f"subject {channel.subject!r} has {subject!r} in it, where who may do what is asked"
+                reason = f"subject {channel.subject!r} has {subject!r} in it, where it is asked what clients may do"
                 yield ("channels", i, *given.subject_key), reason
         for prefix, key in kept.items() if channel.takes else ():
             if overlap(channel.subject, f"{prefix}.>"):

@@ -228,12 +228,16 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
             )
         ),
         (
+            "auth: {delegate: {subject: auth.who}}\n" + CHANNEL.format("auth.*", "inbound"),
+            ["x.yml:3: channels[0].name: subject 'auth.*' has 'auth.who' in it, where it is asked what clients may do"],
+        ),
+        (
             "channels:\n  - {name: A, direction: both, authorize: {subject: auth.room}}\n"
             "  - {name: '>', direction: inbound}\n  - {name: B, direction: outbound, subject: auth.room}\n",
             [
-                "x.yml:3: channels[1].name: subject '>' has 'auth.room' in it, where who may do what is asked",
-                "x.yml:4: channels[2].subject: subject 'auth.room' has 'auth.room' in it, where who may do what is "
-                "asked",
+                "x.yml:3: channels[1].name: subject '>' has 'auth.room' in it, where it is asked what clients may do",
+                "x.yml:4: channels[2].subject: subject 'auth.room' has 'auth.room' in it, where it is asked what "
+                "clients may do",
             ],
         ),
         (
