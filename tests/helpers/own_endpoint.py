@@ -16,7 +16,7 @@ class OwnEndpoint:
         self.respond = b""
         self.may_answer = asyncio.Event()
         self.may_answer.set()
-        #: requests of a connection that are answered, before it ends
+        #: requests of a connection that are answered; the next one ends it
         self.requests_of_connection = 1_000_000
         self.say(200, {"user": "alice"})
         self._server: asyncio.Server | None = None
@@ -60,6 +60,7 @@ class OwnEndpoint:
                     await self.may_answer.wait()
                     writer.write(self.respond)
                     await writer.drain()
+                await reader.readuntil(b"\r\n\r\n")
         finally:
             self._tasks.discard(task)
             writer.close()

@@ -14,6 +14,9 @@ from helpers.peer import Peer
 from helpers.session import Client, outcome, principal, started
 from helpers.stack import Listener
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
+from wsgw.access.identity import Identity
+from wsgw.access.rights import NO_RIGHTS
+from wsgw.access.rules import AllowAll
 from wsgw.broker import broker as broker_module
 from wsgw.broker.puback import PublishResult
 from wsgw.core import permits as permits_module
@@ -99,6 +102,7 @@ async def test_nothing_overtakes_what_waits(made: Made, deciding: Deciding, peer
     made.send("free", b"0")
     deciding.may_answer.clear()
     made.send("asked.1", b"1")
+    assert not isinstance(made.session.find("free"), GatewayError)  # as a surface does before it takes a message
     made.send("free", b"2")
     made.send("asked.2", b"3")
     made.send("free", b"4")
@@ -226,6 +230,29 @@ async def test_what_waits_counts_and_is_bounded(
     deciding.may_answer.set()
     await arrived(made.told, 3)
     await eventually(lambda: made.client.calls == ["hold", "release"], "it is read again")
+
+
+async def test_a_subject_of_the_clients_own(nats: NatsServer, deciding: Deciding, peer: Peer) -> None:
+    channels = [{"name": "room.*", "direction": "both", "subject": "t.{tenant}.room.*", **deciding.option}]
+    heard = await peer.messages("t.*.room.*")
+    auth = {"jwt": {"secret": 32 * "x"}}
+    async with started(nats.url, AllowAll(), channels=channels, auth=auth) as gateway:
+        for tenant in ("a", "b"):
+            who = principal()
+            who.identity = Identity("alice", NO_RIGHTS, {"tenant": tenant})
+            sender = Listener()
+            session: Session = gateway.open_session(who, Client(), sender)
+            ready = session.join("room.1")
+            assert ready is not None
+            await ready
+            session.listen()
+            assert await outcome(session, "room.1", tenant.encode()) is None
+            await arrived(sender.payloads, 1)
+            assert sender.payloads == [tenant.encode()]
+    await arrived(heard, 2)
+    assert [message.subject for message in heard] == ["t.a.room.1", "t.b.room.1"]
+    told = [(asked["claims"]["tenant"], asked["channel"], asked["verb"]) for asked in deciding.asked]
+    assert told == [(tenant, "room.1", verb) for tenant in "ab" for verb in ("subscribe", "publish")]
 
 
 async def test_a_request_over_http_waits_without_a_client(gateway: Gateway, deciding: Deciding) -> None:
