@@ -217,7 +217,8 @@ class Outlets:
         self._storing = storing
         self._metrics = metrics
         self._failures = Failures(metrics)
-        self._found: dict[tuple[str, str], Outlet] = {}  # by key
+        self._found: dict[tuple[str, str], Outlet] = {}  # by name, which clients say
+        self._filled: dict[tuple[str, str], Outlet] = {}  # by key, which no client may: it has others' claims
         self._refused: dict[tuple[str, Use], tuple[str, Kind, str]] = {}  # the label, and what makes the error
 
     def find(self, name: str, transport: str, use: Use = Use.PUBLISH, count: int = 1) -> Outlet | GatewayError:
@@ -236,31 +237,34 @@ class Outlets:
             except GatewayError as error:
                 refused = self._refuse(name, use, error)
             else:
-                return self._make(name, channel, subject, transport)
+                return self._make(self._found, name, channel, subject, transport)
         label, kind, message = refused
         self._failures.add(label, kind, count)
         return GatewayError(kind, message)
 
     def filled(self, outlet: Outlet, key: str, transport: str) -> Outlet:
         """Where the name of ``outlet``, whose channel has a template, leads to by ``key``."""
-        found = self._found.get((key, transport))
+        found = self._filled.get((key, transport))
         if found is not None:
             return found
         channel = outlet.channel
-        return self._make(key, channel, channel.subject_of(key), transport)
+        return self._make(self._filled, key, channel, channel.subject_of(key), transport)
 
     def replace(self, channels: ChannelTable) -> None:
         """From now on names lead to ``channels``; who keeps an outlet is to ask again."""
         self._channels = channels
         self._found.clear()
+        self._filled.clear()
         self._refused.clear()
 
     # -- inside
 
-    def _make(self, key: str, channel: Channel, subject: str, transport: str) -> Outlet:
-        if len(self._found) >= MAX_OUTLETS:
-            self._found.clear()
-        made = self._found[key, transport] = self._kind_of(channel)(
+    def _make(
+        self, kept: dict[tuple[str, str], Outlet], key: str, channel: Channel, subject: str, transport: str
+    ) -> Outlet:
+        if len(kept) >= MAX_OUTLETS:
+            kept.clear()
+        made = kept[key, transport] = self._kind_of(channel)(
             key, channel, subject, transport, self._broker, self._storing, self._metrics, self._failures
         )
         return made

@@ -21,6 +21,7 @@ from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.bridges.place import Coming
 from wsgw.broker.puback import PublishResult, Stored
 from wsgw.channels import position
+from wsgw.channels.channel import Use
 from wsgw.channels.start import NOW, Start
 from wsgw.channels.template import key_of
 from wsgw.config.file import ConfigFile
@@ -89,6 +90,23 @@ async def test_a_fixed_name(gateway: Gateway, peer: Peer) -> None:
     await eventually(lambda: ann.payloads == [b"a"] and bob.payloads == [b"b"], "each has its own")
     assert value(gateway.metrics, "wsgw_subscriptions", channel="inbox") == 2
     assert value(gateway.metrics, "wsgw_subjects", channel="inbox") == 2
+
+
+@pytest.mark.parametrize("name", ["room.1\0acme", "room.1\0acme\0blue", "\0acme", "sum\0acme"])
+async def test_a_key_is_no_name(gateway: Gateway, peer: Peer, name: str) -> None:
+    """What another tenant's names are kept under leads nowhere, whoever says it."""
+    heard = await peer.messages("t.>")
+    ann, bob = (Tenant(gateway, token) for token in ("ann", "bob"))
+    for own in ("room.1", "room.2"):
+        assert await outcome(ann.session, own) is None
+    for use in (Use.PUBLISH, Use.REQUEST):
+        error = bob.session.find(name, use)
+        assert isinstance(error, GatewayError)
+        assert error.kind.name == "unknown_channel"
+    with pytest.raises(GatewayError):
+        bob.session.join(name)
+    await peer.fence()
+    assert [message.subject for message in heard] == ["t.acme.room.1", "t.acme.room.2"]
 
 
 async def test_who_shares_a_tenant_shares_a_subscription(gateway: Gateway, peer: Peer) -> None:
