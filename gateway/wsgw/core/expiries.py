@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from wsgw.errors import TOKEN_EXPIRED, GatewayError
 from wsgw.shares.slices import Slices, one_by_one
 
 log = logging.getLogger("wsgw.session")
@@ -33,6 +34,7 @@ class Expiries:
         self._clock = clock
         self._due: dict[int, set[Expiring]] = {}  # by the second in which they are told
         self._seconds: dict[Expiring, int] = {}
+        self._telling: set[Expiring] = set()  # their turn comes
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0  # of the clock
 
@@ -42,6 +44,11 @@ class Expiries:
     def over(self, at: float | None) -> bool:
         """Whether a session would end at once."""
         return at is not None and at <= self._clock()
+
+    def check(self, at: float | None) -> None:
+        """Raises GatewayError (token_expired) where a session would end at once."""
+        if self.over(at):
+            raise GatewayError(TOKEN_EXPIRED, TOKEN_EXPIRED.summary)
 
     def set(self, session: Expiring, at: float | None) -> None:
         """Tell ``session`` at ``at``, or within a second behind it; at no other time, or at none (None)."""
@@ -56,6 +63,7 @@ class Expiries:
 
     def discard(self, session: Expiring) -> None:
         """Tell it nothing; harmless where it is not known."""
+        self._telling.discard(session)
         second = self._seconds.pop(session, None)
         if second is None:
             return
@@ -83,13 +91,15 @@ class Expiries:
         sessions = [session for second in over for session in self._due.pop(second)]
         for session in sessions:
             del self._seconds[session]
+        self._telling.update(sessions)
         if self._due:
             self._wait(min(self._due))
         self._slices.queue(one_by_one(sessions, self._tell))
 
     def _tell(self, session: Expiring) -> None:
-        if session in self._seconds:  # it has a later time since
+        if session not in self._telling:  # it has ended since, or has a later time, or none
             return
+        self._telling.discard(session)
         try:
             session.expire()
         except Exception:  # one session's fault is not another's, which would live on

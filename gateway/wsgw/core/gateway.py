@@ -38,7 +38,7 @@ from wsgw.core.permits import Permits
 from wsgw.core.scrapes import Scrapes
 from wsgw.core.session import Session
 from wsgw.core.sessionclient import SessionClient
-from wsgw.errors import NO_MEMORY, TOKEN_EXPIRED, GatewayError
+from wsgw.errors import NO_MEMORY, GatewayError
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Wire
@@ -224,8 +224,8 @@ class Gateway:
             raise GatewayError(NO_MEMORY, f"more than {memory.limit_bytes} bytes are kept for clients; come later")
 
     def _check_expiry(self, principal: Principal) -> None:
-        if principal.identity is not None and self.expiries.over(principal.identity.expires_at):
-            raise GatewayError(TOKEN_EXPIRED, TOKEN_EXPIRED.summary)
+        if principal.identity is not None:
+            self.expiries.check(principal.identity.expires_at)
 
     def _bridge(self, channel: Channel) -> Bridge:
         if channel.durable is not None:

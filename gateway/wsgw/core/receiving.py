@@ -315,7 +315,12 @@ class Receiving:
         return self._asker
 
     def _key(self, use: Use, channel: Channel, name: str) -> str:
-        """See ``entry.key_for``."""
+        """See ``entry.key_for``; raises GatewayError (token_expired), too: nobody may have told the session yet.
+
+        One that comes alone is not told at all, and its body may have taken long.
+        """
+        if self.principal.identity is not None:
+            self._house.expiries.check(self.principal.identity.expires_at)
         return key_for(self._house.rules, self.principal, use, channel, name)
 
     def _may(self, use: Use, channel: Channel, name: str) -> bool:

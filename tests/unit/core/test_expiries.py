@@ -11,6 +11,7 @@ import pytest
 from helpers.waiting import eventually
 from wsgw.core import expiries as module
 from wsgw.core.expiries import Expiries
+from wsgw.errors import GatewayError
 from wsgw.shares.slices import Slices
 
 
@@ -89,13 +90,18 @@ async def test_another_time_and_none(expiries: Expiries, now: list[float]) -> No
     assert expiries._timer is None
 
 
-async def test_one_that_was_given_time_when_its_time_had_come(expiries: Expiries, now: list[float]) -> None:
+@pytest.mark.parametrize("later", [100.0, None])
+async def test_one_that_was_given_time_when_its_time_had_come(
+    expiries: Expiries, now: list[float], later: float | None
+) -> None:
     told: list[Session] = []
-    session = Session(told)
+    session, gone = Session(told), Session(told)
     expiries.set(session, now[0])
+    expiries.set(gone, now[0])
     now[0] += 2
     expiries._look()
-    expiries.set(session, now[0] + 100)  # before it is told
+    expiries.set(session, None if later is None else now[0] + later)  # before it is told
+    expiries.discard(gone)
     for _ in range(3):
         await asyncio.sleep(0)
     assert told == []
@@ -125,3 +131,7 @@ async def test_times_that_no_clock_reaches(expiries: Expiries) -> None:
     assert expiries.over(None) is False
     assert expiries.over(1000.5) is True
     assert expiries.over(1000.6) is False
+    expiries.check(1000.6)
+    with pytest.raises(GatewayError) as over:
+        expiries.check(1000.5)
+    assert over.value.kind.name == "token_expired"

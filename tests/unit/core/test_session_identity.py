@@ -71,15 +71,36 @@ async def test_the_end_of_its_time(nats: NatsServer, tokens: Tokens) -> None:
         assert session.names == ()
         with pytest.raises(GatewayError) as refused:
             session.join("IN")
-        assert refused.value.kind.name == "forbidden"
+        assert refused.value.kind.name == "token_expired"
         error = await outcome(session, "OUT")
         assert error is not None
-        assert error.kind.name == "forbidden"
+        assert error.kind.name == "token_expired"
         with pytest.raises(GatewayError) as late:
             gateway.open_session(session.principal)
         assert late.value.kind.name == "token_expired"
         close(made)
         assert len(gateway.expiries) == 0
+
+
+async def test_before_it_is_told(nats: NatsServer, tokens: Tokens) -> None:
+    """Thousands may end in the same second, and are told one by one; who has no client is not told at all."""
+    async with started(nats.url, authenticator=tokens) as gateway:
+        tokens.add("short", "ann", seconds=0.2, subscribe=[">"], publish=[">"])
+        who = await known(gateway, tokens, "short")
+        client = Client()
+        made = await opened(gateway, who, client)
+        alone = gateway.open_session(who)
+        gateway.expiries.discard(made[0])
+        await eventually(lambda: gateway.expiries.over(tokens.identities["short"].expires_at), "it is over")
+        for session in (made[0], alone):
+            error = await outcome(session, "OUT")
+            assert error is not None
+            assert error.kind.name == "token_expired"
+        with pytest.raises(GatewayError) as refused:
+            made[0].join("IN")
+        assert refused.value.kind.name == "token_expired"
+        assert made[0].inbound() == []
+        close(made)
 
 
 async def test_one_that_ends_before_knows_of_no_time(nats: NatsServer, tokens: Tokens) -> None:

@@ -12,6 +12,7 @@ from websockets.typing import Subprotocol
 from helpers.identities import Tokens
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
+from helpers.raw_http import RawPost
 from helpers.raw_websocket import RawWebSocket, close, text
 from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
@@ -109,6 +110,19 @@ async def test_requests_that_may_not(
         assert answer.json()["error"]["code"] == kind
     await peer.fence()
     assert [payload for payload in heard if payload == b"x"] == []
+
+
+async def test_a_body_that_takes_longer_than_the_token(served: Running, peer: Peer, tokens: Tokens) -> None:
+    heard = await peer.messages("OUT")
+    ends = tokens.add("short", "ann", seconds=0.5, **ALL).expires_at
+    client = await RawPost.begin(served.server.port, "/publish/OUT", 2, "Authorization: Bearer short")
+    await eventually(lambda: "short" in tokens.asked, "it is let in")
+    await eventually(lambda: served.gateway.expiries.over(ends), "its time is over")
+    await client.send(b"xx")
+    assert await client.status() == 401
+    client.close()
+    await peer.fence()
+    assert heard == []
 
 
 async def test_requests_that_may(served: Running, peer: Peer) -> None:
