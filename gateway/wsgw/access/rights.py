@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from wsgw.channels.channel import Use
-from wsgw.channels.subjects import covers, is_pattern, overlap, subject_problem
+from wsgw.channels.subjects import any_covers, any_overlaps, is_pattern, subject_problem
 
 #: Names and patterns in all of one client's rights: each may be looked at for a name that is used the first time.
 MAX_PATTERNS = 1000
@@ -51,7 +51,7 @@ class Rights:
     def allow(self, use: Use, name: str) -> bool:
         """Whether ``name`` may be used so: all of it, where it has wildcards."""
         denied = self._denied[use]
-        if denied and any(overlap(pattern, name) for pattern in denied):
+        if denied and any_overlaps(denied, name):
             return False
         names = self._allowed[use]
         if name in names:
@@ -59,7 +59,7 @@ class Rights:
         patterns = self._patterns.get(use)
         if patterns is None:
             patterns = self._patterns[use] = tuple(filter(is_pattern, names))
-        return any(covers(pattern, name) for pattern in patterns)
+        return any_covers(patterns, name)
 
     def as_json(self) -> dict[str, object]:
         """As a token's claim has them."""

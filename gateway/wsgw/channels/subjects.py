@@ -5,6 +5,8 @@ Source: docs.nats.io, "Subject-Based Messaging".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 MAX_SUBJECT_BYTES = 1024
 #: The tokens that stand for others.
 WILDCARDS = ("*", ">")
@@ -28,7 +30,29 @@ def matches(pattern: str, subject: str) -> bool:
 
 def covers(pattern: str, name: str) -> bool:
     """Whether every subject that matches ``name`` (a subject or a pattern) matches ``pattern``, too."""
-    wanted, given = pattern.split("."), name.split(".")
+    return _covers(pattern.split("."), name.split("."))
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether there are subjects that match both; each may be a pattern or a subject."""
+    return _overlap(one.split("."), other.split("."))
+
+
+def any_covers(patterns: Iterable[str], name: str) -> bool:
+    """Whether one of ``patterns`` covers ``name``: of very many, most are seen at their beginning to be others'."""
+    given = name.split(".")
+    near = (given[0], *WILDCARDS)
+    return any(_covers(pattern.split("."), given) for pattern in patterns if pattern.startswith(near))
+
+
+def any_overlaps(patterns: Iterable[str], name: str) -> bool:
+    """Whether one of ``patterns`` overlaps ``name``; as ``any_covers``."""
+    given = name.split(".")
+    near = "" if given[0] in WILDCARDS else (given[0], *WILDCARDS)
+    return any(_overlap(pattern.split("."), given) for pattern in patterns if pattern.startswith(near))
+
+
+def _covers(wanted: list[str], given: list[str]) -> bool:
     for i, token in enumerate(wanted):
         if token == ">":
             return len(given) > i
@@ -37,9 +61,7 @@ def covers(pattern: str, name: str) -> bool:
     return len(wanted) == len(given)
 
 
-def overlap(one: str, other: str) -> bool:
-    """Whether there are subjects that match both; each may be a pattern or a subject."""
-    a, b = one.split("."), other.split(".")
+def _overlap(a: list[str], b: list[str]) -> bool:
     for left, right in zip(a, b, strict=False):
         if ">" in (left, right):
             return True
