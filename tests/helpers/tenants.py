@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from helpers.session import Client, principal
+from helpers.stack import Listener
+from helpers.waiting import DEADLINE_SECONDS
 from wsgw.access.identity import Identity
 from wsgw.access.principal import Principal
 from wsgw.access.rights import Rights
 from wsgw.access.rules import IdentityRules
 from wsgw.channels.channel import Channel, Direction, SlowConsumer, Use
 from wsgw.channels.durable import Durable
+from wsgw.channels.start import NOW, Start
 from wsgw.channels.template import template_of
+from wsgw.core.gateway import Gateway
+from wsgw.core.session import Session
 from wsgw.errors import UNAUTHENTICATED, GatewayError
 
 ALL = Rights(dict.fromkeys(Use, (">",)))
@@ -71,3 +78,23 @@ class TableRules(IdentityRules):
         if token not in self._tokens:
             raise GatewayError(UNAUTHENTICATED, "no such token")
         principal.identity = identity(self._tokens[token], self._rights)
+
+
+class Tenant:
+    """A client on ``gateway`` with the token ``token``."""
+
+    def __init__(self, gateway: Gateway, token: str) -> None:
+        self.client = Client()
+        self.listener = Listener()
+        self.session: Session = gateway.open_session(principal(token), self.client, self.listener)
+
+    async def join(self, *names: str, start: Start = NOW) -> None:
+        for name in names:
+            ready = self.session.join(name, start)
+            if ready is not None:
+                await asyncio.wait_for(ready, DEADLINE_SECONDS)
+        self.session.listen()
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return self.listener.payloads
