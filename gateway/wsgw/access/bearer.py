@@ -28,7 +28,7 @@ class Bearer:
             return _bounded(_of_authorization(values))
         values = handshake.values(b"sec-websocket-protocol")
         if values:
-            token = _of_protocols(values)
+            token = of_protocols(values)
             if token is not None:
                 return _bounded(token)
         if self._cookie is not None:
@@ -52,7 +52,8 @@ def _of_authorization(values: list[str]) -> str:
     return token
 
 
-def _of_protocols(values: list[str]) -> str | None:
+def of_protocols(values: list[str]) -> str | None:
+    """The token offered behind the subprotocol ``bearer``, None without that; raises GatewayError (unauthenticated)."""
     offered = [one.strip() for value in values for one in value.split(",")]
     if BEARER_PROTOCOL not in offered:
         return None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from wsgw.access.answer import Deciding, Known, Refusal, Shown, Unanswered, known_by
+from wsgw.access.bearer import of_protocols
 from wsgw.access.endpoint import Endpoint
 from wsgw.access.identity import Identity
 from wsgw.access.rights import NO_RIGHTS, Rights
@@ -59,6 +60,7 @@ class DelegateAuthenticator:
     ) -> None:
         self._deciding = deciding
         self._names = [(name.lower(), name.lower().encode()) for name in sorted(headers)]
+        self._shows_authorization = _AUTHORIZATION in dict(self._names)
         self._anonymous = None if anonymous is None else Identity(None, anonymous)
         self._default = default
         self._clock = clock
@@ -83,6 +85,8 @@ class DelegateAuthenticator:
     def identify(self, handshake: Handshake, token: str | None = None) -> Identity | Awaitable[Identity]:
         """See ``Authenticator``; raises GatewayError (forbidden), too. A ``token`` is shown as ``Authorization``."""
         headers = self._shown(handshake)
+        if token is None:
+            token = self._offered(handshake)
         if token is not None:
             if len(token) > MAX_TOKEN_CHARS or not _TOKEN.fullmatch(token):
                 raise GatewayError(UNAUTHENTICATED, "the token has characters that no token has, or too many")
@@ -97,6 +101,12 @@ class DelegateAuthenticator:
         return self._wait(key, shown) if known is None else _identity(known)
 
     # -- inside
+
+    def _offered(self, handshake: Handshake) -> str | None:
+        """A browser's WebSocket has no header for a token; it stands for one where that is shown."""
+        if self._shows_authorization and handshake.header(_AUTHORIZATION.encode()) is None:
+            return of_protocols(handshake.values(b"sec-websocket-protocol"))
+        return None
 
     def _shown(self, handshake: Handshake) -> tuple[tuple[str, str], ...]:
         found = [(name, handshake.header(raw)) for name, raw in self._names]

@@ -179,6 +179,21 @@ async def test_a_token_said_elsewhere_goes_as_a_bearer_token(
     assert handshake_headers(own.heads[1])["authorization"] == "Bearer new"
 
 
+async def test_a_token_beside_the_subprotocol_goes_as_one_too(
+    own: OwnEndpoint, authenticator: DelegateAuthenticator
+) -> None:
+    """Browsers have no other place for it with a WebSocket; a header says more."""
+    own.say(200, {"user": "alice"})
+    offered = ("sec-websocket-protocol", "bearer, a.b.c, wsgw.envelope.v1")
+    await who(authenticator, sent(offered))
+    assert handshake_headers(own.heads[-1])["authorization"] == "Bearer a.b.c"
+    await who(authenticator, sent(offered, ("authorization", "Bearer other")))
+    assert handshake_headers(own.heads[-1])["authorization"] == "Bearer other"
+    assert await refusal(authenticator, sent(("sec-websocket-protocol", "bearer"))) is UNAUTHENTICATED
+    without = DelegateAuthenticator(Endpoint(own.url, 5), ["Cookie"], ANONYMOUS, DEFAULT)
+    assert (await who(without, sent(offered))).user is None
+
+
 @pytest.mark.parametrize("token", ["", "a b", "a\r\nx-user: admin", "a\x00", "\xe9", "\ud800", "a" * 16_385])
 async def test_a_token_cannot_be_more_than_a_token(
     own: OwnEndpoint, authenticator: DelegateAuthenticator, token: str
