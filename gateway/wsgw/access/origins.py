@@ -32,7 +32,7 @@ class Origins:
         for each in filter(is_pattern, named):
             patterns.setdefault((each.scheme, each.port), []).append(each.host)
         self._patterns = {key: HostPatterns(hosts) for key, hosts in patterns.items()}
-        self._credentials = credentials and not self._any
+        self._credentials = credentials
 
     def allows(self, origin: str | None, host: str | None) -> bool:
         """Whether who sends these headers (None: without) may ask; no browser leaves out a page's Origin."""

@@ -95,6 +95,7 @@ async def test_pages_of_others_are_refused_by_default(nats: NatsServer, peer: Pe
             async with answer_to(served, method, path, Origin=EVIL) as answer:
                 assert answer.status_code == 403, (method, path)
                 assert cors_of(answer) == {}
+                assert answer.headers["vary"] == "origin", "no cache has it for another page"
                 if method != "HEAD":
                     message = f"origin {EVIL} is not in 'origins'"
                     assert answer.json() == {"error": {"code": "forbidden", "message": message}}
