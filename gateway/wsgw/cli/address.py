@@ -32,6 +32,8 @@ class Address:
 
     parts: SplitResult = field(repr=False)
     shown: str
+    #: what is shown to a gateway that asks who its clients are
+    token: str | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return self.shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from dataclasses import replace
 
 import click
 
@@ -100,7 +101,7 @@ Examples:
 )
 @connection_options("Channel to listen to, or several: IN,NEWS")
 @log_options
-def consumer(uri: Address, topic: str, timeout: float, log_level: str, log_format: str) -> None:
+def consumer(uri: Address, topic: str, token: str | None, timeout: float, log_level: str, log_format: str) -> None:
     """Print every message that comes on a channel, until Ctrl-C.
 
     Once connected it reconnects for ever. Exit code 0 after a signal, 1 if the other side cannot be reached or refuses.
@@ -110,4 +111,5 @@ def consumer(uri: Address, topic: str, timeout: float, log_level: str, log_forma
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'-t' / '--topic'") from None
     logs.setup("wsgw", log_level, log_format, verbatim=True)
+    uri = replace(uri, token=token)
     sys.exit(run(Consumer(uri, topic, channels, timeout).run, uri))

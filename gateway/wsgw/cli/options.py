@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,6 +12,9 @@ from wsgw import log
 from wsgw.cli import address
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: What can stand among the subprotocols of a WebSocket (RFC 6455 section 4.1).
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class AddressType(click.ParamType[address.Address]):
@@ -25,6 +29,12 @@ class AddressType(click.ParamType[address.Address]):
             return address.parse(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def _checked_token(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not _TOKEN.fullmatch(value):
+        raise click.BadParameter("a token has no blanks, and no characters but those of a header's name")
+    return value
 
 
 def log_options(command: F) -> F:
@@ -54,9 +64,18 @@ def log_options(command: F) -> F:
 
 
 def connection_options(topic_help: str) -> Callable[[F], F]:
-    """``-u/--uri``, ``-t/--topic`` and ``--timeout``, as ``uri`` (an Address), ``topic`` and ``timeout``."""
+    """``-u/--uri``, ``-t/--topic``, ``--token`` and ``--timeout``, by those names; ``uri`` is an Address."""
 
     def add(command: F) -> F:
+        command = click.option(
+            "--token",
+            metavar="TOKEN",
+            envvar="WSGW_TOKEN",
+            show_envvar=True,
+            callback=_checked_token,
+            help="Shown to a gateway that asks who its clients are ('wsgw token' makes one); other users of this "
+            "machine can read it here, but not in the variable.",
+        )(command)
         command = click.option(
             "--timeout",
             type=click.FloatRange(min=0, min_open=True, max=86_400),

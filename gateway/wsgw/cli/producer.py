@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -108,6 +109,7 @@ Examples:
 def producer(
     uri: Address,
     topic: str,
+    token: str | None,
     timeout: float,
     texts: tuple[str, ...],
     files: tuple[Path, ...],
@@ -139,5 +141,6 @@ def producer(
     except ConfigError as error:
         log.error("%s", error)
         sys.exit(1)
+    uri = replace(uri, token=token)
     work = Producer(uri, messages, rpc, dump, timeout)
     sys.exit(run(work.run, uri, interrupted="stopped by a signal: not every message was sent and accepted"))

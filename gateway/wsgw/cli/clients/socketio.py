@@ -108,7 +108,9 @@ class SocketIOClient:
         url = parts._replace(query=urlencode([*parse_qsl(parts.query, keep_blank_values=True), *query])).geturl()
         path = f"{parts.path.strip('/')}/socket.io".lstrip("/")
         try:
-            await self._sio.connect(url, socketio_path=path, wait_timeout=self._timeout_seconds)
+            token = self._address.token
+            auth = None if token is None else {"token": token}
+            await self._sio.connect(url, socketio_path=path, auth=auth, wait_timeout=self._timeout_seconds)
         # what answers may be no Engine.IO server at all: the library then fails in many ways
         except Exception as error:
             if self._sio.failed_namespaces:

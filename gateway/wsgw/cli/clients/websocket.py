@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.typing import Subprotocol
 
 from wsgw.cli import jsontext
 from wsgw.cli.address import Address
@@ -79,9 +80,12 @@ class WebSocketClient:
         path = f"{parts.path.rstrip('/')}/ws/{quote(channel, safe='')}"
         query = "&".join(filter(None, (parts.query, more)))
         url = parts._replace(path=path, query=query, fragment="").geturl()
+        token = self._address.token
+        offered = None if token is None else [Subprotocol("bearer"), Subprotocol(token)]
         try:
             self._connections[channel] = await connect(
                 url,
+                subprotocols=offered,
                 proxy=None,
                 open_timeout=None,
                 close_timeout=self._timeout_seconds,
