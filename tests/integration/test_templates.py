@@ -260,6 +260,26 @@ async def test_a_socket_that_asks_for_nothing(served: Running, peer: Peer) -> No
         await client.close()
 
 
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_names_that_are_asked_for_later(served: Running, peer: Peer, transport: str) -> None:
+    clients = {}
+    for token in ("ann", "bob", "nobody", "any"):
+        client = clients[token] = SocketIOClient()
+        url = f"http://127.0.0.1:{served.server.port}?channels=news&token={token}"
+        await client.sio.connect(url, transports=[transport])
+        answers = [(await (await client.emit("wsgw:subscribe", name)))[0] for name in ("room.1", "room.*", "log.1")]
+        refused = [answer["error"]["code"] for answer in answers if isinstance(answer, dict) and "error" in answer]
+        assert refused == ([] if token in ("ann", "bob") else ["forbidden"] * 3)
+    await peer.publish("t.acme.room.1", "a")
+    await peer.publish("t.*.room.1", "x")
+    await peer.store("t.blue.log.1", "b")
+    await eventually(lambda: sorted(clients["ann"].received) == [("room.*", "a"), ("room.1", "a")], "what is acme's")
+    await eventually(lambda: clients["bob"].received == [("log.1", "b")], "what is blue's")
+    assert clients["nobody"].received == clients["any"].received == []
+    for client in clients.values():
+        await client.close()
+
+
 # -- resuming
 
 

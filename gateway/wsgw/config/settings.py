@@ -339,8 +339,8 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         le=MOST_SUBJECTS,
-        description="Names of one pattern channel that clients are subscribed to at a time; where not given, as many "
-        "as the process may have open files (the hard limit), at least 10000.",
+        description="Names of one pattern channel, or subjects of one that claims fill, that clients are subscribed to "
+        "at a time; where not given, as many as the process may have open files (the hard limit), at least 10000.",
     )
     drain_delay: Delay = Field(
         default=0.0,

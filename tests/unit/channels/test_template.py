@@ -190,3 +190,20 @@ def test_one_token_or_refused(value: object, encoding: str | None, text: str) ->
     assert [token for token in subject.split(".") if token in ("*", ">")] == made.wildcards
     assert made.values_in(subject) == values
     assert values_of(key_of("n", values)) == [*values]
+
+
+json = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(["a", "b", "a.b"]), inner)),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "a.b"]), json), st.sampled_from(["a", "a.b", "b.a.b", "a.a.b.a"]))
+def test_any_claims_at_any_path(claims: dict[str, Any], path: str) -> None:
+    try:
+        (value,) = template(f"t.{{{path}}}.x").values(claims)
+    except ValueError:
+        return
+    assert value == claim(claims, path)
+    assert subject_problem(value, wildcards=False) is None
+    assert "." not in value
