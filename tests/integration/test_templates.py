@@ -15,7 +15,7 @@ from socketio.exceptions import ConnectionError as SioConnectionError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from helpers.client_socketio import SocketIOClient
+from helpers.client_socketio import SocketIOClient, error_of
 from helpers.event_stream import SentEvent, payload_of
 from helpers.identities import Tokens
 from helpers.interest import interest
@@ -278,6 +278,33 @@ async def test_names_that_are_asked_for_later(served: Running, peer: Peer, trans
     assert clients["nobody"].received == clients["any"].received == []
     for client in clients.values():
         await client.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["room.1\0acme", "room.*\0acme", "orders\0acme", "log.1\0acme", "inbox\0ann", "sum\0acme"]
+)
+async def test_nobody_says_anothers_key(served: Running, peer: Peer, name: str) -> None:
+    """Even when who may is there: what the gateway keeps for that one is found by no name."""
+    heard = [await peer.messages("t.>"), await peer.messages("users.>")]
+    head = {"authorization": "Bearer ann"}
+    for path in ("/publish/room.1", "/publish/orders", "/publish/log.1", "/publish/out"):
+        assert (await served.http.post(path, content=b"x", headers=head)).status_code == 202
+    client = SocketIOClient()
+    url = f"http://127.0.0.1:{served.server.port}?channels=news&token=bob"
+    await client.sio.connect(url, transports=["websocket"])
+    for ack in (await client.emit("wsgw:subscribe", name), await client.emit(name, "y")):
+        assert error_of(await ack) == "unknown_channel"
+    await client.close()
+    for way in ("publish", "request"):
+        answer = await served.http.post(f"/{way}/{quote(name)}", content=b"y", headers={"authorization": "Bearer bob"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_channel")
+    async with connect(f"ws://127.0.0.1:{served.server.port}/ws/{quote(name)}?token=bob", proxy=None) as websocket:
+        with pytest.raises(ConnectionClosed):
+            await websocket.recv()
+    assert websocket.close_code == 4504
+    assert (await served.stream(f"/sse/{quote(name)}?token=bob")).status == 404
+    await peer.fence()
+    assert {message.data for messages in heard for message in messages} == {b"x"}
 
 
 # -- resuming
