@@ -235,7 +235,7 @@ async def test_what_waits_counts_and_is_bounded(
 async def test_a_subject_of_the_clients_own(nats: NatsServer, deciding: Deciding, peer: Peer) -> None:
     channels = [{"name": "room.*", "direction": "both", "subject": "t.{tenant}.room.*", **deciding.option}]
     heard = await peer.messages("t.*.room.*")
-    auth = {"jwt": {"secret": 32 * "x"}}
+    auth = {"jwt": {"secret": 32 * "x"}, "identity_headers": {"user": "Wsgw-User"}}
     async with started(nats.url, AllowAll(), channels=channels, auth=auth) as gateway:
         for tenant in ("a", "b"):
             who = principal()
@@ -251,6 +251,7 @@ async def test_a_subject_of_the_clients_own(nats: NatsServer, deciding: Deciding
             assert sender.payloads == [tenant.encode()]
     await arrived(heard, 2)
     assert [message.subject for message in heard] == ["t.a.room.1", "t.b.room.1"]
+    assert [message.headers for message in heard] == [{"Wsgw-User": "alice"}] * 2
     told = [(asked["claims"]["tenant"], asked["channel"], asked["verb"]) for asked in deciding.asked]
     assert told == [(tenant, "room.1", verb) for tenant in "ab" for verb in ("subscribe", "publish")]
 
