@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from wsgw.channels.subjects import subject_problem
 from wsgw.config.delegate import DelegateSettings
-from wsgw.config.values import Delay, Model
+from wsgw.config.values import Delay, Model, said
 
 #: RFC 9110 section 5.6.2: names of headers, of cookies, and of ours for query parameters.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
@@ -110,8 +110,10 @@ class JwtSettings(Model):
         description="What tokens may be signed by, and by nothing else. By default `HS256` with a secret, that of the "
         "key (`RS256`, `ES256`, `EdDSA`, …) with a public key, `RS256`, `ES256` and `EdDSA` with `jwks_url`.",
     )
-    issuer: str | None = Field(default=None, description="What a token's `iss` has to be; any, where not given.")
-    audience: Annotated[list[str] | None, BeforeValidator(_listed)] = Field(
+    issuer: Annotated[str | None, BeforeValidator(said)] = Field(
+        default=None, description="What a token's `iss` has to be; any, where not given."
+    )
+    audience: Annotated[list[str] | None, BeforeValidator(_listed), BeforeValidator(said)] = Field(
         default=None,
         min_length=1,
         description="What has to be in a token's `aud`: one, or a list of which one is enough; any, where not given.",

@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
+from wsgw.config.values import said
+
 MAX_NAME_CHARS = 253
 #: Stands for one or more labels, where a pattern begins with it.
 WILDCARD = "*."
@@ -113,8 +115,6 @@ def _as_sent(name: str) -> str:
 
 
 def _hosts(value: object) -> object:
-    if value is None:
-        return None
     entries = [value] if isinstance(value, str) else value
     if not isinstance(entries, list | tuple):
         raise ValueError("a list of hosts is expected here")  # noqa: TRY004  pydantic's way
@@ -130,4 +130,4 @@ def _entry(value: object) -> str:
         raise ValueError(f"{value[:64]!r} {error}") from None
 
 
-Hosts = Annotated[list[str] | None, BeforeValidator(_hosts)]
+Hosts = Annotated[list[str] | None, BeforeValidator(_hosts), BeforeValidator(said)]

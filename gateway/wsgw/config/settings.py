@@ -322,6 +322,7 @@ class Settings(BaseSettings):
     )
     hosts: Hosts = Field(
         default=None,
+        validate_default=False,
         description="Names with a dot by which the gateway may be asked for; `*.app.example` is all below one. Where "
         "not given, any, but none while it listens on loopback only. See docs/security.md.",
     )

@@ -20,6 +20,13 @@ def seconds(value: object) -> float:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
+def said(value: object) -> object:
+    """What is behind a key that checks something: nothing there is a mistake, not a wish for no check."""
+    if value is None:
+        raise ValueError("a value is expected here; leave the key out where nothing is to be checked")
+    return value
+
+
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=86400 * 366)]
 #: May be none at all.
 Delay = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=3600)]

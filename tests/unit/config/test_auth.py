@@ -77,6 +77,8 @@ def test_all_that_it_takes() -> None:
         ({"jwt": {}}, "auth.jwt: no key for tokens is given; one of secret, secret_file"),
         ({"jwt": {"secret": "a", "jwks_url": "https://h/k"}}, "auth.jwt: secret and jwks_url are given; one of"),
         ({"jwt": {"secret": ""}}, "auth.jwt.secret: the secret is empty"),
+        ({"jwt": {"secret": SECRET, "issuer": None}}, "auth.jwt.issuer: a value is expected here"),
+        ({"jwt": {"secret": SECRET, "audience": None}}, "auth.jwt.audience: a value is expected here"),
         ({"jwt": {"secret": "a", "algorithms": ["RS256"]}}, "auth.jwt.algorithms: 'RS256' is not for a secret"),
         ({"jwt": {"secret": "a", "algorithms": ["HS256", "none"]}}, "auth.jwt.algorithms: 'none' is not for"),
         ({"jwt": {"secret": "a", "algorithms": []}}, "auth.jwt.algorithms"),

@@ -181,3 +181,5 @@ def test_the_setting() -> None:
             ConfigError, match=r"^x: hosts: .* (is not a host's name|is expected here)$|^x: hosts: a list"
         ):
             hosts(bad)
+    with pytest.raises(ConfigError, match=r"^x: hosts: a value is expected here; leave the key out"):
+        hosts(None)  # what was in it is commented out: not every name
