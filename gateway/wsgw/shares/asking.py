@@ -90,7 +90,7 @@ class Asking(Generic[K, Q, A]):
         if len(self._turns) >= self._most_waiting:
             self._drop_unwanted()
             if len(self._turns) >= self._most_waiting:
-                return f"{len(self._questions)} other questions wait"
+                return f"{self._most_waiting} other questions wait"  # the same each time: it is logged
         return None
 
     def _drop_unwanted(self) -> None:
