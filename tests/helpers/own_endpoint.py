@@ -13,6 +13,7 @@ class OwnEndpoint:
     def __init__(self) -> None:
         self.heads: list[bytes] = []
         self.connections = 0
+        self.ended = 0  # of them, by whoever
         self.respond = b""
         self.may_answer = asyncio.Event()
         self.may_answer.set()
@@ -63,6 +64,7 @@ class OwnEndpoint:
                 await reader.readuntil(b"\r\n\r\n")
         finally:
             self._tasks.discard(task)
+            self.ended += 1
             writer.close()
 
 

@@ -1,13 +1,16 @@
 """An endpoint over HTTP that decides on clients: GET with what they show, as a proxy's sub-request.
 
-No redirect is followed, and nothing kept of an answer: its cookies would go along with other clients. So the transport
-of httpx is used, and not its client.
+No redirect is followed, and nothing kept of an answer: its cookies would go along with other clients. So transports of
+httpx are used, and not its client: one for each connection, for what a pool does for a request takes as long as it has
+connections, and 64 of them five times as long as the request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
+from time import monotonic
 
 import httpx
 
@@ -17,7 +20,6 @@ from wsgw.errors import FORBIDDEN, UNAUTHENTICATED
 
 #: The header that says the client's address; no client says it.
 ADDRESS = "x-forwarded-for"
-MAX_CONNECTIONS = 64
 #: Shorter than what servers wait for the next request (uvicorn 5 s), so that none ends as it is used.
 IDLE_SECONDS = 4.0
 
@@ -29,40 +31,42 @@ _OURS = (
 )
 
 
+#: One that takes no request while it has one.
+_ONE = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=IDLE_SECONDS)
+
+
 class Endpoint:
-    """Implements ``Deciding``; raises OSError where the system's certificates cannot be read."""
+    """Implements ``Deciding``; raises OSError where the system's certificates cannot be read.
+
+    It has as many connections as questions are asked at once, which is for who asks to bound.
+    """
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
         self._url = httpx.URL(url)
         self._timeout_seconds = timeout_seconds
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_seconds)
         self._extensions = {"timeout": timeouts}
-        self._transport: httpx.AsyncHTTPTransport | None = None
+        self._verify: ssl.SSLContext | bool = False
+        self._idle: deque[tuple[float, httpx.AsyncHTTPTransport]] = deque()  # since when, the longest first
+        self._open = False
 
     def start(self) -> None:
         """See ``Deciding``."""
-        limits = httpx.Limits(
-            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=IDLE_SECONDS
-        )
-        verify: ssl.SSLContext | bool = self._url.scheme == "https"
-        if verify:
-            verify = httpx.create_ssl_context()  # with SSL_CERT_FILE, where that is set
-        self._transport = httpx.AsyncHTTPTransport(verify=verify, limits=limits, trust_env=False)
+        self._open = True
+        if self._url.scheme == "https":
+            self._verify = httpx.create_ssl_context()  # with SSL_CERT_FILE, where that is set
 
     async def close(self) -> None:
         """See ``Deciding``."""
-        if self._transport is not None:
-            await self._transport.aclose()
-            self._transport = None
+        self._open = False
+        while self._idle:
+            await self._idle.popleft()[1].aclose()
 
     async def ask(self, shown: Shown) -> bytes | Refusal:
         """401 and 403 are refusals; raises Unanswered for all but these and 200."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                try:
-                    return await self._ask(shown)
-                except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-                    return await self._ask(shown)  # its connection was kept, and ended as it was used
+                return await self._asked(shown)
         except TimeoutError:
             raise Unanswered(f"{self._url} does not answer within {self._timeout_seconds:g} s") from None
         except httpx.TransportError as error:
@@ -71,15 +75,33 @@ class Endpoint:
 
     # -- inside
 
-    async def _ask(self, shown: Shown) -> bytes | Refusal:
-        if self._transport is None:
+    async def _asked(self, shown: Shown) -> bytes | Refusal:
+        if not self._open:
             raise Unanswered("the gateway is stopping")
+        transport = self._idle.pop()[1] if self._idle else self._connection()
+        try:
+            try:
+                found = await self._ask(transport, shown)
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                found = await self._ask(transport, shown)  # its connection was kept, and ended as it was used
+        except BaseException:
+            await transport.aclose()
+            raise
+        self._idle.append((monotonic(), transport))
+        while self._idle and (not self._open or self._idle[0][0] < monotonic() - IDLE_SECONDS):
+            await self._idle.popleft()[1].aclose()
+        return found
+
+    def _connection(self) -> httpx.AsyncHTTPTransport:
+        return httpx.AsyncHTTPTransport(verify=self._verify, limits=_ONE, trust_env=False)
+
+    async def _ask(self, transport: httpx.AsyncHTTPTransport, shown: Shown) -> bytes | Refusal:
         told = {name: value for name, value in shown.headers if name != ADDRESS}
         if shown.client:
             told[ADDRESS] = shown.client
         headers = [(name.encode(), value.encode("latin-1")) for name, value in (dict(_OURS) | told).items()]
         request = httpx.Request("GET", self._url, headers=headers, extensions=self._extensions)
-        response = await self._transport.handle_async_request(request)
+        response = await transport.handle_async_request(request)
         try:
             if response.status_code in _REFUSALS:
                 kind = _REFUSALS[response.status_code]

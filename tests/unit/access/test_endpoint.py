@@ -10,7 +10,8 @@ import pytest
 
 from helpers.own_endpoint import OwnEndpoint, handshake_headers
 from helpers.ports import free_port
-from helpers.waiting import arrived
+from helpers.waiting import arrived, eventually
+from wsgw.access import endpoint as module
 from wsgw.access.answer import Refusal, Shown, Unanswered
 from wsgw.access.endpoint import Endpoint
 from wsgw.errors import FORBIDDEN, UNAUTHENTICATED
@@ -141,3 +142,34 @@ async def test_requests_of_many_go_at_once(own: OwnEndpoint, endpoint: Endpoint)
     await arrived(own.heads, 20)
     own.may_answer.set()
     assert await asyncio.gather(*asking) == [b'{"user": "alice"}'] * 20
+
+
+async def test_connections_are_kept_for_others_and_not_for_ever(
+    own: OwnEndpoint, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        await asyncio.gather(*(endpoint.ask(COOKIE) for _ in range(10)))
+    assert own.connections == 10
+    await endpoint.ask(COOKIE)
+    assert len(endpoint._idle) == 10
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
+    await endpoint.ask(COOKIE)
+    assert own.connections == 10
+    await eventually(lambda: own.ended == 10, "each is ended that was not used for a while")
+    assert not endpoint._idle
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_who_gave_up_leaves_no_connection_that_is_in_use(own: OwnEndpoint, cancelled: bool) -> None:
+    endpoint = Endpoint(own.url, 60 if cancelled else 0.2)
+    endpoint.start()
+    own.may_answer.clear()
+    asking = [asyncio.ensure_future(endpoint.ask(COOKIE)) for _ in range(10)]
+    await arrived(own.heads, 10)
+    for one in asking if cancelled else ():
+        one.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    assert not endpoint._idle
+    own.may_answer.set()
+    assert await endpoint.ask(COOKIE) == b'{"user": "alice"}'
+    await endpoint.close()
