@@ -51,7 +51,7 @@ class Watcher(Protocol):
     """Somebody who does what an answer allows."""
 
     def denied(self, question: Question, decision: Decision) -> None:
-        """It is not allowed any more."""
+        """What it watches by ``question``, the object that it gave, is not allowed any more."""
 
 
 class _Watch:
@@ -61,7 +61,7 @@ class _Watch:
 
     def __init__(self, question: Question) -> None:
         self.question = question
-        self.watchers: set[Watcher] = set()
+        self.watchers: dict[Watcher, Question] = {}  # each with its own, which is how it knows what it is told of
         self.timer: asyncio.TimerHandle | None = None
         self.answer: asyncio.Future[Decision] | None = None
         self.failed = False  # the last time; the next one counts
@@ -100,13 +100,13 @@ class Permits:
         if watch is None:
             watch = self._watches[question.key] = _Watch(question)
             self._ask_again(watch, decision.until - self._loop.time())
-        watch.watchers.add(watcher)
+        watch.watchers[watcher] = question
 
     def unwatch(self, question: Question, watcher: Watcher) -> None:
         """Undo ``watch``; harmless without it."""
         watch = self._watches.get(question.key)
         if watch is not None:
-            watch.watchers.discard(watcher)
+            watch.watchers.pop(watcher, None)
             if not watch.watchers:
                 watch.stop()
                 del self._watches[question.key]
@@ -202,11 +202,12 @@ class Permits:
             self._ask_again(watch, FAILED_SECONDS)
         else:
             del self._watches[watch.question.key]
-            self._slices.queue(one_by_one(list(watch.watchers), _teller(watch.question, decision)))
+            self._slices.queue(one_by_one(list(watch.watchers.items()), _teller(decision)))
 
 
-def _teller(question: Question, decision: Decision) -> Callable[[Watcher], None]:
-    def tell(watcher: Watcher) -> None:
+def _teller(decision: Decision) -> Callable[[tuple[Watcher, Question]], None]:
+    def tell(told: tuple[Watcher, Question]) -> None:
+        watcher, question = told
         try:
             watcher.denied(question, decision)
         except Exception:  # one client's fault is not another's

@@ -176,6 +176,24 @@ async def test_when_its_time_is_over_a_denial_ends_the_subscription(
     assert len(deciding.asked) == count
 
 
+async def test_a_denial_ends_it_for_all_who_are_the_same_to_the_service(
+    gateway: Gateway, made: Made, deciding: Deciding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permits_module, "LEAST_SECONDS", 0.2)
+    deciding.decide = lambda _: {"allow": True, "ttl": 0.1}
+    others = [Made(gateway) for _ in range(3)]
+    for each in (made, *others):
+        ready = each.session.join("chat.1")
+        if ready is not None:
+            await ready
+    deciding.deny(info="not any more")
+    await arrived(made.client.removals, 1)
+    for each in others:
+        await arrived(each.client.removals, 1)
+        assert each.client.removals == [("chat.1", "forbidden")]
+        assert each.session.names == ()
+
+
 async def test_who_has_left_is_not_asked_about(gateway: Gateway, made: Made) -> None:
     other = Made(gateway)
     for each in (made, other):
