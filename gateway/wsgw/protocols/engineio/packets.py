@@ -120,6 +120,7 @@ BAD_REQUEST = RequestError(3, "Bad request")
 TOO_LARGE = RequestError(3, "Payload too large", 413)
 UNAUTHENTICATED = RequestError(4, "Unauthenticated", 401)
 EXPIRED = RequestError(4, "Token expired", 401)
+UNAVAILABLE = RequestError(4, "Auth unavailable", 503)
 DRAINING = RequestError(4, "Draining", 503)
 NO_MEMORY = RequestError(4, "No memory", 503)
 OVERLOADED = RequestError(4, "Overloaded", 503)
@@ -132,6 +133,7 @@ REQUEST_ERRORS = (
     TOO_LARGE,
     UNAUTHENTICATED,
     EXPIRED,
+    UNAVAILABLE,
     DRAINING,
     NO_MEMORY,
     OVERLOADED,

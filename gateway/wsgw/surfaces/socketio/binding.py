@@ -11,14 +11,18 @@ from collections import OrderedDict
 from typing import Protocol
 
 from wsgw.core.gateway import Gateway
-from wsgw.errors import TOKEN_EXPIRED, GatewayError
-from wsgw.protocols.engineio.packets import EXPIRED, UNAUTHENTICATED, RequestError, RequestRefused
+from wsgw.errors import AUTH_UNAVAILABLE, TOKEN_EXPIRED, GatewayError
+from wsgw.protocols.engineio.packets import EXPIRED, UNAUTHENTICATED, UNAVAILABLE, RequestError, RequestRefused
 from wsgw.protocols.handshake import Handshake
 from wsgw.surfaces.socketio.knownclient import KnownClient
-from wsgw.surfaces.socketio.service import Service
+from wsgw.surfaces.socketio.service import Service, Shown
 
 #: Sessions that ended with their tokens, of which clients on polling are told so.
 MAX_EXPIRED = 4096
+
+
+#: Other refusals of who shows something are 401.
+_TOLD = {TOKEN_EXPIRED: EXPIRED, AUTH_UNAVAILABLE: UNAVAILABLE}
 
 
 class Bound(Protocol):
@@ -26,7 +30,7 @@ class Bound(Protocol):
 
     service: Service
     #: what its opening request showed, or one after it that showed the same user in another way
-    shown: bytes | None
+    shown: Shown | None
 
 
 class Binding:
@@ -38,30 +42,37 @@ class Binding:
         self._token_of = gateway.authenticator.token_of
         self._expired: OrderedDict[str, None] = OrderedDict()
 
-    def shown(self, request: Handshake) -> bytes | None:
+    def shown(self, request: Handshake) -> Shown | None:
         """What is kept of what ``request`` shows; None where it shows nothing; raises RequestRefused."""
         try:
             text = self._token_of(request)
         except GatewayError:
             raise RequestRefused(UNAUTHENTICATED) from None
-        return None if text is None else hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+        if text is None:
+            return None
+        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+        return Shown(digest, request.header(b"authorization") is not None)
 
     async def check(self, session: Bound, request: Handshake, *, websocket: bool) -> None:
-        """Raises RequestRefused where ``request`` is not of who opened ``session``, which goes on."""
-        shown = self.shown(request)
-        if shown == session.shown:
+        """Raises RequestRefused where ``request`` is not of who opened ``session``, which goes on.
+
+        Browsers send the header Authorization with no WebSocket, and Python's client with its first request only: who
+        shows nothing then knows the sid at least. Cookies and queries come with each request.
+        """
+        shown, before = self.shown(request), session.shown
+        if shown == before:
             return
-        if shown is None:
-            if websocket:  # browsers send no Authorization header with one
+        if shown is None and before is not None:
+            if before.once or websocket:
                 return
             raise RequestRefused(UNAUTHENTICATED)
         try:
             identity = await self._gateway.identity_of(request)
         except GatewayError as error:
-            raise RequestRefused(EXPIRED if error.kind is TOKEN_EXPIRED else UNAUTHENTICATED) from None
+            raise RequestRefused(_TOLD.get(error.kind, UNAUTHENTICATED)) from None
         known = session.service.known
-        user = known.principal.user if isinstance(known, KnownClient) else None
-        if user is None or identity.user != user:
+        opener = known.principal.identity if isinstance(known, KnownClient) else None
+        if opener is None or identity.user != opener.user:
             raise RequestRefused(UNAUTHENTICATED)
         session.shown = shown
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from wsgw.protocols.longtext import Content
+
+
+class Shown(NamedTuple):
+    """A digest of what a request shows of its client, and whether it does in a header that not all clients repeat."""
+
+    digest: bytes
+    once: bool
 
 
 class Service(Protocol):

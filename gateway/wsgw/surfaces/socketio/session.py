@@ -22,7 +22,7 @@ from wsgw.protocols.engineio.engine import Engine, State, Timing
 from wsgw.protocols.floods import Flood
 from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.longtext import Content
-from wsgw.surfaces.socketio.service import NO_SERVICE, Service
+from wsgw.surfaces.socketio.service import NO_SERVICE, Service, Shown
 from wsgw.surfaces.socketio.websocket import WebSocketEnd
 
 #: Answers that a client leaves untaken, and bytes of them; above it its WebSocket is not read, and no further POST of
@@ -77,7 +77,7 @@ class EngineSession:
         self.handshake = handshake
         self.sender = endpoint.open_sender(handshake, self._overflowed)
         self.service: Service
-        self.shown: bytes | None = None  # see ``binding``
+        self.shown: Shown | None = None  # see ``binding``
         self._endpoint = endpoint
         self._edge = endpoint.edge
         self._loop = asyncio.get_running_loop()

@@ -7,12 +7,16 @@ from typing import Any
 
 import httpx
 import pytest
+import socketio
 
 from helpers.identities import Tokens
 from helpers.nats_server import NatsServer
 from helpers.raw_websocket import RawWebSocket
 from helpers.running import Running, running
 from helpers.waiting import eventually
+from wsgw.access.identity import Identity
+from wsgw.access.rights import rights_of
+from wsgw.errors import AUTH_UNAVAILABLE, GatewayError
 from wsgw.surfaces.socketio import binding as module
 
 ALL: dict[str, Any] = {"subscribe": [">"], "publish": [">"], "request": [">"]}
@@ -53,7 +57,7 @@ def is_unauthenticated(answer: httpx.Response) -> bool:
     return answer.status_code == 401 and answer.json() == {"code": 4, "message": "Unauthenticated"}
 
 
-@pytest.mark.parametrize("token", [None, "bob", "x", "gone"])
+@pytest.mark.parametrize("token", ["bob", "x", "gone"])
 async def test_another_client_can_do_nothing_with_a_sid(served: Running, token: str | None) -> None:
     """And the session goes on."""
     url = await opened(served, "ann")
@@ -70,6 +74,39 @@ async def test_another_client_can_do_nothing_with_a_sid(served: Running, token: 
     )
 
 
+async def test_who_shows_nothing_any_more(served: Running) -> None:
+    """Python's client sends headers with its first request only. What comes by itself with each request has to come."""
+    url = await opened(served, "ann")
+    assert (await served.http.post(url, content="3")).text == "ok"
+    answer = await served.http.get(f"{POLLING}&token=ann")
+    sid = answer.headers["x-wsgw-sid"]
+    assert (await served.http.post(f"{POLLING}&token=ann&sid={sid}", content="40")).text == "ok"
+    assert is_unauthenticated(await served.http.post(f"{POLLING}&sid={sid}", content="3"))
+    assert is_unauthenticated(await served.http.get(f"{POLLING}&sid={sid}"))
+
+
+async def test_who_decides_cannot_be_asked(served: Running, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = await opened(served, "ann")
+
+    def away(*_: object) -> Identity:
+        raise GatewayError(AUTH_UNAVAILABLE, "away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tokens, "identify", away)
+        assert (await served.http.post(url, headers=showing("anew"), content="3")).status_code == 503
+        assert (await served.http.post(url, headers=showing("ann"), content="3")).text == "ok"
+    assert (await served.http.post(url, headers=showing("anew"), content="3")).text == "ok"
+
+
+async def test_visitors_whom_nobody_knows_by_name(served: Running, tokens: Tokens) -> None:
+    """Their cookies may change: one is as good as another."""
+    for token in ("v1", "v2"):
+        tokens.identities[token] = Identity(None, rights_of({}))
+    url = await opened(served, "v1")
+    assert (await served.http.post(url, headers=showing("v2"), content="3")).text == "ok"
+    assert is_unauthenticated(await served.http.post(url, headers=showing("ann"), content="3"))
+
+
 async def test_a_new_token_of_the_same_user(served: Running, tokens: Tokens) -> None:
     """A cookie that was renewed, say: looked at once."""
     url = await opened(served, "ann")
@@ -82,7 +119,7 @@ async def test_a_new_token_of_the_same_user(served: Running, tokens: Tokens) -> 
 async def test_before_it_is_known_who_it_is(served: Running) -> None:
     answer = await served.http.get(POLLING, headers=showing("ann"))
     url = f"{POLLING}&sid={answer.headers['x-wsgw-sid']}"
-    for token in ("anew", "bob", None):
+    for token in ("anew", "bob"):
         assert is_unauthenticated(await served.http.post(url, headers=showing(token), content="40"))
     assert (await served.http.post(url, headers=showing("ann"), content="40")).text == "ok"
 
@@ -128,3 +165,15 @@ async def test_without_authentication_nobody_is_asked(direct: Running) -> None:
     answer = await direct.http.get(POLLING, headers=showing("ann"))
     url = f"{POLLING}&sid={answer.headers['x-wsgw-sid']}"
     assert (await direct.http.post(url, headers=showing("bob"), content="40")).text == "ok"
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["polling", "websocket"], ["websocket"]], ids="+".join)
+async def test_pythons_client_with_a_header(served: Running, transports: list[str]) -> None:
+    client = socketio.AsyncClient(reconnection=False, handle_sigint=False)
+    url = f"http://127.0.0.1:{served.server.port}"
+    try:
+        await client.connect(url, headers=showing("ann"), transports=transports)
+        assert await client.call("OUT", "x", timeout=10) is True
+    finally:
+        await client.disconnect()
+    await served.idle("socketio")
