@@ -97,6 +97,7 @@ async def test_websocket_opens_with_either(served: Running, deciding: Deciding, 
         client = await served.websocket("/ws/room.1")
         await client.send(text("x"), close())
         assert await client.receive_close() == (1000, "")
+    await arrived(heard, 2)
     assert heard == [b"x", b"x"]
     assert deciding.verbs() == [("room.1", "subscribe"), ("room.1", "publish")]
     only = await served.websocket("/ws/room.1?receive=1")
