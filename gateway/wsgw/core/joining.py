@@ -11,8 +11,8 @@ from wsgw.channels.channel import Use
 from wsgw.channels.start import Start
 from wsgw.channels.table import shown
 from wsgw.core.permits import Permits
-from wsgw.core.question import Asker, Decision, Question
-from wsgw.errors import CHANNEL_CHANGED, GatewayError
+from wsgw.core.question import UNKNOWN, Asker, Decision, Question
+from wsgw.errors import CHANNEL_CHANGED, FORBIDDEN, GatewayError
 
 
 class Joins(Protocol):
@@ -72,6 +72,17 @@ class Joining:
         _done(joined)
         return True
 
+    def names(self) -> list[str]:
+        """Those it has."""
+        return list(self._has)
+
+    def ask_anew(self, name: str) -> None:
+        """The client is another one to who is asked, maybe: then what was said of it before is worth nothing."""
+        question = self._has.get(name)
+        if question is not None and self._now(question).key != question.key:
+            self._permits.unwatch(question, self)
+            self._watch(question, UNKNOWN)
+
     def close(self) -> None:
         """Leave all."""
         for name in [*self._waiting, *self._has]:
@@ -88,9 +99,24 @@ class Joining:
 
     def _take(self, question: Question, start: Start, decision: Decision) -> asyncio.Future[None] | None:
         ready = self._session.take(question.name, start, question.authorize)
-        self._has[question.name] = question
-        self._permits.watch(question, decision, self)
+        self._watch(question, decision)
         return ready
+
+    def _watch(self, question: Question, decision: Decision) -> None:
+        """Have ``question`` asked again behind ``decision``, or at once where the client is not the same any more."""
+        now = self._now(question)
+        if now.key != question.key:
+            known = self._permits.known(now)
+            decision = known if known is not None and known.refusal in (None, FORBIDDEN) else UNKNOWN
+        self._has[now.name] = now
+        if decision.refusal is None:
+            self._permits.watch(now, decision, self)
+        else:
+            self.denied(now, decision)
+
+    def _now(self, question: Question) -> Question:
+        """The same of the client as it is now."""
+        return self._asker.question(question.authorize, question.use, question.name)
 
     def _answered(
         self, question: Question, start: Start, joined: asyncio.Future[None], answer: asyncio.Future[Decision]

@@ -49,6 +49,10 @@ class Decision(NamedTuple):
         return Denied(FORBIDDEN, forbidden(question.use, question.name, self.words).message)
 
 
+#: So long as nobody was asked.
+UNKNOWN = Decision(None, "", 0.0)
+
+
 class Asker:
     """A client, as services are told of it."""
 

@@ -275,6 +275,8 @@ class Session(Receiving):
             self._house.expiries.set(self, identity.expires_at)
         self.look_up_again()
         await self._house.edge.slices.work_off(one_by_one(list(self._subscriptions.values()), self._check_again))
+        if self._joining is not None:
+            await self._house.edge.slices.work_off(one_by_one(self._joining.names(), self._joining.ask_anew))
         if self._client is not None:
             self._client.reconfigured([name for name in self.inbound() if name not in before])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -192,6 +193,52 @@ async def test_a_denial_ends_it_for_all_who_are_the_same_to_the_service(
         await arrived(each.client.removals, 1)
         assert each.client.removals == [("chat.1", "forbidden")]
         assert each.session.names == ()
+
+
+CHATS = rights_of({"subscribe": ["chat.*"]})
+
+
+def trader(said: dict[str, Any]) -> dict[str, Any]:
+    return {"allow": said["claims"].get("role") == "trader", "ttl": 3600}
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_who_is_refreshed_is_asked_about_as_it_is_now(gateway: Gateway, deciding: Deciding, known: bool) -> None:
+    deciding.decide = trader
+    gateway.rules = IdentityRules()
+    before, after = (Identity("ann", CHATS, {"sub": "ann", "role": role}) for role in ("trader", "guest"))
+    if known:
+        ready = Made(gateway, after).session.join("chat.1")
+        assert ready is not None
+        await ready
+    made = Made(gateway, before)
+    for name in ("chat.1", "chat.2"):
+        ready = made.session.join(name)
+        assert ready is not None
+        await ready
+    await made.session.refresh(Identity("ann", CHATS, dict(before.claims)))
+    assert made.session.names == ("chat.1", "chat.2")
+    assert len(deciding.asked) == 2 + known  # it is the same
+    await made.session.refresh(after)
+    await eventually(lambda: made.session.names == (), "both are over, long before their time")
+    assert sorted(made.client.removals) == [("chat.1", "forbidden"), ("chat.2", "forbidden")]
+    assert len(deciding.asked) == 4
+    assert gateway.permits._watches == {}
+
+
+async def test_who_is_refreshed_while_it_is_asked_about_it(gateway: Gateway, deciding: Deciding) -> None:
+    deciding.decide = trader
+    deciding.may_answer.clear()
+    gateway.rules = IdentityRules()
+    made = Made(gateway, Identity("ann", CHATS, {"role": "trader"}))
+    ready = made.session.join("chat.1")
+    assert ready is not None
+    await arrived(deciding.asked, 1)
+    await made.session.refresh(Identity("ann", CHATS, {"role": "guest"}))
+    deciding.may_answer.set()
+    await ready
+    await eventually(lambda: made.session.names == (), "it is over")
+    assert [said["claims"]["role"] for said in deciding.asked] == ["trader", "guest"]
 
 
 async def test_who_has_left_is_not_asked_about(gateway: Gateway, made: Made) -> None:
