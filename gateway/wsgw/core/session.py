@@ -264,11 +264,13 @@ class Session(Receiving):
     async def refresh(self, identity: Identity) -> None:
         """The client proved anew who it is, and has other rights maybe: what they do not cover ends, and is told.
 
-        Raises GatewayError (forbidden) where it is another user: a connection belongs to the one that opened it.
+        Raises GatewayError: forbidden where it is another user, for a connection belongs to the one that opened it;
+        token_expired where it comes too late.
         """
         known = self.principal.identity
         if known is None or known.user is None or known.user != identity.user:
             raise not_the_same_user()
+        self._house.expiries.check(known.expires_at)
         before = set(self.inbound())
         self.principal.identity = identity
         if self._client is not None:

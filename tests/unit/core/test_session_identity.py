@@ -148,13 +148,30 @@ async def test_time_that_is_given(nats: NatsServer, tokens: Tokens) -> None:
         close(made)
 
 
-@pytest.mark.parametrize("token", ["bob"])
-async def test_of_another_user(nats: NatsServer, tokens: Tokens, token: str) -> None:
+async def test_no_time_is_given_to_who_has_none_left(nats: NatsServer, tokens: Tokens) -> None:
+    """Its connection ends when it is told of all that came of it: until then it would have its rights again."""
+    async with started(nats.url, authenticator=tokens) as gateway:
+        tokens.add("short", "ann", seconds=0.2, subscribe=[">"], publish=[">"])
+        client = Client()
+        made = await opened(gateway, await known(gateway, tokens, "short"), client)
+        await eventually(lambda: client.calls == ["token_expired"], "told")
+        with pytest.raises(GatewayError) as refused:
+            await made[0].refresh(tokens.identities["all"])
+        assert refused.value.kind.name == "token_expired"
+        assert client.added == []
+        assert len(gateway.expiries) == 0
+        error = await outcome(made[0], "OUT")
+        assert error is not None
+        assert error.kind.name == "token_expired"
+        close(made)
+
+
+async def test_of_another_user(nats: NatsServer, tokens: Tokens) -> None:
     async with started(nats.url, authenticator=tokens) as gateway:
         client = Client()
         made = await opened(gateway, await known(gateway, tokens, "some"), client)
         with pytest.raises(GatewayError) as refused:
-            await made[0].refresh(tokens.identities[token])
+            await made[0].refresh(tokens.identities["bob"])
         assert refused.value.kind.name == "forbidden"
         assert made[0].principal.identity is tokens.identities["some"]
         close(made)
