@@ -317,8 +317,13 @@ class EngineIOServer:
         return None
 
     def _open(self, handshake: Handshake, *, websocket: bool) -> tuple[EngineSession, Message]:
-        """A new session, and the packet that tells the client so."""
+        """A new session, and the packet that tells the client so; raises RequestRefused."""
         options = self._options
+        try:
+            shown = None if self._binding is None else self._binding.shown(handshake)
+        except RequestRefused as refused:
+            self.edge.refused(refused.error.reason)
+            raise
         most = self.edge.limits.unconnected_sessions
         while len(self._unconnected) >= most or self._unconnected_bytes > MAX_UNCONNECTED_BYTES:
             oldest = next(iter(self._unconnected))
@@ -329,8 +334,7 @@ class EngineIOServer:
             oldest.fail(TOO_MANY_SESSIONS.close_code)
         sid = secrets.token_urlsafe(15)
         session = EngineSession(self, sid, handshake, websocket=websocket)
-        if self._binding is not None:
-            session.shown = self._binding.shown(handshake)
+        session.shown = shown
         self._sessions[sid] = session
         self._unconnected[session] = None
         self._unconnected_bytes += session.opening_bytes

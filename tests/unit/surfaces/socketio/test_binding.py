@@ -9,7 +9,7 @@ import httpx
 import pytest
 import socketio
 
-from helpers.identities import Tokens
+from helpers.identities import AUTH, Tokens
 from helpers.nats_server import NatsServer
 from helpers.raw_websocket import RawWebSocket
 from helpers.running import Running, running
@@ -177,3 +177,12 @@ async def test_pythons_client_with_a_header(served: Running, transports: list[st
     finally:
         await client.disconnect()
     await served.idle("socketio")
+
+
+async def test_a_handshake_that_shows_what_is_no_token_leaves_nothing(nats: NatsServer) -> None:
+    async with running(nats.url, auth=AUTH) as served:
+        kept = served.value("wsgw_memory_bytes")
+        for _ in range(10):
+            assert is_unauthenticated(await served.http.get(POLLING, headers={"authorization": "Basic eDp5"}))
+        assert served.value("wsgw_memory_bytes") == kept
+        assert served.value("wsgw_rejected_total", reason="unauthenticated") == 10
