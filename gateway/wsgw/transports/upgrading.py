@@ -161,7 +161,7 @@ class UpgradingProtocol(ClosingProtocol):
             if self._receiver is not None:
                 self.abort()
         else:
-            if not self.handshake_complete:
+            if not self.handshake_complete and not self.transport.is_closing():  # else the client has gone
                 self.logger.error("ASGI callable returned without completing handshake.")
                 self.send_500_response()
         del self.scope

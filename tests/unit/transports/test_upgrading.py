@@ -13,6 +13,7 @@ from helpers.raw_websocket import RawWebSocket, binary, close, more, ping, pong,
 from helpers.upgraded import HEADERS, upgraded
 from helpers.waiting import arrived, eventually
 from wsgw.transports.accept import refuse
+from wsgw.transports.direct import DirectProtocol
 from wsgw.transports.upgrading import EARLY_BYTES
 
 Served = Any  # of the conftest
@@ -56,6 +57,19 @@ class TestHandshake:
         protocol, _, _ = upgraded()
         with pytest.raises(RuntimeError, match="open_link"):
             await protocol.send({"type": "websocket.accept"})
+
+    @pytest.mark.parametrize("gone", [False, True])
+    async def test_an_application_that_answers_nothing(self, gone: bool, caplog: pytest.LogCaptureFixture) -> None:
+        """A fault of its, unless the client has gone meanwhile."""
+        protocol, transport, _ = upgraded()
+
+        async def silent(*_: object) -> None:
+            transport.closed = gone
+
+        protocol.app = silent
+        with caplog.at_level("ERROR"):
+            await DirectProtocol.run_asgi(protocol)
+        assert ("without completing handshake" in caplog.text) is not gone
 
     async def test_the_scope_is_uvicorns(self) -> None:
         scopes: list[Any] = []
