@@ -134,10 +134,18 @@ def test_tables_are_those_of_the_code() -> None:
         assert docs.filled(text) == text, f"{page.name}: run make docs"
 
 
-def test_links_lead_to_files() -> None:
+def headings(page: Path) -> set[str]:
+    """What links lead to by ``#``, as GitHub makes it of headings: small letters, no punctuation, ``-`` for blanks."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+
+
+def test_links_lead_to_files_and_headings() -> None:
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        for file, heading in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
+            target = page.parent / file if file else page
+            assert target.exists(), f"{page.name} links to {file}"
+            assert not heading or heading in headings(target), f"{page.name} links to {file}#{heading}"
 
 
 def test_the_distribution_has_the_license() -> None:

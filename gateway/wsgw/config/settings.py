@@ -258,7 +258,7 @@ class LogSettings(Model):
 
 
 class LimitsSettings(Model):
-    """What one client, and all together, can make the gateway do. What happens beyond is in docs/security.md."""
+    """What one client, and all together, can make the gateway do. What happens beyond is in docs/limits.md."""
 
     head_bytes: ByteSize = Field(
         default=ByteSize(64 * 1024),
