@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from helpers.nats_server import NatsServer
 from helpers.node import require_node, run
 from helpers.node_program import NodeProgram
 from helpers.peer import Peer
+from helpers.tokens import SECRET, token
 from helpers.waiting import eventually
 
 CHANNELS = [
@@ -29,7 +31,7 @@ _REQUESTS = re.compile(r"```js\n((?:async )?function ask.*?)```", re.DOTALL)
 #: As a page has it: an error is told by the close alone.
 WEBSOCKET = """
 globalThis.WebSocket = class extends require("ws") {
-  constructor(url) { super(url); this.on("error", () => {}); }
+  constructor(...asked) { super(...asked); this.on("error", () => {}); }
 };
 """
 _LISTEN = re.compile(r"```js\n(function listen.*?)```", re.DOTALL)
@@ -53,9 +55,16 @@ globalThis.EventSource = class {
   }
 };
 """
-DRIVER = """
+#: Tokens are given in turn, and the last one for ever; an empty one cannot be had.
+TOKENS = """
+const tokens = process.argv.slice(4);
+const next = async () => (tokens.length > 1 ? tokens.shift() : tokens[0]) || Promise.reject(new Error("no token"));
+const token = tokens.length ? next : undefined;
+"""
+DRIVER = f"""
+{TOKENS}
 const tell = (line) => console.log(JSON.stringify(line));
-const told = { message: (said) => tell(said.text), gap: (missed) => tell({ gap: missed }) };
+const told = {{ message: (said) => tell(said.text), gap: (missed) => tell({{ gap: missed }}), token }};
 follow(process.argv[2], process.argv[3], told);
 """
 
@@ -87,9 +96,10 @@ async def peer(tmp_path: Path) -> AsyncIterator[tuple[Peer, GatewayProcess, Nats
     server.stop()
 
 
-SOCKETIO_DRIVER = """
+SOCKETIO_DRIVER = f"""
+{TOKENS}
 const tell = (line) => console.log(JSON.stringify(line));
-const told = { message: (channel, text) => tell(text), gap: (channels, missed) => tell({ gap: channels }) };
+const told = {{ message: (channel, text) => tell(text), gap: (channels, missed) => tell({{ gap: channels }}), token }};
 subscribe(require("socket.io-client").io, process.argv[2].replace("ws:", "http:"), [process.argv[3]], told);
 """
 
@@ -101,13 +111,13 @@ class PageClient(NodeProgram):
         super().__init__()
         self._socketio = socketio
 
-    async def start(self, folder: Path, gateway: GatewayProcess, channel: str) -> None:
+    async def start(self, folder: Path, gateway: GatewayProcess, channel: str, *tokens: str) -> None:
         found = (_SOCKETIO if self._socketio else _BLOCK).search(PAGE.read_text())
         assert found is not None
         script = folder / "client.cjs"
         driver = SOCKETIO_DRIVER if self._socketio else DRIVER
         script.write_text(f"{'' if self._socketio else WEBSOCKET}\n{found[1]}\n{driver}")
-        await self.run(script, f"ws://127.0.0.1:{gateway.port}", channel)
+        await self.run(script, f"ws://127.0.0.1:{gateway.port}", channel, *tokens)
 
 
 @pytest.mark.parametrize("socketio", [False, True], ids=["websocket", "socketio"])
@@ -134,6 +144,30 @@ async def test_it_comes_back_and_resumes(
             again.kill()
     finally:
         await client.stop()
+
+
+@pytest.mark.parametrize("socketio", [False, True], ids=["websocket", "socketio"])
+async def test_it_shows_another_token_when_one_has_ended(
+    peer: tuple[Peer, GatewayProcess, NatsServer], tmp_path: Path, *, socketio: bool
+) -> None:
+    publisher, plain, server = peer
+    plain.kill()
+    auth = {"jwt": {"secret": SECRET, "leeway": 0}, "default": {"subscribe": ["orders"]}}
+    gateway = GatewayProcess(tmp_path, {"nats": {"servers": [server.url]}, "channels": CHANNELS, "auth": auth})
+    client = PageClient(socketio=socketio)
+    try:
+        await gateway.ready()
+        none = [] if socketio else [""]  # the stock client waits for the gateway to end such a connection: 45 s
+        await client.start(tmp_path, gateway, "orders", token({"exp": time.time() + 6}), *none, token())
+        await eventually(lambda: gateway.metric("wsgw_subscriptions", channel="orders") == 1, "it follows")
+        await publisher.nats.request("orders", b"one", timeout=10)
+        await eventually(lambda: client.lines == ["one"], "the first one")
+        await eventually(lambda: gateway.metric("wsgw_closes_total", code="4010") == 1, "the token has ended")
+        await publisher.nats.request("orders", b"two", timeout=10)
+        await eventually(lambda: client.lines == ["one", "two"], "the one that came while it was away")
+    finally:
+        await client.stop()
+        gateway.kill()
 
 
 async def test_it_gives_up_where_there_is_nothing(
