@@ -281,8 +281,9 @@ class Receiving:
         self._subscriptions, self._silent, self._names = {}, [], 0
         self._held_bytes = 0
         self._house.edge.memory.discard(self)
-        if self._joining is not None:
-            self._joining.close()
+        joining, self._joining = self._joining, None  # each has the other
+        if joining is not None:
+            joining.close()
         if self._followings is not None:
             self._followings.close()
         for subscription in left:
