@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from wsgw.core.session import Session
 from wsgw.errors import GatewayError
 from wsgw.protocols.websocket.wire import WEBSOCKET_WIRE
 
-EVERYTHING = {"subscribe": [">"], "publish": [">"], "request": [">"]}
+EVERYTHING: dict[str, Any] = {"subscribe": [">"], "publish": [">"], "request": [">"]}
 
 
 @pytest.fixture
