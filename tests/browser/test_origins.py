@@ -12,7 +12,7 @@ from helpers.browser import Browser, Page
 from helpers.nats_server import NatsServer
 from helpers.pages import PageServer
 from helpers.peer import Peer
-from helpers.running import Running, running
+from helpers.running import CHANNELS, Running, running
 from helpers.tokens import SECRET, token
 from helpers.waiting import eventually
 from wsgw.access.pages import Pages
@@ -117,7 +117,9 @@ async def serve(nats: NatsServer) -> AsyncIterator[Callable[..., Awaitable[Runni
     made: list[Any] = []
 
     async def start(**settings: Any) -> Running:
-        context = running(nats.url, **settings)
+        # a request may take long on a machine that does other things, too
+        channels = [channel | ({"timeout": "20s"} if channel["name"] == "SUM" else {}) for channel in CHANNELS]
+        context = running(nats.url, channels=channels, **settings)
         served = await context.__aenter__()
         made.append(context)
         return served

@@ -31,6 +31,8 @@ _LISTENING = re.compile(rb"DevTools listening on (ws://\S+)")
 _OPTIONS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
     *("--no-proxy-server", "--disable-background-networking", "--disable-component-update", "--mute-audio"),
+    # its handler of crashes is a process of its own, which would stay behind
+    *("--disable-breakpad", "--disable-crash-reporter"),
     # all of the tests' servers are on this machine, and nobody is there to allow it
     "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests",
 )
