@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,15 @@ from helpers.tokens import SECRET, rsa_key, token
 from wsgw.access.rights import rights_of
 from wsgw.channels.channel import Use
 
-GOOD = token({"wsgw": {"subscribe": ["news"], "publish": ["news"]}})
+#: They are made once, and other tests may take long.
+LASTING = {"exp": time.time() + 86400}
+GOOD = token(LASTING | {"wsgw": {"subscribe": ["news"], "publish": ["news"]}})
 AWAY = "who decides cannot be asked"
-RS256 = token(key=rsa_key(), algorithm="RS256", kid="1")
+RS256 = token(LASTING, key=rsa_key(), algorithm="RS256", kid="1")
 #: By the first column of the table: what is shown, and what is asked for.
 ROWS: dict[str, tuple[str | None, str]] = {
     "no token, and no `auth.anonymous`": (None, "news"),
-    "a wrong one": (token(key="another secret, and of as many bytes"), "news"),
+    "a wrong one": (token(LASTING, key="another secret, and of as many bytes"), "news"),
     "one that has ended": (token({"exp": 1}), "news"),
     "no right to the channel": (GOOD, "staff"),
     AWAY: (RS256, "news"),
