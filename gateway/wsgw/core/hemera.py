@@ -61,6 +61,7 @@ class HemeraOutlet(Outlet):
         headers: HeaderBlock | None = None,
         *,
         heldable: bool = True,
+        giver: str = "",
     ) -> None:
         """See ``Outlet.publish``: of ``payloads`` one that cannot be wrapped is the error of all."""
         try:

@@ -126,16 +126,17 @@ class Outlet:
         headers: HeaderBlock | None = None,
         *,
         heldable: bool = True,
+        giver: str = "",
     ) -> None:
         """Publish ``payloads`` in order, each with ``headers``; ``outcome`` is told once for all of them.
 
         See ``Broker.publish``.
 
         On a durable channel with a receipt for each (see ``Storing.publish``), by whose ``ids`` the stream knows them
-        again. Where no stream is, nobody would: there ``ids`` go unsaid.
+        again, those of the same ``giver``. Where no stream is, nobody would: there ``ids`` go unsaid.
         """
         if self._durable is not None:
-            self._store(self._durable, payloads, outcome, ids, headers)
+            self._store(self._durable, payloads, outcome, ids, giver, headers)
             return
         started, count = clock(), len(payloads)
         accepted, seconds = self._accepted, self._seconds
@@ -158,6 +159,7 @@ class Outlet:
         payloads: Sequence[bytes],
         outcome: PublishOutcome,
         ids: Sequence[str | None],
+        giver: str,
         headers: HeaderBlock | None,
     ) -> None:
         started = clock()
@@ -177,7 +179,7 @@ class Outlet:
                     seconds.observe(clock() - started)
             outcome(result)
 
-        self._storing.publish(durable, self.subject, payloads, settled, ids, self._id_prefix, headers)
+        self._storing.publish(durable, self.subject, payloads, settled, ids, giver + self._id_prefix, headers)
 
     async def request(self, payload: bytes, headers: HeaderBlock | None = None) -> Publication:
         """The reply to a request; raises GatewayError, and counts it: ServiceError, and see ``Broker.request``."""

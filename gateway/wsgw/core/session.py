@@ -19,7 +19,7 @@ from wsgw.channels.channel import Use
 from wsgw.channels.table import wrong_direction
 from wsgw.core.backpressure import BackPressure
 from wsgw.core.house import House
-from wsgw.core.identityheaders import new_session_id
+from wsgw.core.identityheaders import ids_of, new_session_id
 from wsgw.core.outbound import Outlet
 from wsgw.core.question import Decision, Question
 from wsgw.core.receiving import Receiving
@@ -43,13 +43,14 @@ class Session(Receiving):
     ``end`` once. The sender is the transport's to close. Implements ``memory.Holder``, of its subscriptions.
     """
 
-    __slots__ = ("_headers", "_outlet", "_pressure", "_requests", "_undecided")
+    __slots__ = ("_giver", "_headers", "_outlet", "_pressure", "_requests", "_undecided")
 
     def __init__(self, house: House, principal: Principal, client: SessionClient | None, sender: Sender | None) -> None:
         super().__init__(house, principal, client, sender)
         self._outlet: Outlet | None = None  # of the name sent to last; none of a channel with ``authorize``
         self._undecided: Undecided | None = None  # once something is sent to a channel with ``authorize``
         self._headers: HeaderBlock | None = None  # that go with what it sends; made when it does the first time
+        self._giver = ""  # of the ids of messages: its user, with authentication, once it sends to a stream
         if client is not None:
             house.sessions.add(self)
             if principal.identity is not None:
@@ -119,6 +120,8 @@ class Session(Receiving):
             key = self._key(outlet.use, outlet.channel, name)
             if self._headers is None and self._house.identity_headers is not None:
                 self._headers = self._house.identity_headers.of(self.principal.user, new_session_id())
+            if not self._giver and outlet.channel.durable is not None and self.principal.identity is not None:
+                self._giver = ids_of(self.principal.user)
         except GatewayError as error:
             return outlet.failed(error.with_traceback(None), count)  # its frames have this object
         if key is not name:
@@ -150,9 +153,9 @@ class Session(Receiving):
         client = self._client
         if client is None:
             if undecided is None:
-                outlet.publish(payloads, outcome, ids, self._headers, heldable=False)
+                outlet.publish(payloads, outcome, ids, self._headers, heldable=False, giver=self._giver)
             else:
-                undecided.publish(outlet, payloads, outcome, ids, self._headers, heldable=False)
+                undecided.publish(outlet, payloads, outcome, ids, self._headers, heldable=False, giver=self._giver)
             return
         pressure = self._pressure
         if pressure is None:
@@ -165,10 +168,10 @@ class Session(Receiving):
             outcome(result)
 
         if undecided is None:
-            outlet.publish(payloads, settled, ids, self._headers)
+            outlet.publish(payloads, settled, ids, self._headers, giver=self._giver)
         else:
             undecided.pressure = pressure
-            undecided.publish(outlet, payloads, settled, ids, self._headers)
+            undecided.publish(outlet, payloads, settled, ids, self._headers, giver=self._giver)
         pressure.check()
 
     def request(self, name: str, payload: bytes) -> asyncio.Task[Publication]:

@@ -69,12 +69,13 @@ class Undecided:
         headers: HeaderBlock | None = None,
         *,
         heldable: bool = True,
+        giver: str = "",
     ) -> None:
         """As ``Outlet.publish``, when it is known that it may be, and all that waits has been sent; else forbidden."""
 
         def decided(error: GatewayError | None) -> None:
             if error is None:
-                outlet.publish(payloads, outcome, ids, headers, heldable=heldable)
+                outlet.publish(payloads, outcome, ids, headers, heldable=heldable, giver=giver)
             else:
                 outcome(outlet.failed(error, len(payloads)))
 

@@ -22,7 +22,7 @@ from wsgw.access.rules import IdentityRules
 from wsgw.broker.headers import parse
 from wsgw.broker.puback import PublishResult, Stored
 from wsgw.core.gateway import Gateway
-from wsgw.core.identityheaders import MAX_USER_BYTES, IdentityHeaders, new_session_id
+from wsgw.core.identityheaders import MAX_USER_BYTES, IdentityHeaders, ids_of, new_session_id
 from wsgw.core.session import Session
 from wsgw.errors import FORBIDDEN, TOO_LARGE, GatewayError
 
@@ -165,7 +165,7 @@ async def test_all_that_is_sent_has_them(gateway: Gateway, peer: Peer) -> None:
     assert len(sessions) == 2, "one for each session"
     assert [message.data for message in heard[:2]] == [b"1", b"2"]
     ids = [message.headers.get("Nats-Msg-Id") for message in heard if message.subject == "held" and message.headers]
-    assert "id-of-ann" in ids
+    assert f"{ids_of('ann')}id-of-ann" in ids
     assert None not in ids
 
 
@@ -176,7 +176,20 @@ async def test_a_stream_has_them_too(gateway: Gateway, peer: Peer) -> None:
     message = await peer.nats.jetstream().get_msg("held", 1)
     assert message.headers is not None
     assert message.headers["Wsgw-User"] == "ann"
-    assert message.headers["Nats-Msg-Id"] == "a"
+    assert message.headers["Nats-Msg-Id"] == f"{ids_of('ann')}a"
+
+
+async def test_an_id_is_its_givers(gateway: Gateway, peer: Peer) -> None:
+    """A stream knows ids whatever the subject: whoever guesses another's would have that one's message not stored."""
+    nobody = session_of(gateway, "nobody")
+    assert nobody.principal.user is None
+    ann, ada = session_of(gateway, "ann"), session_of(gateway, "ada")
+    assert await store(ada, "held", b"x", "a") == [Stored(1)]
+    assert await store(nobody, "held", b"x", "a") == [Stored(2)]
+    assert await store(nobody, "held", b"x", f"{ids_of('ann')}a") == [Stored(3)]
+    assert await store(ann, "held", b"ann's", "a") == [Stored(4)]
+    assert await store(session_of(gateway, "ann"), "held", b"again", "a") == [Stored(4, True)]
+    assert await store(nobody, "held", b"x", "a") == [Stored(2, True)]
 
 
 async def test_they_count_as_the_payloads_do(gateway: Gateway) -> None:

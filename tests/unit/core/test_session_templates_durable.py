@@ -20,6 +20,7 @@ from wsgw.broker.puback import PublishResult, Stored
 from wsgw.channels import position
 from wsgw.channels.start import Start
 from wsgw.core.gateway import Gateway
+from wsgw.core.identityheaders import ids_of
 from wsgw.core.session import Session
 
 
@@ -155,6 +156,7 @@ async def test_ids_are_of_the_own_tenant(durable: Gateway, keeper: Peer) -> None
         assert receipt.sequence == sequence
     info = await keeper.nats.jetstream().stream_info("ORDERS")
     assert info.state.messages == 2
-    prefixes = [f"{hashlib.sha256(tenant).hexdigest()[:32]}:" for tenant in (b"acme", b"blue", b"acme")]
+    givers = (("ann", b"acme"), ("bob", b"blue"), ("ann", b"acme"))
+    prefixes = [f"{ids_of(user)}{hashlib.sha256(tenant).hexdigest()[:32]}:" for user, tenant in givers]
     await eventually(lambda: len(heard) == 3, "they were published")
     assert [(message.headers or {})["Nats-Msg-Id"] for message in heard] == [f"{prefix}order-1" for prefix in prefixes]
