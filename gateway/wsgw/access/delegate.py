@@ -19,7 +19,7 @@ from wsgw.access.rights import NO_RIGHTS, Rights
 from wsgw.access.service import Service
 from wsgw.broker.broker import Broker
 from wsgw.config.delegate import DelegateSettings
-from wsgw.errors import AUTH_UNAVAILABLE, UNAUTHENTICATED, GatewayError
+from wsgw.errors import AUTH_UNAVAILABLE, DRAINING, UNAUTHENTICATED, GatewayError
 from wsgw.protocols.handshake import Handshake
 from wsgw.shares.asking import Asking
 from wsgw.shares.kept import Kept
@@ -65,7 +65,8 @@ class DelegateAuthenticator:
         self._default = default
         self._clock = clock
         self._kept: Kept[bytes, Identity | Refusal] = Kept(MAX_KEPT, MAX_KEPT_BYTES)
-        self._asking: Asking[bytes, Shown, Identity | Refusal] = Asking(self._ask, self._unanswered)
+        self._asking: Asking[bytes, Shown, Identity | Refusal] = Asking(self._ask, self._unasked)
+        self._closed = False
         self._repeats = Repeats(log, LOG_PERIOD_SECONDS)
 
     def start(self) -> None:
@@ -73,7 +74,8 @@ class DelegateAuthenticator:
         self._deciding.start()
 
     async def close(self) -> None:
-        """See ``Authenticator``; who waits for an answer is refused."""
+        """See ``Authenticator``; who waits for an answer is refused (draining)."""
+        self._closed = True
         await self._asking.close()
         await self._deciding.close()
 
@@ -136,6 +138,9 @@ class DelegateAuthenticator:
             return known_by(answer, self._default, self._clock)
         except ValueError as error:
             raise Unanswered(f"an answer cannot be used: {error}") from None
+
+    def _unasked(self, why: str) -> Refusal:
+        return Refusal(DRAINING, DRAINING.summary) if self._closed else self._unanswered(why)
 
     def _unanswered(self, why: str) -> Refusal:
         self._repeats.say(logging.ERROR, f"auth.delegate: {why[:MAX_REASON_CHARS]}", "; clients are refused")

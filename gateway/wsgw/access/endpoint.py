@@ -43,6 +43,7 @@ class Endpoint:
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
         self._url = httpx.URL(url)
+        self._shown = url.partition("?")[0]  # in the log
         self._timeout_seconds = timeout_seconds
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_seconds)
         self._extensions = {"timeout": timeouts}
@@ -68,10 +69,10 @@ class Endpoint:
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._asked(shown)
         except TimeoutError:
-            raise Unanswered(f"{self._url} does not answer within {self._timeout_seconds:g} s") from None
+            raise Unanswered(f"{self._shown} does not answer within {self._timeout_seconds:g} s") from None
         except httpx.TransportError as error:
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            raise Unanswered(f"{self._url} cannot be asked: {reason}") from None
+            raise Unanswered(f"{self._shown} cannot be asked: {reason}") from None
 
     # -- inside
 
@@ -107,9 +108,9 @@ class Endpoint:
                 kind = _REFUSALS[response.status_code]
                 return Refusal(kind, kind.summary)
             if response.status_code != 200:
-                raise Unanswered(f"{self._url} answers with status {response.status_code}")
+                raise Unanswered(f"{self._shown} answers with status {response.status_code}")
             if response.headers.get("content-encoding", "identity") != "identity":
-                raise Unanswered(f"{self._url} answers with a content-encoding")
+                raise Unanswered(f"{self._shown} answers with a content-encoding")
             return await self._body(response)
         finally:
             await response.aclose()
@@ -119,5 +120,5 @@ class Endpoint:
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
-                raise Unanswered(f"{self._url} answers with more than {MAX_BODY_BYTES} bytes")
+                raise Unanswered(f"{self._shown} answers with more than {MAX_BODY_BYTES} bytes")
         return bytes(body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -38,7 +38,7 @@ from wsgw.core.permits import Permits
 from wsgw.core.scrapes import Scrapes
 from wsgw.core.session import Session
 from wsgw.core.sessionclient import SessionClient
-from wsgw.errors import NO_MEMORY, GatewayError
+from wsgw.errors import DRAINING, NO_MEMORY, UNCONFIRMED, GatewayError
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Wire
@@ -168,11 +168,11 @@ class Gateway:
             principal.identity = await self.identity_of(handshake, token)
 
     async def identity_of(self, handshake: Handshake, token: str | None = None) -> Identity:
-        """As ``identify``, of who shows that, with authentication."""
+        """As ``identify``, of who shows that, with authentication; raises GatewayError (draining), too."""
         assert self.authenticator is not None
         try:
             found = self.authenticator.identify(handshake, token)
-            return found if isinstance(found, Identity) else await found
+            return found if isinstance(found, Identity) else await self._unless_stopped(found)
         except GatewayError as error:
             self.edge.refused(error.kind.name)
             raise
@@ -217,6 +217,19 @@ class Gateway:
         return self.bridges.of(channel)
 
     # -- inside
+
+    async def _unless_stopped(self, finding: Awaitable[Identity]) -> Identity:
+        """What ``finding`` finds, which is given up when the stop waits for it no longer: who decides may be slow."""
+        task = asyncio.ensure_future(finding)
+        try:
+            return await self.drain.unless_over(task)
+        except GatewayError as error:
+            if error.kind is UNCONFIRMED:  # nothing was to be accepted yet
+                raise GatewayError(DRAINING, DRAINING.summary) from None
+            raise
+        finally:
+            task.cancel()
+            del task  # an error has this frame, and the task the error
 
     def _check_memory(self) -> None:
         memory = self.edge.memory

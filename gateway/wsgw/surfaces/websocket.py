@@ -289,6 +289,9 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
         try:
             await gateway.identify(principal)
         except GatewayError as error:
+            if error.kind is DRAINING:
+                await _refuse(scope, send, error)
+                return
             told = error.kind.close_code, error.message
             await turn_away(scope, receive, send, *told, chosen(scope.get("subprotocols") or ()))
             return

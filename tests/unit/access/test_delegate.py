@@ -16,7 +16,7 @@ from wsgw.access.delegate import DelegateAuthenticator
 from wsgw.access.endpoint import Endpoint
 from wsgw.access.identity import Identity
 from wsgw.access.rights import rights_of
-from wsgw.errors import AUTH_UNAVAILABLE, FORBIDDEN, UNAUTHENTICATED, GatewayError, Kind
+from wsgw.errors import AUTH_UNAVAILABLE, DRAINING, FORBIDDEN, UNAUTHENTICATED, GatewayError, Kind
 from wsgw.protocols.handshake import Handshake
 
 ANONYMOUS = rights_of({"subscribe": ["public.*"]})
@@ -223,11 +223,13 @@ async def test_two_that_show_the_same_have_the_same_token(authenticator: Delegat
     assert authenticator.token_of(sent(("x-user", "a"))) is None
 
 
-async def test_who_waits_at_the_end_is_refused(own: OwnEndpoint) -> None:
+async def test_who_waits_at_the_end_is_refused(own: OwnEndpoint, caplog: pytest.LogCaptureFixture) -> None:
+    """Which is nobody's fault."""
     authenticator = DelegateAuthenticator(Endpoint(own.url, 5), ["cookie"])
     authenticator.start()
     own.may_answer.clear()
     waiting = asyncio.ensure_future(refusal(authenticator, COOKIE))
     await arrived(own.heads, 1)
     await authenticator.close()
-    assert await waiting is AUTH_UNAVAILABLE
+    assert await waiting is DRAINING
+    assert not caplog.records

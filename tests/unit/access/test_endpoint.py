@@ -129,6 +129,16 @@ async def test_one_that_is_not_there_is_told() -> None:
         await endpoint.ask(COOKIE)
 
 
+async def test_a_query_is_in_no_log() -> None:
+    url = f"http://127.0.0.1:{free_port()}/auth"
+    endpoint = Endpoint(f"{url}?key=secret", 5)
+    endpoint.start()
+    with pytest.raises(Unanswered, match=f"^{url} cannot be asked") as failed:
+        await endpoint.ask(COOKIE)
+    assert "secret" not in str(failed.value)
+    await endpoint.close()
+
+
 async def test_a_kept_connection_that_has_ended_is_no_failure(own: OwnEndpoint, endpoint: Endpoint) -> None:
     own.requests_of_connection = 1
     for _ in range(5):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Awaitable
 
 import pytest
 
@@ -10,11 +12,13 @@ from helpers.identities import Tokens
 from helpers.nats_server import NatsServer
 from helpers.session import Client, outcome, principal, started
 from helpers.waiting import eventually
+from wsgw.access.identity import Identity
 from wsgw.access.principal import Principal
 from wsgw.core.gateway import Gateway
 from wsgw.core.session import Session
 from wsgw.errors import GatewayError
 from wsgw.fanout.sender import Sender
+from wsgw.protocols.handshake import Handshake
 from wsgw.protocols.websocket.wire import WEBSOCKET_WIRE
 
 ALL = {"subscribe": [">"], "publish": [">"], "request": [">"]}
@@ -55,6 +59,27 @@ async def test_nobody_is_let_in_who_was_not_identified(nats: NatsServer, tokens:
             gateway.open_session(principal())
         assert refused.value.kind.name == "unauthenticated"
         assert gateway.open_session(await known(gateway, tokens, "all")).principal.user == "ann"
+
+
+async def test_who_is_being_identified_when_the_gateway_stops(nats: NatsServer) -> None:
+    """Whoever decides on it may take longer than the stop."""
+
+    class Slow(Tokens):
+        def identify(self, handshake: Handshake, token: str | None = None) -> Awaitable[Identity]:
+            return finding
+
+    finding: asyncio.Future[Identity] = asyncio.get_running_loop().create_future()
+    async with started(nats.url, authenticator=Slow()) as gateway:
+        identifying = asyncio.ensure_future(gateway.identify(principal()))
+        await asyncio.sleep(0)
+        await gateway.drain.run()
+        assert not identifying.done()
+        gateway.drain.give_up()
+        with pytest.raises(GatewayError) as refused:
+            await identifying
+        assert refused.value.kind.name == "draining"
+        assert finding.cancelled()
+        assert gateway.drain._waiting == set()
 
 
 async def test_the_end_of_its_time(nats: NatsServer, tokens: Tokens) -> None:
