@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,9 +14,24 @@ from helpers.nats_server import NatsServer
 from helpers.raw_websocket import RawWebSocket, text
 from helpers.running import Running, running
 from helpers.waiting import eventually
+from wsgw.access.identity import Identity
+from wsgw.protocols.handshake import Handshake
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
 EVERYTHING: dict[str, Any] = {"subscribe": [">"], "publish": [">"], "request": [">"]}
+
+
+class Awaited(Tokens):
+    """Tokens that are looked up elsewhere."""
+
+    def identify(self, handshake: Handshake, token: str | None = None) -> Awaitable[Identity]:
+        return self._identify(handshake, token)
+
+    async def _identify(self, handshake: Handshake, token: str | None) -> Identity:
+        await asyncio.sleep(0)
+        found = super().identify(handshake, token)
+        assert isinstance(found, Identity)
+        return found
 
 
 async def websocket(served: Running, path: str, headers: dict[str, str] | None = None) -> RawWebSocket:
@@ -110,9 +126,12 @@ ENDS: tuple[Callable[[Running, Tokens], Awaitable[None]], ...] = (
 )
 
 
+@pytest.mark.parametrize("kind", [Tokens, Awaited])
 @pytest.mark.parametrize("end", ENDS, ids=[end.__name__ for end in ENDS])
-async def test_nothing_is_left(nats: NatsServer, end: Callable[[Running, Tokens], Awaitable[None]]) -> None:
-    tokens = Tokens()
+async def test_nothing_is_left(
+    nats: NatsServer, end: Callable[[Running, Tokens], Awaitable[None]], kind: type[Tokens]
+) -> None:
+    tokens = kind()
     tokens.add("all", "ann", **EVERYTHING)
     tokens.add("some", "ann", subscribe=["IN"])
     tokens.add("bob", "bob", **EVERYTHING)
