@@ -15,9 +15,6 @@ MAX_KNOWN = 4096
 #: The key of what may not be, whatever else is said.
 DENY = "deny"
 
-#: The other keys, as texts.
-_KEYS = frozenset(use.value for use in Use)
-
 Names = Mapping[Use, Iterable[str]]
 
 

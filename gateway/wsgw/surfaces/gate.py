@@ -13,12 +13,10 @@ from wsgw.access.origins import Headers, preflight
 from wsgw.access.pages import Verdict
 from wsgw.core.edge import Edge
 from wsgw.errors import FORBIDDEN, GatewayError
-from wsgw.fanout.frames import Message
-from wsgw.fanout.link import Link
 from wsgw.fanout.publication import Encoded
 from wsgw.protocols.engineio.packets import open_packet
 from wsgw.protocols.socketio.packets import encode_connect_error
-from wsgw.transports.accept import open_link, refuse
+from wsgw.transports.accept import MAX_UNTAKEN_BYTES, refuse, turn_away
 from wsgw.transports.asgi import Event, Receive, Send
 from wsgw.transports.exchange import STREAM_EXTENSION, Exchange
 from wsgw.transports.http import respond
@@ -30,9 +28,6 @@ UNREAD_PATHS = frozenset({"/metrics"})
 SOCKETIO = "socket.io"
 #: What surfaces take, by the first part of the path; and OPTIONS, which is answered here.
 METHODS = {"publish": "POST", "request": "POST", "sse": "GET, HEAD", SOCKETIO: "GET, POST"}
-
-#: Of a message of who is refused. It is not listened to.
-_MAX_MESSAGE_BYTES = 64 * 1024
 
 
 class Gate:
@@ -76,36 +71,13 @@ class Gate:
             await refuse(scope, send, FORBIDDEN.http_status, _body(why))
             return
         subprotocol = next(filter(None, scope.get("subprotocols") or ()), None)  # else browsers see no code
-        try:
-            link = await open_link(scope, receive, send, _Refused(), _MAX_MESSAGE_BYTES, subprotocol)
-        except OSError:
-            return  # the client has gone
-        if _first(path) == SOCKETIO:
-            _refuse_connect(link, why)
-        link.close(FORBIDDEN.close_code, why)
-        await link.run()
+        first = _refusing_connect(why) if _first(path) == SOCKETIO else ()
+        await turn_away(scope, receive, send, FORBIDDEN.close_code, why, subprotocol, first)
 
 
-class _Refused:
-    """The ``Receiver`` of a WebSocket that is being closed."""
-
-    messages_at_a_time = 256
-
-    def messages_received(self, messages: Sequence[Message]) -> None: ...
-
-    def close_received(self, code: int, reason: str) -> None: ...
-
-    def writing_paused(self) -> None: ...
-
-    def writing_resumed(self) -> None: ...
-
-    def lost(self, code: int) -> None: ...
-
-
-def _refuse_connect(link: Link, why: str) -> None:
+def _refusing_connect(why: str) -> Sequence[Encoded]:
     """Stock clients hear of no close before a session is open, and would wait for it: so it is, and refuses CONNECT."""
-    link.write(Encoded(open_packet("refused", (), 25.0, 20.0, _MAX_MESSAGE_BYTES)))
-    link.write(encode_connect_error("/", why, None))
+    return Encoded(open_packet("refused", (), 25.0, 20.0, MAX_UNTAKEN_BYTES)), encode_connect_error("/", why, None)
 
 
 async def _answer_preflight(scope: Event, send: Send, methods: str, headers: Headers) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from wsgw.closecodes import POLICY_VIOLATION
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link, Receiver
+from wsgw.fanout.publication import Encoded
 from wsgw.transports.asgi import AsgiLink, Event, Receive, Send
 from wsgw.transports.direct import DirectProtocol
 from wsgw.transports.upgrading import EXTENSION
 
-#: Of a client that nothing is taken of.
-LEAST_MESSAGE_BYTES = 1024
+#: Of a client that nothing is taken of: it may have sent a message, or a CONNECT with a token, before it knew.
+MAX_UNTAKEN_BYTES = 64 * 1024
 
 
 async def open_link(
@@ -68,12 +69,23 @@ class _Deaf:
 
 
 async def turn_away(
-    scope: Event, receive: Receive, send: Send, code: int, reason: str, subprotocol: str | None = None
+    scope: Event,
+    receive: Receive,
+    send: Send,
+    code: int,
+    reason: str,
+    subprotocol: str | None = None,
+    first: Sequence[Encoded] = (),
 ) -> None:
-    """Accept the WebSocket of ``scope``, and close it: a page learns why from a close code and ``reason`` alone."""
+    """Accept the WebSocket of ``scope``, and close it: a page learns why from a close code and ``reason`` alone.
+
+    Before that it is sent what is in ``first``.
+    """
     try:
-        link = await open_link(scope, receive, send, _Deaf(), LEAST_MESSAGE_BYTES, subprotocol)
+        link = await open_link(scope, receive, send, _Deaf(), MAX_UNTAKEN_BYTES, subprotocol)
     except OSError:
         return  # the client has gone
+    for item in first:
+        link.write(item)
     link.close(code, reason)
     await link.run()
