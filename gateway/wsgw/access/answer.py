@@ -10,12 +10,11 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
-from wsgw.access.identity import Identity
+from wsgw.access.identity import MAX_USER_CHARS, Identity, is_user
 from wsgw.access.rights import Rights, rights_of
 from wsgw.errors import Kind
 
 MAX_BODY_BYTES = 64 * 1024
-MAX_USER_CHARS = 255
 MOST_SECONDS = 366 * 86400.0
 #: How long an answer is good for others that show the same: nearly as long as it says, so that nobody gets a session
 #: that ends at once; where it says nothing; and never longer.
@@ -99,7 +98,7 @@ def _user(said: Mapping[str, object]) -> str | None:
     user = said.get("user", "")
     if user is None:
         return None
-    if not isinstance(user, str) or not 0 < len(user) <= MAX_USER_CHARS or not user.isprintable():
+    if not is_user(user):
         raise ValueError(f"user: is not null, nor a text of 1 to {MAX_USER_CHARS} characters that can be printed")
     return user
 

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from wsgw.access.compact import refusal
-from wsgw.access.identity import Identity
+from wsgw.access.identity import MAX_USER_CHARS, Identity, is_user
 from wsgw.access.rights import Rights, rights_of
 from wsgw.channels.channel import Use
+from wsgw.channels.template import claim
 from wsgw.config.auth import AuthSettings, JwtSettings, RightsSettings
 from wsgw.errors import TOKEN_EXPIRED, GatewayError
 
-#: OpenID Connect Core 1.0 section 2.
-MAX_USER_CHARS = 255
 MAX_ROLES = 1000
 
 _NOTHING = object()
@@ -56,7 +55,7 @@ class Claims:
 
     def _rights(self, claims: Mapping[str, Any]) -> Rights:
         found = [self._roles[role] for role in self._roles_of(claims) if role in self._roles]
-        value = at(claims, self._jwt.claim)
+        value = claim(claims, self._jwt.claim, _NOTHING)
         if value is not _NOTHING:
             try:
                 found.append(rights_of(value))
@@ -70,7 +69,7 @@ class Claims:
         return together
 
     def _roles_of(self, claims: Mapping[str, Any]) -> list[str]:
-        value = _NOTHING if self._roles_claim is None else at(claims, self._roles_claim)
+        value = _NOTHING if self._roles_claim is None else claim(claims, self._roles_claim, _NOTHING)
         if value is _NOTHING:
             return []
         roles = value.split(" ") if isinstance(value, str) else value
@@ -84,21 +83,11 @@ def rights(given: RightsSettings) -> Rights:
     return Rights({use: getattr(given, use.value) for use in Use}, {use: getattr(given.deny, use.value) for use in Use})
 
 
-def at(claims: Mapping[str, Any], path: str) -> Any:
-    """The claim called ``path``, or the one that it leads to with dots between; ``_NOTHING`` where there is none."""
-    found: Any = claims.get(path, _NOTHING)
-    if found is _NOTHING and "." in path:
-        found = claims
-        for part in path.split("."):
-            found = found.get(part, _NOTHING) if isinstance(found, Mapping) else _NOTHING
-    return found
-
-
 def _user(claims: Mapping[str, Any]) -> str | None:
     user = claims.get("sub", _NOTHING)
     if user is _NOTHING:
         return None
-    if not isinstance(user, str) or not user or len(user) > MAX_USER_CHARS or not user.isprintable():
+    if not is_user(user):
         raise refusal(f"has a 'sub' that is no text of 1 to {MAX_USER_CHARS} characters without control characters")
     return user
 

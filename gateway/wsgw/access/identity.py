@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from wsgw.access.rights import Rights
+
+#: OpenID Connect Core 1.0 section 2.
+MAX_USER_CHARS = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +24,8 @@ class Identity:
     rights: Rights
     claims: Mapping[str, object] = field(default_factory=dict)
     expires_at: float | None = None
+
+
+def is_user(value: object) -> TypeGuard[str]:
+    """Whether ``value`` can be what a client is called: a text of 1 to MAX_USER_CHARS, without control characters."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_USER_CHARS and value.isprintable()

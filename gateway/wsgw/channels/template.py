@@ -110,14 +110,14 @@ def template_of(text: str) -> Template | None:
     return Template(text, ".".join(tokens), tuple(placeholders))
 
 
-def claim(claims: Mapping[str, object], path: str) -> object:
-    """The claim of that name, else the one that ``path`` leads to by its dots (``org.id``); None without one."""
+def claim(claims: Mapping[str, object], path: str, default: object = None) -> object:
+    """The claim of that name, else the one that ``path`` leads to by its dots (``org.id``); ``default`` without one."""
     if path in claims:  # names that are URLs have dots
         return claims[path]
     found: object = claims
     for name in path.split("."):
         if not isinstance(found, Mapping) or name not in found:
-            return None
+            return default
         found = found[name]
     return found
 

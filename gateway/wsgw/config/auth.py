@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from wsgw.channels.subjects import subject_problem
 from wsgw.config.delegate import DelegateSettings
-from wsgw.config.values import Delay, Model, said
+from wsgw.config.values import Delay, Model, Url, is_token, said
 
-#: RFC 9110 section 5.6.2: names of headers, of cookies, and of ours for query parameters.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 MAX_CLAIM_CHARS = 256
 
 
@@ -25,7 +21,7 @@ def _name(value: str) -> str:
 
 
 def _token(value: str) -> str:
-    if not _TOKEN.fullmatch(value):
+    if not is_token(value):
         raise ValueError(f"{value[:64]!r} is no name of letters, digits and - or _")
     return value
 
@@ -46,19 +42,6 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        raise ValueError("is not a URL such as https://HOST/PATH")
-    if "@" in parts.netloc:
-        raise ValueError("has a user or password in it, which is not used")
-    return value
-
-
 def _path(value: str) -> str:
     if not value:
         raise ValueError("the path of a file is expected here")
@@ -70,7 +53,6 @@ Token = Annotated[str, AfterValidator(_token)]
 Header = Annotated[str, AfterValidator(_header)]
 Claim = Annotated[str, AfterValidator(_claim)]
 Path = Annotated[str, AfterValidator(_path)]
-Url = Annotated[str, AfterValidator(_url)]
 
 
 class NamesSettings(Model):

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from wsgw.channels.authorize import Authorize
 from wsgw.channels.subjects import subject_problem
-from wsgw.config.values import Model, Seconds
+from wsgw.config.values import Model, Seconds, Url, is_token
 
 #: Longer ones would hold clients, and what they send, for as long.
 MOST_TIMEOUT_SECONDS = 30.0
 MAX_HEADERS = 32
-#: RFC 9110 section 5.6.2.
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 #: Those of one connection or its framing, which are not passed on (RFC 9110 section 7.6.1), and what the gateway says
 #: itself: the host that is asked, the client's address, and that an answer is to come as it is.
 _OWN = frozenset(
@@ -34,21 +30,8 @@ def _subject(value: str) -> str:
     return value
 
 
-def _url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError("is not a URL such as http://HOST:PORT/PATH")
-    if "@" in parts.netloc:
-        raise ValueError("has a user or password in it, which is not used")
-    return value
-
-
 def _header(value: str) -> str:
-    if not _HEADER.fullmatch(value):
+    if not is_token(value):
         raise ValueError(f"{value[:64]!r} is no name of a header")
     if value.lower() in _OWN:
         raise ValueError(f"{value!r} is said by the gateway itself, and not passed on")
@@ -62,9 +45,7 @@ Timeout = Annotated[Seconds, Field(le=MOST_TIMEOUT_SECONDS)]
 class DelegateSettings(Model):
     """Your own endpoint, or NATS service, that says who a client is."""
 
-    url: Annotated[str, AfterValidator(_url)] | None = Field(
-        default=None, description="Where it is, over HTTP: it is asked by GET."
-    )
+    url: Url | None = Field(default=None, description="Where it is, over HTTP: it is asked by GET.")
     subject: Subject | None = Field(default=None, description="Or the NATS subject on which it answers requests.")
     headers: list[Annotated[str, AfterValidator(_header)]] = Field(
         default=["cookie", "authorization"],

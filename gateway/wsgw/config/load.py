@@ -287,6 +287,8 @@ _WORDS = {
     "missing": "is missing",
     "model_type": "keys are expected here",
     "list_type": "a list is expected here",
+    "too_short": "of these, at least {min_length} is needed",
+    "too_long": "of these, at most {max_length} can be had",
     "string_type": "a text is expected here; quotes make one of a number",
     "enum": "{given} is not one of {expected}",
     "byte_size": _NO_SIZE,

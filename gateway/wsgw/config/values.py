@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+#: RFC 9110 section 5.6.2: names of headers, of cookies, and of ours for query parameters.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -27,6 +30,26 @@ def said(value: object) -> object:
     return value
 
 
+def url(value: str) -> str:
+    """``value``, where it is an URL of HTTP without user and password; raises ValueError."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("is not a URL such as http://HOST:PORT/PATH")
+    if "@" in parts.netloc:
+        raise ValueError("has a user or password in it, which is not used")
+    return value
+
+
+def is_token(value: str) -> bool:
+    """Whether HTTP takes ``value`` for the name of a header, or of a cookie."""
+    return _TOKEN.fullmatch(value) is not None
+
+
+Url = Annotated[str, AfterValidator(url)]
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, le=86400 * 366)]
 #: May be none at all.
 Delay = Annotated[float, BeforeValidator(seconds), Field(ge=0, le=3600)]

@@ -6,12 +6,12 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.tokens import auth
-from wsgw.access.claims import MAX_ROLES, MAX_USER_CHARS, Claims
-from wsgw.access.identity import Identity
+from wsgw.access.claims import MAX_ROLES, Claims
+from wsgw.access.identity import MAX_USER_CHARS, Identity
 from wsgw.access.rights import Rights, rights_of
 from wsgw.errors import TOKEN_EXPIRED, UNAUTHENTICATED, GatewayError
 
@@ -182,6 +182,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a machine that has other work
 @given(st.dictionaries(st.sampled_from(["sub", "exp", "nbf", "iss", "aud", "wsgw", "a"]), JSON))
 def test_whatever_it_says(claims: dict[str, Any]) -> None:
     reading = Claims(auth(roles={"claim": "a.b", "map": MAP}, jwt={"secret": "x" * 32, "audience": "me"}))

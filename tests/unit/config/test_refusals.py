@@ -68,6 +68,14 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
             ["x.yml:1: nats.servers: 'http://a' is not a NATS URL such as nats://HOST:4222 or tls://HOST:4222"],
         ),
         ("nats: {servers: []}\n", ["x.yml:1: nats.servers: at least one NATS URL is needed"]),
+        (
+            "auth: {delegate: {url: http://a/, headers: []}}\n",
+            ["x.yml:1: auth.delegate.headers: of these, at least 1 is needed"],
+        ),
+        (
+            f"auth: {{delegate: {{url: http://a/, headers: [{', '.join(f'h{i}' for i in range(33))}]}}}}\n",
+            ["x.yml:1: auth.delegate.headers: of these, at most 32 can be had"],
+        ),
         ("log: {level: loud}\n", ["x.yml:1: log.level: 'loud' is not one of error, warn, info, verbose, debug, silly"]),
         ("log: {format: xml}\n", ["x.yml:1: log.format: 'xml' is not one of plainText, json"]),
         (
