@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import random
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -35,8 +36,8 @@ MOST_AT_ONCE, MOST_WAITING = 256, 10_000
 MAX_KEPT, MAX_KEPT_BYTES, KEPT_BYTES = 100_000, 64 * 1024 * 1024, 500
 #: How long a client may do what an answer allows: where that does not say, at least, and at most.
 USUAL_SECONDS, LEAST_SECONDS, MOST_SECONDS = 60.0, 1.0, 3600.0
-#: How long nobody asks again after a denial, and after a failure.
-DENIED_SECONDS, FAILED_SECONDS = 2.0, 1.0
+#: How long nobody asks again after a denial, and after a failure; and about who is subscribed, where NATS is away.
+DENIED_SECONDS, FAILED_SECONDS, AWAY_SECONDS = 2.0, 1.0, 3.0
 #: Who is subscribed is asked about in the last part of the time, so that not all are at once.
 SPREAD_SHARE = 0.15
 MAX_ANSWER_BYTES = 64 * 1024
@@ -82,6 +83,8 @@ class Permits:
         self._loop = asyncio.get_running_loop()
         self._kept: Kept[Key, Decision] = Kept(MAX_KEPT, MAX_KEPT_BYTES, self._loop.time)
         self._asking: Asking[Key, Question, Decision] = Asking(self._ask, self._unasked, MOST_AT_ONCE, MOST_WAITING)
+        # those about who is subscribed are as many as are: none is to be denied because others' questions wait
+        self._renewing: Asking[Key, Question, Decision] = Asking(self._ask, self._unasked, MOST_AT_ONCE, sys.maxsize)
         self._watches: dict[Key, _Watch] = {}
         self._repeats = Repeats(log, LOG_PERIOD_SECONDS, time.monotonic)
         self._closed = False
@@ -117,6 +120,7 @@ class Permits:
         for watch in self._watches.values():
             watch.stop()
         self._watches.clear()
+        await self._renewing.close()
         await self._asking.close()
 
     # -- inside
@@ -184,7 +188,10 @@ class Permits:
 
     def _due(self, watch: _Watch) -> None:
         watch.timer = None
-        watch.answer = self.ask(watch.question)
+        if not self._broker.connected:  # then nothing is brought to anybody either
+            self._ask_again(watch, AWAY_SECONDS)
+            return
+        watch.answer = self._renewing.ask(watch.question.key, watch.question)
         watch.answer.add_done_callback(partial(self._answered_again, watch))
 
     def _answered_again(self, watch: _Watch, answer: asyncio.Future[Decision]) -> None:
@@ -195,8 +202,8 @@ class Permits:
         if decision.refusal is None:
             watch.failed = False
             self._ask_again(watch, decision.until - self._loop.time())
-        elif decision.refusal is NATS_UNAVAILABLE:  # then nothing is brought to anybody either
-            self._ask_again(watch, FAILED_SECONDS)
+        elif decision.refusal is NATS_UNAVAILABLE:  # it went meanwhile
+            self._ask_again(watch, AWAY_SECONDS)
         elif decision.refusal is AUTH_UNAVAILABLE and not watch.failed:  # it may have been started anew
             watch.failed = True
             self._ask_again(watch, FAILED_SECONDS)

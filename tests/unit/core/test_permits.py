@@ -197,6 +197,7 @@ async def test_a_flood_of_names_is_bounded(
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LEAST_SECONDS", 0.1)
     monkeypatch.setattr(module, "FAILED_SECONDS", 0.1)
+    monkeypatch.setattr(module, "AWAY_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("_hasty")
@@ -222,6 +223,37 @@ async def test_who_is_subscribed_is_asked_about_again_once_for_all_and_told_of_a
     permits.unwatch(asked, watchers[0])  # harmless
     await asyncio.sleep(0.3)
     assert len(deciding.asked) == count
+
+
+@pytest.mark.usefixtures("_hasty")
+async def test_who_is_subscribed_is_not_denied_for_want_of_room(
+    nats: NatsServer, deciding: Deciding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when all are due at once, behind an outage; nor do others' questions take the room."""
+    monkeypatch.setattr(module, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(module, "MOST_WAITING", 3)
+    broker, _ = await started(Brokers(), nats.url)
+    permits = Permits(broker, Slices(asyncio.get_running_loop()))
+    deciding.decide = lambda _: {"allow": True, "ttl": 0.1}
+    watching: list[Watching] = []
+    for number in range(20):
+        asked = question(deciding, f"chat.{number}")
+        watching.append(Watching())
+        permits.watch(asked, await permits.ask(asked), watching[-1])
+    await arrived(deciding.asked, 100)
+    deciding.may_answer.clear()
+    flood = [permits.ask(question(deciding, f"flood.{number}")) for number in range(5)]
+    await eventually(lambda: len(permits._renewing) == 20, "all are due")
+    assert not any(watcher.denials for watcher in watching)
+    deciding.may_answer.set()
+    await asyncio.gather(*flood)
+    await arrived(deciding.asked, len(deciding.asked) + 40)
+    assert not any(watcher.denials for watcher in watching)
+    deciding.deny()
+    for watcher in watching:
+        await arrived(watcher.denials, 1)
+    await permits.close()
+    await broker.stop(0.1)
 
 
 @pytest.mark.usefixtures("_hasty")
