@@ -20,7 +20,7 @@ _KINDS: dict[str, Any] = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPAlgo
 _PRIVATE = "d"
 
 
-class PublicKey(NamedTuple):
+class NamedKey(NamedTuple):
     """One of a set, that of tokens which call it ``kid``."""
 
     kid: str | None
@@ -30,7 +30,7 @@ class PublicKey(NamedTuple):
 class KeySet:
     """The keys that can check what is signed by one of the algorithms that are taken."""
 
-    def __init__(self, keys: list[PublicKey]) -> None:
+    def __init__(self, keys: list[NamedKey]) -> None:
         self._keys = keys
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ def key_set(body: bytes, algorithms: tuple[str, ...]) -> KeySet:
     return KeySet(found)
 
 
-def _public_key(values: dict[str, Any], algorithms: tuple[str, ...]) -> PublicKey | None:
+def _public_key(values: dict[str, Any], algorithms: tuple[str, ...]) -> NamedKey | None:
     """None where it is of no use: of another kind, for another purpose, too small, or broken."""
     kid, kind, operations = values.get("kid"), _KINDS.get(str(values.get("kty"))), values.get("key_ops")
     if kind is None or _PRIVATE in values or values.get("use", "sig") != "sig" or not isinstance(kid, str | None):
@@ -77,4 +77,4 @@ def _public_key(values: dict[str, Any], algorithms: tuple[str, ...]) -> PublicKe
         return None
     its_own = values.get("alg")
     fitting = tuple(name for name in algorithms_of(key) if name in algorithms and its_own in (None, name))
-    return PublicKey(kid, SigningKey(key, fitting)) if fitting else None
+    return NamedKey(kid, SigningKey(key, fitting)) if fitting else None

@@ -34,6 +34,7 @@ async def deciding(nats: NatsServer) -> AsyncIterator[Deciding]:
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(permits_module, "LEAST_SECONDS", 0.2)
+    monkeypatch.setattr(permits_module, "DENIED_SECONDS", 30.0)
 
 
 @pytest.fixture
