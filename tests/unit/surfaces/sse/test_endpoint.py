@@ -36,6 +36,7 @@ async def test_nats_to_client(served: Running, peer: Peer) -> None:
     assert client.head["content-type"] == "text/event-stream; charset=utf-8"
     assert client.head["cache-control"] == "no-store, no-transform"
     assert client.head["x-accel-buffering"] == "no"
+    assert client.head["x-content-type-options"] == "nosniff"
     least, most = stream.RETRY_MILLISECONDS
     assert least <= await client.until_retry() <= most
     await subscribed(served, "IN")
