@@ -6,7 +6,7 @@ import ipaddress
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from wsgw.config.file import ConfigFile
@@ -139,6 +139,7 @@ def test_patterns() -> None:
 
 @given(NAMES, NAMES)
 def test_a_wildcard_is_one_or_more_labels(name: str, below: str) -> None:
+    assume(not is_address(name))
     hosts = HostPatterns([pattern_of(f"*.{name}")])
     assert (f"{below}.{name}" in hosts) is not is_address(f"{below}.{name}")
     assert name not in hosts or name.endswith(f".{name}")
