@@ -16,6 +16,9 @@ from wsgw.errors import UNAUTHENTICATED, GatewayError
 
 #: A token that is longer is refused: it is kept while a client comes in, and looked at whole.
 MAX_TOKEN_BYTES = 16 * 1024
+#: Of lists and objects within each other in claims. Users write some of them, by way of identity providers, and deeper
+#: ones cannot be told to who is asked about a client.
+MAX_NESTED = 100
 
 
 class Compact(NamedTuple):
@@ -58,6 +61,8 @@ def claims_of(payload: bytes) -> dict[str, Any]:
     claims = _object(payload)
     if claims is None:
         raise refusal("has claims that are no JSON object")
+    if payload.count(b"[") + payload.count(b"{") > MAX_NESTED and _is_deep(claims):  # rarely so many
+        raise refusal(f"has claims that are nested more than {MAX_NESTED} deep")
     return claims
 
 
@@ -75,6 +80,14 @@ def _decoded(part: bytes) -> bytes:
     if not data or urlsafe_b64encode(data).rstrip(b"=") != part:
         raise refusal("has a part that is not base64url")
     return data
+
+
+def _is_deep(claims: dict[str, Any]) -> bool:
+    level: list[Any] = [claims]
+    for _ in range(MAX_NESTED):
+        inner = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+    return bool(level)
 
 
 def _object(text: bytes) -> dict[str, Any] | None:

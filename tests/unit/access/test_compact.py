@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.tokens import part, token
-from wsgw.access.compact import MAX_TOKEN_BYTES, claims_of, compact
+from wsgw.access.compact import MAX_NESTED, MAX_TOKEN_BYTES, claims_of, compact
 from wsgw.errors import UNAUTHENTICATED, GatewayError
 
 HEAD, BODY, SIGNATURE = part({"alg": "HS256"}), part({"sub": "ann"}), part(b"signature")
@@ -71,6 +71,20 @@ def test_what_is_not_of_the_form(text: str, message: str) -> None:
 def test_claims_that_are_none(payload: bytes) -> None:
     with pytest.raises(GatewayError, match="no JSON object"):
         claims_of(payload)
+
+
+def nested(depth: int) -> bytes:
+    return b'{"a":%b1%b}' % (b'[{"b":' * (depth // 2) + b"[" * (depth % 2), b"]" * (depth % 2) + b"}]" * (depth // 2))
+
+
+def test_claims_within_each_other() -> None:
+    """Some are users' own words, and JSON's writers have a bound for it: 1015 deep was a fault for who is asked."""
+    for depth in (0, 1, 50, MAX_NESTED - 1):
+        assert claims_of(nested(depth))
+    assert claims_of(b'{"a":[%b]}' % b",".join([b'{"r":[]}'] * 500))  # many, and not deep
+    for depth in (MAX_NESTED, MAX_NESTED + 1, 1000):
+        with pytest.raises(GatewayError, match="nested more than 100 deep"):
+            claims_of(nested(depth))
 
 
 @given(st.text(max_size=200), st.binary(max_size=100))
