@@ -185,7 +185,7 @@ class EngineIOServer:
             self.edge.refused(engineio.TOO_LARGE.reason)
             raise RequestRefused(engineio.TOO_LARGE) from None
         except TimeoutError:
-            raise RequestRefused(engineio.DRAINING if self._draining else engineio.UNKNOWN_SID) from None
+            raise RequestRefused(engineio.DRAINING if self._draining else self._why_gone(session.sid)) from None
         except ClientGone:
             engine.post_failed(ABNORMAL)
             return
@@ -290,7 +290,7 @@ class EngineIOServer:
         """Raises RequestRefused where ``request`` is of another client, or ``session`` has ended meanwhile."""
         await binding.check(session, request, websocket=websocket)
         if session.engine.state is State.GONE:
-            raise RequestRefused(engineio.UNKNOWN_SID)
+            raise RequestRefused(self._why_gone(session.sid))
 
     def _refusal(
         self, request: Handshake, transport: str, method: str, session: EngineSession | None
@@ -300,8 +300,7 @@ class EngineIOServer:
         if query.get("transport") not in ("polling", "websocket"):
             return engineio.UNKNOWN_TRANSPORT
         if session is None and query.get("sid"):
-            why = None if self._binding is None else self._binding.why_unknown(query["sid"])
-            return why or engineio.UNKNOWN_SID
+            return self._why_gone(query["sid"])
         if session is None and method != "GET":
             return engineio.BAD_HANDSHAKE_METHOD
         if query["transport"] != transport:
@@ -315,6 +314,10 @@ class EngineIOServer:
         if session is None and self.edge.memory.full:
             return engineio.NO_MEMORY
         return None
+
+    def _why_gone(self, sid: str) -> RequestError:
+        """Why there is no session of that ``sid``."""
+        return (None if self._binding is None else self._binding.why_unknown(sid)) or engineio.UNKNOWN_SID
 
     def _open(self, handshake: Handshake, *, websocket: bool) -> tuple[EngineSession, Message]:
         """A new session, and the packet that tells the client so; raises RequestRefused."""

@@ -12,6 +12,7 @@ import pytest
 from helpers.identities import Tokens
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
+from helpers.raw_http import RawPost
 from helpers.running import CHANNELS, Running, running
 from helpers.waiting import eventually
 from wsgw.access.identity import Identity
@@ -240,6 +241,24 @@ class TestTheEnd:
         await seen[0].respond(b"answer")
         assert [said(packet) for packet in await client.received(2)][1] == ["answer"]
         await eventually(lambda: client.ended == [("close", 4010)], "its connection ends")
+
+    async def test_in_the_middle_of_a_post(self, served: Running, tokens: Tokens, peer: Peer) -> None:
+        """Nothing of it is taken, and it is told why."""
+        heard = await peer.messages("OUT")
+        path, headers = "/socket.io/?EIO=4&transport=polling", {"authorization": "Bearer short"}
+        ends = tokens.add("short", "ann", seconds=0.5, **ALL).expires_at
+        opened = await served.http.get(path, headers=headers)
+        path += f"&sid={json.loads(opened.text[1:])['sid']}"
+        assert (await served.http.post(path, content="40", headers=headers)).status_code == 200
+        post = await RawPost.begin(served.server.port, path, 17, "Authorization: Bearer short")
+        await post.send(b'42["OUT"')
+        await eventually(lambda: served.gateway.expiries.over(ends), "its time is over")
+        assert await post.status() == 401
+        post.close()
+        again = await served.http.post(path, content="3", headers=headers)
+        assert (again.status_code, again.json()["message"]) == (401, "Token expired")
+        await peer.fence()
+        assert heard == []
 
 
 class TestAgain:
