@@ -19,6 +19,8 @@ A = TypeVar("A")
 #: Questions that are under way, and those that wait for their turn.
 MOST_AT_ONCE = 64
 MOST_WAITING = 1024
+#: How often it is looked who does not wait any more, where too many do: to refuse one more must cost less.
+DROP_SECONDS = 0.1
 #: What the end of those under way may take.
 END_SECONDS = 1.0
 
@@ -52,6 +54,7 @@ class Asking(Generic[K, Q, A]):
         self._turns: deque[K] = deque()  # of those that are not under way
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._dropped_at = -DROP_SECONDS
 
     def __len__(self) -> int:
         return len(self._questions)
@@ -88,12 +91,15 @@ class Asking(Generic[K, Q, A]):
         if self._closed:
             return "the gateway is stopping"
         if len(self._turns) >= self._most_waiting:
-            self._drop_unwanted()
+            self._drop_unwanted(asyncio.get_running_loop().time())
             if len(self._turns) >= self._most_waiting:
                 return f"{self._most_waiting} other questions wait"  # the same each time: it is logged
         return None
 
-    def _drop_unwanted(self) -> None:
+    def _drop_unwanted(self, now: float) -> None:
+        if now - self._dropped_at < DROP_SECONDS:
+            return
+        self._dropped_at = now
         wanted: deque[K] = deque()
         for key in self._turns:
             if self._questions[key].is_wanted():
