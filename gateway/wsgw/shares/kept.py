@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -17,7 +18,8 @@ class Kept(Generic[K, V]):
         self._most = most
         self._most_bytes = most_bytes
         self._clock = clock
-        self._values: dict[K, tuple[V, float, int]] = {}  # with the end of its time, and its bytes
+        # with the end of its time, and its bytes; the first one of a plain dict lies behind all that were before it
+        self._values: OrderedDict[K, tuple[V, float, int]] = OrderedDict()
         #: what all take in memory
         self.size_bytes = 0
 
