@@ -213,9 +213,9 @@ class DirectProtocol(UpgradingProtocol):
             self._keep(frames.kept_bytes)
 
     def _take(self, items: Sequence[Message | Control | bytes]) -> None:
-        """Do what a chunk says."""
+        """Do what a chunk says, in its order: what answers a ping is not behind what answers a message after it."""
         messages: list[Message] = []
-        controls: list[Control] | None = None
+        controls: list[Control] | None = None  # pings among them came before ``messages``
         for item in items:
             if type(item) is Message:
                 text, payload = item
@@ -225,23 +225,28 @@ class DirectProtocol(UpgradingProtocol):
             elif type(item) is Control:
                 if controls is None:
                     controls = []
+                if messages and item.opcode == PING:
+                    self._controls_received(controls)
+                    self._messages_received(messages)
+                    controls, messages = [], []
                 controls.append(item)
                 continue
+            self._controls_received(controls)
+            controls = None
             self._messages_received(messages)
             messages = []
             if isinstance(item, Message):
                 self._refuse_text(item.data)
             else:
-                self._controls_received(controls)
                 self._ending_received(cast("bytes", item))
                 return
+        if controls is not None:
+            self._controls_received(controls)
         if messages and not self.close_sent and self._receiver is not None:
             try:  # as ``_messages_received``, without its call: this is done for every read
                 self._receiver.messages_received(messages)
             except Exception as error:
                 close_for_fault(self, error)
-        if controls is not None:
-            self._controls_received(controls)
 
     def _messages_received(self, messages: list[Message]) -> None:
         if messages and not self.close_sent and self._receiver is not None:

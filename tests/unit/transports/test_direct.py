@@ -277,6 +277,15 @@ async def test_pings_are_answered_to_those_who_read(direct: Served) -> None:
     assert await client.receive() == pong(b"2")
 
 
+async def test_pings_are_answered_in_their_order_among_messages(direct: Served) -> None:
+    client, receiver, protocol = await opened(direct)
+    receiver.on_message = lambda message: receiver.write(b"echo " + message.data)
+    message = [text("b", fin=False), ping(b"2"), more(b"c"), ping(b"3"), ping(b"4"), text("d")]
+    protocol.data_received(serialized([text("a"), ping(b"1"), *message]))
+    wanted = [binary(b"echo a"), pong(b"1"), pong(b"2"), binary(b"echo bc"), pong(b"3"), pong(b"4"), binary(b"echo d")]
+    assert [await client.receive() for _ in wanted] == wanted
+
+
 class TestFloods:
     @pytest.mark.parametrize("frame", [ping(b"x"), pong(), more(b"", fin=False)])
     @pytest.mark.parametrize(("each_second", "closed"), [(101, True), (100, False)])
