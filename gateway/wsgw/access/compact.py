@@ -1,7 +1,7 @@
 """The compact form of a signed token: three parts in base64url with dots between (RFC 7515 section 7.1).
 
-What a token says of its key is read here, to find that. Nothing in it is true before PyJWT has checked the signature
-(``signatures``).
+Nothing in it is true before its signature has been checked, by PyJWT's algorithms (``signatures``). PyJWT's own way to
+there takes three times as long as the rest of a token, most of it for a look at each character.
 """
 
 from __future__ import annotations
@@ -22,27 +22,26 @@ MAX_NESTED = 100
 
 
 class Compact(NamedTuple):
-    """A ``token``, and what it says of its signature: by which ``algorithm``, and by which key, its ``kid``."""
+    """What is ``signed``, by which ``algorithm`` and by which key, its ``kid``; ``payload`` are its claims, in JSON."""
 
-    token: bytes
     algorithm: str
     kid: str | None
+    signed: bytes
+    payload: bytes
+    signature: bytes
 
 
 def compact(token: str) -> Compact:
-    """What ``token`` says of itself, where it is of the form.
+    """The parts of ``token``, where it is of the form.
 
     Raises GatewayError (unauthenticated) with what is wrong, and nothing of the token.
     """
     if len(token) > MAX_TOKEN_BYTES:
         raise refusal(f"is longer than {MAX_TOKEN_BYTES} bytes")
-    encoded = token.encode("utf-8", "replace")
-    signed, _, signature = encoded.rpartition(b".")
+    signed, _, signature = token.encode("utf-8", "replace").rpartition(b".")
     head, _, body = signed.partition(b".")
     if not head or not body or b"." in body:
         raise refusal("is not a signed JSON Web Token: that has three parts with dots between")
-    for part in (body, signature):  # strictly: PyJWT takes several texts for the same bytes
-        _decoded(part)
     header = _object(_decoded(head))
     if header is None:
         raise refusal("has a header that is no JSON object")
@@ -53,7 +52,7 @@ def compact(token: str) -> Compact:
         raise refusal("names its key ('kid') by something that is no text")
     if "crit" in header:  # RFC 7515 section 4.1.11: whoever knows no such extensions refuses
         raise refusal("has extensions ('crit') that are not known here")
-    return Compact(encoded, algorithm, kid)
+    return Compact(algorithm, kid, signed, _decoded(body), _decoded(signature))
 
 
 def claims_of(payload: bytes) -> dict[str, Any]:
