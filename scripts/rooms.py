@@ -35,6 +35,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "delegate",
             "hemera",
             "hosts",
+            "listening",
             "origins",
             "auth",
             "keys",
@@ -227,6 +228,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "answers",
             "replies",
+            "basepath",
             "gate",
             "application",
             "refusals",
@@ -255,7 +257,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("", ("app",)),
-    ("process", ("signals", "reloader", "server")),
+    ("process", ("signals", "reloader", "listeners", "server")),
     (
         "cli",
         (

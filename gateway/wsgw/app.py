@@ -16,6 +16,7 @@ from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
 from wsgw.surfaces import ops, publish, refusals, websocket
 from wsgw.surfaces.application import gateway_of
+from wsgw.surfaces.basepath import BasePath
 from wsgw.surfaces.gate import Gate
 from wsgw.surfaces.socketio.binding import Binding
 from wsgw.surfaces.socketio.engineio import Options
@@ -52,6 +53,7 @@ def create_app(settings: Settings, authenticator: Authenticator | None = None) -
             await gateway.stop(settings.drain_seconds)
 
     app = _Application(title="wsgw", version=__version__, lifespan=lifespan, openapi_url=None, redirect_slashes=False)
+    app.base_path = BasePath(settings.base_path)
     for surface in (publish, ops):
         app.include_router(surface.router)
     refusals.install(app)
@@ -61,15 +63,21 @@ def create_app(settings: Settings, authenticator: Authenticator | None = None) -
 class _Application(FastAPI):
     """FastAPI for HTTP; what stays open goes straight to its endpoint, for routing costs more than accepting does."""
 
+    base_path: BasePath
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("websocket", "http"):
-            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            found = self.base_path.enter(scope)
+            path = found or ""
             scope["app"] = self
             gateway_of(scope)  # says what is wrong when the lifespan has not run
             answering = await self.state.gate.enter(scope, path, receive, send)
             if answering is None:
                 return
             send = answering
+            if found is None and scope["type"] == "http":
+                await refusals.refuse(scope, receive, send)
+                return
             if path.startswith(SOCKETIO_PATH) and path.rstrip("/") == SOCKETIO_PATH:
                 await refusals.guarded(self.state.socketio)(scope, receive, send)
                 return

@@ -216,7 +216,7 @@ async def test_with_credentials_where_cookies_are_used(
 ) -> None:
     origin = pages.origin()
     served = await serve(origins=[origin])
-    served.gateway.edge.pages = Pages([origin], None, "127.0.0.1", credentials=True)
+    served.gateway.edge.pages = Pages([origin], None, ["127.0.0.1"], credentials=True)
     ask, allowed, _ = ASKED[how]
     async with browser.page(f"{origin}/") as page:
         for credentials in (True, False):

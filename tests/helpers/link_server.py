@@ -9,6 +9,7 @@ from typing import Any
 
 import uvicorn
 
+from helpers.ports import listen
 from helpers.waiting import eventually
 from wsgw.config.settings import LimitsSettings
 from wsgw.core.edge import Edge
@@ -16,7 +17,6 @@ from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
 from wsgw.fanout.publication import Encoded
 from wsgw.metrics import Metrics
-from wsgw.process.server import listen
 from wsgw.transports.accept import open_link
 from wsgw.transports.asgi import Event, Receive, Send
 from wsgw.transports.http11 import http_class
@@ -147,7 +147,7 @@ class LinkServer:
         always: Collection[str] = (),
         **options: Any,
     ) -> None:
-        self._listener = listen("127.0.0.1", 0)
+        self._listener = listen()
         self.direct = direct
         self.port: int = self._listener.getsockname()[1]
         config = uvicorn.Config(

@@ -6,8 +6,17 @@ import random
 import socket
 from pathlib import Path
 
+from wsgw.config.listening import TcpAddress
+from wsgw.process.listeners import open_listeners
+
 #: Those that Linux gives to whoever does not ask for one.
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def listen() -> socket.socket:
+    """A socket that listens on a free port of loopback, as the gateway's do."""
+    (listener,) = open_listeners([TcpAddress("127.0.0.1", 0)])
+    return listener.socket
 
 
 def free_port() -> int:

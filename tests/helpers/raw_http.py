@@ -22,6 +22,15 @@ class RawPost(NamedTuple):
         self.writer.write("\r\n".join(lines).encode())
         return self
 
+    @classmethod
+    async def whole(cls, port: int, request: bytes) -> bytes:
+        """What ``request``, as it is, is answered with, until the server ends the connection."""
+        self = cls(*await asyncio.open_connection("127.0.0.1", port))
+        self.writer.write(request)
+        answer = await self.rest()
+        self.close()
+        return answer
+
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()

@@ -73,7 +73,7 @@ BROKEN_FILES = {
     ),
     "two things": (
         "listen: nowhere\nlog: {level: loud}\n",
-        ["wsgw.yml:1: listen: 'nowhere' is not HOST:PORT"],
+        ["wsgw.yml:1: listen: 'nowhere' is not HOST:PORT or unix:/PATH"],
     ),
     "no YAML": ("channels: [\n", ["wsgw.yml:2: not YAML: "]),
     "a list": ("- 1\n", ["wsgw.yml:1: "]),

@@ -33,6 +33,7 @@ PRODUCER_TO_THE_GATEWAY = """wsgw producer -u http://localhost:3007 -t "OUT" -m 
 GATEWAY_STARTS = [
     "nats: Start up",
     "Start up webServer",
+    "listening on 0.0.0.0:{port}",
     "Server listening on port {port}",
     "wsServer: Start up wsServer adapter",
     "App runs the jobs...",

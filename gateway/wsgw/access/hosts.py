@@ -7,24 +7,28 @@ it: so addresses, ``localhost`` and names without a dot are as good as none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from wsgw.config.hosts import HostPatterns, is_address, is_loopback, split_port
 
 
 class Hosts:
-    """``listening`` is the address or name to listen on, ``named`` the setting ``hosts``, None where not given.
+    """``listening`` are the addresses or names to listen on, ``named`` is the setting ``hosts``, None where not given.
 
     Checked while listening on loopback only, and everywhere where there are names.
     """
 
-    def __init__(self, listening: str, named: Iterable[str] | None) -> None:
-        self._checks = named is not None or is_loopback(listening)
+    def __init__(self, listening: Collection[str], named: Iterable[str] | None) -> None:
+        self._has_names = named is not None
+        self._checks = self._has_names or (bool(listening) and all(map(is_loopback, listening)))
         self._named = HostPatterns(named or ())
 
-    def allows(self, host: str | None) -> bool:
-        """Whether a request may be for ``host``, the header's value; browsers never leave it out (None)."""
-        if not self._checks or host is None:
+    def allows(self, host: str | None, *, proxied: bool = False) -> bool:
+        """Whether a request may be for ``host``, the header's value; browsers never leave it out (None).
+
+        ``proxied``: it came by a unix socket, which no browser reaches; the proxy there may be asked by any name.
+        """
+        if host is None or not (self._has_names if proxied else self._checks):
             return True
         try:
             name, _ = split_port(host)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -45,7 +45,7 @@ class Pages:
         self,
         origins: str | Sequence[str] = SAME,
         hosts: Iterable[str] | None = None,
-        listening: str = "",
+        listening: Collection[str] = (),
         *,
         credentials: bool = False,
     ) -> None:
@@ -54,8 +54,11 @@ class Pages:
         self._known = lru_cache(MAX_KNOWN)(self._decide)
         self._told: set[str] = set()
 
-    def look(self, headers: Iterable[tuple[bytes, bytes]]) -> Verdict:
-        """Of a request's ``headers``, whose names are in lower case. One that is there twice is none."""
+    def look(self, headers: Iterable[tuple[bytes, bytes]], *, proxied: bool = False) -> Verdict:
+        """Of a request's ``headers``, whose names are in lower case. One that is there twice is none.
+
+        ``proxied`` is that of ``Hosts.allows``.
+        """
         origin = host = None
         for name, value in [header for header in headers if header[0] in _READ]:
             if name == b"origin":
@@ -65,8 +68,8 @@ class Pages:
         if (origin is not None and len(origin) > MAX_HEADER_BYTES) or (
             host is not None and len(host) > MAX_HEADER_BYTES
         ):
-            return self._decide(origin, host)
-        return self._known(origin, host)
+            return self._decide(origin, host, proxied)
+        return self._known(origin, host, proxied)
 
     def tell(self, verdict: Verdict) -> bool:
         """Log a refusal, once; False where so many others were told that this one is not any more."""
@@ -81,10 +84,10 @@ class Pages:
 
     # -- inside
 
-    def _decide(self, origin: bytes | None, host: bytes | None) -> Verdict:
+    def _decide(self, origin: bytes | None, host: bytes | None, proxied: bool) -> Verdict:
         page = None if origin is None else origin.decode("latin-1")
         name = None if host is None else host.decode("latin-1")
-        if not self._hosts.allows(name):
+        if not self._hosts.allows(name, proxied=proxied):
             return Verdict([], f"host {_shown(name)} is not in 'hosts'", "hosts")
         if not self._origins.allows(page, name):
             return Verdict([], f"origin {_shown(page)} is not in 'origins'", "origins")

@@ -16,6 +16,7 @@ from wsgw.broker.servers import masked
 from wsgw.cli import output
 from wsgw.config import file as configfile
 from wsgw.config.file import ConfigFile, Look, channels_of, split_names
+from wsgw.config.listening import TcpAddress
 from wsgw.config.load import channels_replaced_by, hints, load
 from wsgw.config.origins import ANY
 from wsgw.config.settings import DEFAULT_FILE, LogSettings, Settings
@@ -48,7 +49,7 @@ def _options(command: F) -> F:
                 "-n", "--natsUri", "nats", metavar="URL,…", help="NATS servers  [default: nats://localhost:4222]"
             ),
             click.option("-p", "--port", metavar="PORT", help="The port to listen on  [default: 3007]"),
-            click.option("--listen", metavar="HOST:PORT", help="The address and port to listen on."),
+            click.option("--listen", metavar="HOST:PORT", help="The address and port to listen on, or unix:/PATH."),
             click.option("-i", "--inbound", metavar="NAME,…", help="Channels from NATS to clients."),
             click.option("-o", "--outbound", metavar="NAME,…", help="Channels from clients to NATS."),
             click.option("-w", "--useWebsocket", "websocket", is_flag=True, help="Serve clients (easer: to be given)."),
@@ -107,7 +108,8 @@ def _run(program: str, options: Mapping[str, Any], unknown: list[str]) -> None:
         log.warning("%s", warning)
     if options["dump"]:
         click.echo(dump(settings), nl=False)
-    if program == "easer" and settings.host in ("0.0.0.0", "::"):
+    hosts = {each.host for each in settings.addresses if isinstance(each, TcpAddress)}
+    if program == "easer" and hosts & {"0.0.0.0", "::"}:
         log.warning(
             "listening on all interfaces without authentication: anybody who reaches the port can use the channels"
         )

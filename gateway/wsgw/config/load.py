@@ -25,6 +25,7 @@ from wsgw.config.auth import (
 )
 from wsgw.config.delegate import AuthorizeSettings, DelegateSettings
 from wsgw.config.file import ConfigFile
+from wsgw.config.listening import port_problem
 from wsgw.config.origins import cookie_problem
 from wsgw.config.settings import (
     ChannelSettings,
@@ -105,7 +106,13 @@ def load(
     channels = next((source["channels"] for source in sources if "channels" in source), None)
     problems += [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in _channel_problems(channels)]
     if settings is not None and not problems:
-        found = [*_exposed(settings), *_unfillable(settings), *_bad_key(settings), *_open_to_any_page(settings)]
+        found = [
+            *_portless(settings),
+            *_exposed(settings),
+            *_unfillable(settings),
+            *_bad_key(settings),
+            *_open_to_any_page(settings),
+        ]
         problems = [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in found]
     if settings is None or problems:
         raise ConfigError("\n".join(problems))
@@ -186,6 +193,13 @@ def _exposed(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
                     ("channels", i, *given.subject_key),
                     f"subject {channel.subject_text!r} is below {prefix!r}, which is {key}",
                 )
+
+
+def _portless(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """A port that says not of which address it is."""
+    problem = port_problem(settings.listen, settings.port)
+    if problem is not None:
+        yield ("port",), problem
 
 
 def _bad_key(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:

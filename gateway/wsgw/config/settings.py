@@ -20,6 +20,7 @@ from wsgw.config.auth import AuthSettings
 from wsgw.config.delegate import Authorizing
 from wsgw.config.hemera import HemeraFields, action_of
 from wsgw.config.hosts import Hosts
+from wsgw.config.listening import Address, BasePath, Listen, addresses_of
 from wsgw.config.origins import SAME, Origins
 from wsgw.config.values import Delay, Model, Seconds
 from wsgw.log import FORMATS, LEVELS
@@ -27,13 +28,6 @@ from wsgw.log import FORMATS, LEVELS
 DEFAULT_FILE = "wsgw.yml"
 MOST_SUBJECTS = 1_000_000
 MOST_REPLAYED = 10_000
-
-
-def _listen(value: object) -> str:
-    host, colon, port = str(value).rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"{value!r} is not HOST:PORT")
-    return str(value)
 
 
 def _servers(value: object) -> list[str]:
@@ -309,11 +303,21 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
-    listen: Annotated[str, BeforeValidator(_listen)] = Field(
-        default="127.0.0.1:3007", description="Address and port of the HTTP and WebSocket server."
+    listen: Listen = Field(
+        default="127.0.0.1:3007",
+        description="Address and port of the HTTP and WebSocket server, or a list of them. `[::]:3007` is all, of IPv4 "
+        "too; `localhost:3007` both loopbacks; `unix:/run/wsgw.sock?mode=660` a unix socket.",
     )
     port: int | None = Field(
-        default=None, ge=0, le=65535, description="Overrides the port of `listen`; 0 takes a free one."
+        default=None,
+        ge=0,
+        le=65535,
+        description="Overrides the port of `listen`, where that has one; 0 takes a free one.",
+    )
+    base_path: BasePath = Field(
+        default=None,
+        validate_default=False,
+        description="The path that everything is below, such as `/rt` of an ingress. See docs/operations.md.",
     )
     origins: Origins = Field(
         default=SAME,
@@ -368,14 +372,9 @@ class Settings(BaseSettings):
         return MOST_SUBJECTS if files == resource.RLIM_INFINITY else max(10_000, min(files, MOST_SUBJECTS))
 
     @property
-    def host(self) -> str:
-        """The address to listen on."""
-        return self.listen.rpartition(":")[0].strip("[]")
-
-    @property
-    def listen_port(self) -> int:
-        """The port to listen on."""
-        return int(self.listen.rpartition(":")[2]) if self.port is None else self.port
+    def addresses(self) -> tuple[Address, ...]:
+        """Where to listen."""
+        return addresses_of(self.listen, self.port)
 
     def channel_table(self) -> list[Channel]:
         """The channels, as the gateway uses them."""

@@ -25,6 +25,7 @@ from wsgw.broker.stored import Storing
 from wsgw.broker.subscription import Credentials
 from wsgw.channels.channel import Channel
 from wsgw.channels.table import ChannelTable
+from wsgw.config.listening import TcpAddress
 from wsgw.config.settings import Settings
 from wsgw.core import hemera, series
 from wsgw.core.bridgetable import BridgeTable
@@ -83,7 +84,8 @@ class Gateway:
         self.metrics = metrics
         self.scrapes = Scrapes(metrics.exposition)
         cookies = settings.auth is not None and settings.auth.cookie_key is not None
-        pages = Pages(settings.origins, settings.hosts, settings.host, credentials=cookies)
+        listening = [each.host for each in settings.addresses if isinstance(each, TcpAddress)]
+        pages = Pages(settings.origins, settings.hosts, listening, credentials=cookies)
         self.edge = Edge(settings.limits, metrics, pages=pages)
         self.channels = ChannelTable(settings.channel_table())
         self.broker = make_broker(settings, metrics)

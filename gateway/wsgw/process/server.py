@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import logging
 import resource
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, cast
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
 from wsgw.app import create_app
+from wsgw.config.listening import TcpAddress
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway, make_broker
-from wsgw.errors import WsgwError
 from wsgw.metrics import Metrics, without_created_series
+from wsgw.process.listeners import BACKLOG, Listener, close_all, open_listeners
 from wsgw.process.reloader import Reloader, Source
 from wsgw.process.signals import Signals
 from wsgw.surfaces import ops
+from wsgw.surfaces.basepath import BasePath
 from wsgw.tasks import end_all
 from wsgw.transports.http11 import http_class
 
 log = logging.getLogger("wsgw.server")
 
-BACKLOG = 2048
-#: libuv takes one connection of a listener in a round of its loop, which is long where others send all they can: who
-#: came behind a few dozen waited for a second. So the listener is there as often: see ``repeated``.
-ACCEPTS_PER_ROUND = 16
-#: Of each connection, in the kernel, which would let it grow to many megabytes for a client that is held back.
-RECEIVE_BUFFER_BYTES = 256 * 1024
 #: The share of a stop's ``drain_seconds`` within which what is left of HTTP requests is ended; the rest is NATS' to
 #: confirm what was published. (Clients go before: ``core.drain``.)
 REQUESTS_SHARE = 0.85
@@ -55,16 +52,19 @@ class Abortable(Protocol):
         """Drop the connection."""
 
 
-class PortUnavailable(WsgwError):
-    """The address to listen on cannot be had."""
-
-
 class GatewayServer(uvicorn.Server):
     """uvicorn's server with our stop: it owns no signals, and clients are closed before the sockets are."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, reloader: Reloader | None = None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: FastAPI,
+        reloader: Reloader | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
         super().__init__(config)
         self._state = app.state
+        self._listeners = listeners
         self._reloader = reloader
         self._probe: asyncio.Task[None] | None = None
         self._stopping = False
@@ -105,8 +105,22 @@ class GatewayServer(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for port in {listener.getsockname()[1] for listener in sockets or ()}:
+        """As the base class', on our listeners: uvicorn knows no unix sockets of others."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        loop = asyncio.get_running_loop()
+        self.servers = []
+        for listener in self._listeners:
+            serve = loop.create_unix_server if listener.is_unix else loop.create_server
+            for each in listener.sockets():
+                self.servers.append(await serve(self._connection, sock=each, backlog=BACKLOG))
+        self.started = True
+        for address in dict.fromkeys(listener.address for listener in self._listeners):
+            log.info("listening on %s", address)
+        for port in dict.fromkeys(
+            each.address.port for each in self._listeners if isinstance(each.address, TcpAddress)
+        ):
             log.info("Server listening on port %d", port)
         log.info("wsServer: Start up wsServer adapter")
         log.info("App runs the jobs...")
@@ -119,8 +133,7 @@ class GatewayServer(uvicorn.Server):
             await self._reloader.stop()
         for server in self.servers:
             server.close()
-        for listener in sockets or ():
-            listener.close()
+        close_all(self._listeners)
         log.info("wsServer: Shutting down wsServer adapter")
         gateway: Gateway = self._state.gateway
         await gateway.drain.run()
@@ -130,6 +143,10 @@ class GatewayServer(uvicorn.Server):
         await asyncio.wait({ending}, timeout=gateway.drain.seconds_left() + LIFESPAN_SECONDS)
         if not ending.done():
             log.error("%s does not come; it is not waited for", ending.get_name())
+
+    def _connection(self) -> asyncio.Protocol:
+        make = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     def _exit(self) -> None:
         self.should_exit = True
@@ -182,7 +199,7 @@ async def serve(
     without_created_series()
     log.info("nats: Start up")
     log.info("open files: %s", open_files())
-    listeners = repeated(listen(settings.host, settings.listen_port))
+    listeners = open_listeners(settings.addresses)
     try:
         app = create_app(settings)
         config = uvicorn.Config(
@@ -191,14 +208,14 @@ async def serve(
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,
             loop="uvloop",
-            http=http_class(lambda: app.state.gateway.edge, ops.PATHS),
+            http=http_class(lambda: app.state.gateway.edge, BasePath(settings.base_path).reached_by(ops.PATHS)),
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
         )
-        server = GatewayServer(config, app, reloader)
+        server = GatewayServer(config, app, reloader, listeners)
         signals.attend(server.request_stop)
         if exit_if_no_nats:
             await server.find_nats(settings)
@@ -206,15 +223,9 @@ async def serve(
                 return
         log.info("Start up webServer")
         _collect_seldom()
-        await server.serve(listeners)
+        await server.serve()
     finally:
-        for listener in listeners:
-            listener.close()
-
-
-def repeated(listener: socket.socket) -> list[socket.socket]:
-    """``listener`` as often as connections are to be taken of it in a round: each is to be closed."""
-    return [listener, *[listener.dup() for _ in range(ACCEPTS_PER_ROUND - 1)]]
+        close_all(listeners)
 
 
 async def _probe(settings: Settings) -> None:
@@ -248,28 +259,3 @@ def _collect_seldom() -> None:
     # clients' objects stay, and what ended is freed without the collector: larger thresholds save no time (each object
     # is looked at once a generation) but make standstills, of 13 ms and more with 20,000 and 20 for 1 ms with these
     gc.set_threshold(5_000, 10, 10)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to ``host`` and ``port`` (0 takes a free one); raises PortUnavailable naming both and why."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise PortUnavailable(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortUnavailable(
-                f"port {port} on {host} is in use by another program; choose another with -p PORT"
-            ) from None
-        raise PortUnavailable(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    listener.setblocking(False)
-    return listener

@@ -40,7 +40,7 @@ class Gate:
         """By what the request or WebSocket of ``scope`` is to be answered; None where it has been."""
         if path in OPEN_PATHS:
             return send
-        verdict = self._edge.pages.look(scope["headers"])
+        verdict = self._edge.pages.look(scope["headers"], proxied=_is_unix(scope))
         if verdict.refusal is not None:
             await self._refuse(scope, path, receive, send, verdict)
             return None
@@ -97,6 +97,12 @@ def _telling(send: Send, headers: Headers) -> Send:
         return send(message)
 
     return telling
+
+
+def _is_unix(scope: Event) -> bool:
+    """Whether it came by a unix socket, which has no port."""
+    server = scope.get("server")
+    return server is not None and server[1] is None
 
 
 def _first(path: str) -> str:

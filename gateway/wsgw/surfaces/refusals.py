@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from wsgw.errors import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, GatewayError
 from wsgw.surfaces.answers import refusal
 from wsgw.surfaces.application import gateway_of
-from wsgw.transports.accept import refuse
+from wsgw.transports import accept
 from wsgw.transports.asgi import Event, Receive, Send
 
 
@@ -35,7 +35,12 @@ async def refuse_websocket(scope: Event, receive: Receive, send: Send) -> None:
     await receive()  # websocket.connect
     gateway_of(scope).rejected(NOT_FOUND.name)
     error = GatewayError(NOT_FOUND, f"no WebSocket is served on {scope['path']}")
-    await refuse(scope, send, NOT_FOUND.http_status, orjson.dumps(error.as_json()))
+    await accept.refuse(scope, send, NOT_FOUND.http_status, orjson.dumps(error.as_json()))
+
+
+async def refuse(scope: Event, receive: Receive, send: Send) -> None:
+    """Answer the HTTP request of ``scope``, whose path nothing serves."""
+    await _refused(scope, GatewayError(NOT_FOUND, f"nothing is served on {scope['path']}"))(scope, receive, send)
 
 
 async def _not_found(request: Request, _: Exception) -> Response:

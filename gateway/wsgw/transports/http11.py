@@ -45,7 +45,7 @@ _BEGINNING = re.compile(rb"[A-Z-]{0,20}(?: |\Z)|\r?\Z")
 #: What a request costs for which a turn was waited, about; the application's part comes later.
 REQUEST_SECONDS = 0.0005
 #: What is looked at of a request to know whether it is answered in any need.
-MOST_URGENT_BYTES = 64
+MOST_URGENT_BYTES = 128
 #: Blank lines in front of a request that are passed over (RFC 9112 section 2.2).
 BLANK_LINES = 2
 

@@ -143,5 +143,5 @@ class StreamProtocol(asyncio.Protocol):
     def _bound_silence(self) -> None:
         """A client that vanished sends nothing, and is asked for nothing: only the system sees it."""
         connection: socket.socket | None = self._transport.get_extra_info("socket")
-        if _USER_TIMEOUT is not None and connection is not None:
+        if _USER_TIMEOUT is not None and connection is not None and connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, int(SILENT_SECONDS * 1000))

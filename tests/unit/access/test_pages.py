@@ -19,15 +19,15 @@ def why(pages: Pages, *headers: tuple[bytes, bytes]) -> str | None:
 
 
 def test_both() -> None:
-    pages = Pages(["same", "http://localhost:5173"], None, "127.0.0.1")
+    pages = Pages(["same", "http://localhost:5173"], None, ["127.0.0.1"])
     assert why(pages) is None
     assert why(pages, HOST, (b"x", b"y"), (b"origin", b"http://localhost:3007")) is None
     assert why(pages, (b"origin", b"http://localhost:5173"), HOST) is None
     assert why(pages, HOST, (b"origin", b"http://evil.example")) == "origin http://evil.example is not in 'origins'"
     rebound = [(b"host", b"evil.example:3007"), (b"origin", b"http://evil.example:3007")]
     assert why(pages, *rebound) == "host evil.example:3007 is not in 'hosts'"
-    assert why(Pages("same", None, "0.0.0.0"), *rebound) is None
-    assert why(Pages("any", None, "127.0.0.1"), *rebound) is not None
+    assert why(Pages("same", None, ["0.0.0.0"]), *rebound) is None
+    assert why(Pages("any", None, ["127.0.0.1"]), *rebound) is not None
     assert pages.look([HOST, (b"origin", b"http://localhost:5173")]).headers == [
         (b"access-control-allow-origin", b"http://localhost:5173"),
         (b"vary", b"origin"),
@@ -37,14 +37,14 @@ def test_both() -> None:
 
 
 def test_no_refusal_tells_a_page_anything() -> None:
-    for pages in (Pages(credentials=True), Pages([], [], "::1", credentials=True)):
+    for pages in (Pages(credentials=True), Pages([], [], ["::1"], credentials=True)):
         for headers in ([HOST, (b"origin", b"http://x")], [(b"host", b"a.b"), (b"origin", b"http://x.y")]):
             assert pages.look(headers).headers == []
 
 
 def test_what_is_there_twice_is_none() -> None:
     own = (b"origin", b"http://localhost:3007")
-    pages = Pages("same", None, "127.0.0.1")
+    pages = Pages("same", None, ["127.0.0.1"])
     assert why(pages, HOST, own) is None
     assert why(pages, HOST, HOST) is not None
     assert why(pages, HOST, own, own) is not None
@@ -86,7 +86,7 @@ def test_a_refusal_is_one_short_line(origin: bytes) -> None:
 
 
 def test_what_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    pages = Pages("same", None, "::1")
+    pages = Pages("same", None, ["::1"])
     for _ in range(3):
         assert pages.tell(pages.look([HOST, (b"origin", b"http://localhost:5173")]))
         assert pages.tell(pages.look([(b"host", b"a.b")]))

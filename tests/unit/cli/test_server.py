@@ -18,8 +18,8 @@ from wsgw.config.load import load
 from wsgw.config.settings import Settings
 from wsgw.errors import ConfigError
 from wsgw.process import server as process
+from wsgw.process.listeners import PortUnavailable
 from wsgw.process.reloader import Source
-from wsgw.process.server import PortUnavailable
 
 pytestmark = pytest.mark.usefixtures("restore_logging")
 
@@ -50,7 +50,7 @@ class Served:
     @property
     def address(self) -> str:
         assert self.settings is not None
-        return f"{self.settings.host}:{self.settings.listen_port}"
+        return ", ".join(map(str, self.settings.addresses))
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +92,7 @@ def test_wsgw_server_needs_no_flags_and_listens_here(served: Served) -> None:
     [
         (["-p", "0"], "127.0.0.1:0"),
         (["--listen", "0.0.0.0:1234"], "0.0.0.0:1234"),
-        (["--listen", "[::1]:1234"], "::1:1234"),
+        (["--listen", "[::1]:1234"], "[::1]:1234"),
         (["--listen", "h:1234", "-p", "5"], "h:5"),
     ],
 )

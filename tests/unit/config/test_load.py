@@ -16,6 +16,7 @@ from wsgw.channels.durable import Durable
 from wsgw.channels.template import template_of
 from wsgw.config.auth import AuthSettings
 from wsgw.config.file import ConfigFile, read
+from wsgw.config.listening import TcpAddress
 from wsgw.config.load import ENVIRONMENT, channels_replaced_by, hints, load
 from wsgw.config.settings import Settings
 from wsgw.config.values import seconds
@@ -46,6 +47,7 @@ def found(settings: Settings, key: tuple[str, ...]) -> Any:
 SOURCES: dict[tuple[str, ...], tuple[Any, tuple[str, Any] | None, Any, Any]] = {
     ("listen",): ("a:1", None, "b:2", "127.0.0.1:3007"),
     ("port",): (1, ("2", 2), 3, None),
+    ("base_path",): ("/a", None, "/b/c", None),
     ("nats", "servers"): (
         ["nats://a:1"],
         ("nats://b:1,c:2", ["nats://b:1", "nats://c:2"]),
@@ -160,7 +162,7 @@ def test_sections_are_merged() -> None:
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WSGW_SERVER_PORT", "1234")
-    assert load().listen_port == 1234
+    assert load().addresses == (TcpAddress("127.0.0.1", 1234),)
     monkeypatch.setenv("LISTEN", "elsewhere:1")  # pydantic's own names are none of ours
     assert load().listen == "127.0.0.1:3007"
 
@@ -178,7 +180,7 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
 )
 def test_listen(values: dict[str, Any], host: str, port: int) -> None:
     settings = load(values, {})
-    assert (settings.host, settings.listen_port) == (host, port)
+    assert settings.addresses == (TcpAddress(host, port),)
 
 
 def durable(name: str, direction: Direction, stream: Durable) -> Channel:

@@ -61,8 +61,8 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
             "channels:\n- name: A\n  direction: inbound\n  outbox: {mesages: 1}\n",
             ["x.yml:4: channels[0].outbox.mesages: unknown key; did you mean 'messages'?"],
         ),
-        ("listen: here\n", ["x.yml:1: listen: 'here' is not HOST:PORT"]),
-        ("listen: 'h:99999'\n", ["x.yml:1: listen: 'h:99999' is not HOST:PORT"]),
+        ("listen: here\n", ["x.yml:1: listen: 'here' is not HOST:PORT or unix:/PATH"]),
+        ("listen: 'h:99999'\n", ["x.yml:1: listen: 'h:99999' is not HOST:PORT or unix:/PATH"]),
         (
             "nats: {servers: [http://a]}\n",
             ["x.yml:1: nats.servers: 'http://a' is not a NATS URL such as nats://HOST:4222 or tls://HOST:4222"],

@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any, cast
 
 import httpx
@@ -25,12 +26,13 @@ from helpers.raw_websocket import RawWebSocket, close
 from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.broker.uplink import NatsUnreachable
 from wsgw.config.file import ConfigFile
+from wsgw.config.listening import TcpAddress, UnixAddress
 from wsgw.config.load import load
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway
 from wsgw.process import server as process
-from wsgw.process.reloader import Reloader
-from wsgw.process.server import GatewayServer, PortUnavailable, listen, open_files, repeated, serve
+from wsgw.process.listeners import PortUnavailable, open_listeners
+from wsgw.process.server import GatewayServer, open_files, serve
 from wsgw.process.signals import Signals
 from wsgw.tasks import end_all
 
@@ -54,48 +56,7 @@ def settings(url: str, port: int = 0, drain_seconds: float = 1, drain_delay: flo
     return load({"nats": {"servers": [url]}, "port": port}, {}, file)
 
 
-class TestListen:
-    def test_a_free_port(self) -> None:
-        with listen("127.0.0.1", 0) as listener:
-            assert listener.getsockname()[1] > 0
-            assert not listener.getblocking()
-
-    def test_a_name(self) -> None:
-        listen("localhost", 0).close()
-
-    @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
-    def test_ipv6(self) -> None:
-        try:
-            listener = listen("::1", 0)
-        except PortUnavailable:
-            pytest.skip("no IPv6 here")
-        assert listener.family is socket.AF_INET6
-        listener.close()
-
-    def test_a_busy_port(self) -> None:
-        with listen("127.0.0.1", 0) as taken:
-            port = taken.getsockname()[1]
-            with pytest.raises(PortUnavailable, match=f"port {port} on 127.0.0.1 is in use.*-p PORT"):
-                listen("127.0.0.1", port)
-
-    def test_a_port_just_left(self) -> None:
-        first = listen("127.0.0.1", 0)
-        port = first.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)):
-            accepted = None
-            first.setblocking(True)
-            accepted, _ = first.accept()
-            accepted.close()
-        first.close()
-        listen("127.0.0.1", port).close()
-
-    @pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
-    def test_an_address_of_others(self, host: str) -> None:
-        with pytest.raises(PortUnavailable, match=f"cannot listen on {host}:0: "):
-            listen(host, 0)
-
-
-async def rounds_for(count: int) -> int:
+async def rounds_for(count: int, folder: Path | None = None) -> int:
     """Of the loop, until so many clients that came at once are accepted."""
     accepted: list[asyncio.Transport] = []
 
@@ -107,28 +68,35 @@ async def rounds_for(count: int) -> int:
 
     config = uvicorn.Config(FastAPI(), http=Accepted, lifespan="off", log_config=None)
     config.load()
-    server = GatewayServer(config, FastAPI())
+    if folder is None:
+        (listener,) = open_listeners([TcpAddress("127.0.0.1", 0)])
+    else:
+        (listener,) = open_listeners([UnixAddress(str(folder / "s"))])
+    server = GatewayServer(config, FastAPI(), listeners=[listener])
     server.lifespan = config.lifespan_class(config)
-    listeners = repeated(listen("127.0.0.1", 0))
-    await server.startup(listeners)
-    clients = [socket.create_connection(listeners[0].getsockname()) for _ in range(count)]  # the loop stands still
+    await server.startup()
+    clients = [socket.socket(listener.socket.family) for _ in range(count)]
+    for client in clients:
+        client.connect(listener.socket.getsockname())  # the loop stands still
     rounds = 0
     while len(accepted) < count:
         rounds += 1
         await asyncio.sleep(0)
     for transport in accepted:
         transport.abort()
-    for end in (*clients, *listeners):
-        end.close()
+    for client in clients:
+        client.close()
+    listener.close()
     for serving in server.servers:
         serving.close()
     await asyncio.sleep(0)
     return rounds
 
 
-def test_many_clients_are_accepted_in_one_round() -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        assert runner.run(rounds_for(64)) <= 8, "libuv takes one of a listener"
+def test_many_clients_are_accepted_in_one_round(tmp_path: Path) -> None:
+    for folder in (None, tmp_path):
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            assert runner.run(rounds_for(64, folder)) <= 8, "libuv takes one of a listener"
 
 
 Start = Callable[..., Awaitable[tuple["asyncio.Task[None]", int]]]
@@ -219,8 +187,8 @@ async def test_a_stop_that_is_announced(
     servers: list[GatewayServer] = []
 
     class Kept(GatewayServer):
-        def __init__(self, config: uvicorn.Config, app: FastAPI, reloader: Reloader | None = None) -> None:
-            super().__init__(config, app, reloader)
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
             servers.append(self)
 
     monkeypatch.setattr(process, "GatewayServer", Kept)
@@ -340,7 +308,7 @@ async def test_no_nats_and_no_waiting(start_server: Callable[..., NatsServer]) -
 
 
 async def test_a_busy_port_is_told_before_anything_else(nats: NatsServer) -> None:
-    with Signals(60) as signals, listen("127.0.0.1", 0) as taken, pytest.raises(PortUnavailable):
+    with Signals(60) as signals, socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortUnavailable):
         await serve(settings(nats.url, taken.getsockname()[1]), signals)
 
 

@@ -11,12 +11,12 @@ import pytest
 from uvicorn.protocols.utils import ClientDisconnected
 
 from helpers.link_server import Application, Recorder
+from helpers.ports import listen
 from helpers.raw_websocket import RawWebSocket, binary, close, text
 from helpers.waiting import arrived, eventually
 from wsgw import tasks
 from wsgw.fanout.frames import Message
 from wsgw.fanout.publication import Encoded
-from wsgw.process.server import listen
 from wsgw.transports.asgi import AsgiLink
 
 
@@ -165,7 +165,7 @@ class Hypercorn:
     def __init__(self) -> None:
         serve = pytest.importorskip("hypercorn.asyncio", reason="hypercorn is not installed").serve
         config = pytest.importorskip("hypercorn.config").Config()
-        listener = listen("127.0.0.1", 0)
+        listener = listen()
         self.application = Application()
         self._port = listener.getsockname()[1]
         self._stop = asyncio.Event()

@@ -1,0 +1,235 @@
+"""The sockets to listen on: opened all or none, with a word on which one and why, and closed with what they left."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from wsgw.config.listening import Address, TcpAddress, UnixAddress
+from wsgw.errors import WsgwError
+
+BACKLOG = 2048
+#: libuv takes one connection of a listener in a round of its loop, which is long where others send all they can: who
+#: came behind a few dozen waited for a second. So the listener is there as often: see ``Listener.sockets``.
+ACCEPTS_PER_ROUND = 16
+#: Of each connection, in the kernel, which would let it grow to many megabytes for a client that is held back.
+RECEIVE_BUFFER_BYTES = 256 * 1024
+#: How often two loopbacks are looked through for a port that is free on both.
+PORT_TRIES = 32
+#: How long another gateway that starts now is waited for; somebody else may hold that lock for ever.
+LOCK_SECONDS, LOCK_TRIES = 1.0, 50
+
+LOCALHOST = "localhost"
+_LOOPBACKS = ("127.0.0.1", "::1")
+_WORDS = {
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.EACCES: "no permission",
+    errno.ENOENT: "there is no such folder",
+}
+#: What says that there is no IPv6 here.
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+class PortUnavailable(WsgwError):
+    """The address to listen on cannot be had."""
+
+
+class Listener:
+    """One socket that listens, not blocking. ``address`` is the one it has got, with its port."""
+
+    def __init__(self, address: Address, listening: socket.socket) -> None:
+        self.address = address
+        self.socket = listening
+        self._copies: list[socket.socket] = []
+        self._file = _identity(address.path) if isinstance(address, UnixAddress) else None
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it is a unix socket."""
+        return isinstance(self.address, UnixAddress)
+
+    def sockets(self) -> list[socket.socket]:
+        """The socket as often as connections are to be taken of it in a round; ``close`` closes them."""
+        if not self._copies:
+            self._copies = [self.socket.dup() for _ in range(ACCEPTS_PER_ROUND - 1)]
+        return [self.socket, *self._copies]
+
+    def close(self) -> None:
+        """Listen no more; the file of a unix socket is removed, if it is this one's still. Harmless when done."""
+        for each in (self.socket, *self._copies):
+            each.close()
+        if isinstance(self.address, UnixAddress) and self._file is not None:
+            if _identity(self.address.path) == self._file:
+                with suppress(OSError):
+                    os.unlink(self.address.path)
+            self._file = None
+
+
+def open_listeners(addresses: Sequence[Address]) -> list[Listener]:
+    """One for each of ``addresses``, two for ``localhost``; raises PortUnavailable naming the address and why."""
+    opened: list[Listener] = []
+    try:
+        for address in addresses:
+            if isinstance(address, UnixAddress):
+                opened.append(_unix(address))
+            elif address.host.lower() == LOCALHOST:
+                opened += _loopbacks(address.port)
+            else:
+                opened.append(_tcp(address, only_ipv6=_has_ipv4(address.port, addresses)))
+    except BaseException:
+        close_all(opened)
+        raise
+    return opened
+
+
+def close_all(listeners: Sequence[Listener]) -> None:
+    """Close each of them."""
+    for each in listeners:
+        each.close()
+
+
+def _has_ipv4(port: int, addresses: Sequence[Address]) -> bool:
+    """Whether ``port`` of IPv4 is listened on by an entry of its own, so that ``[::]`` is not for it."""
+    return any(isinstance(each, TcpAddress) and each.port == port and ":" not in each.host for each in addresses)
+
+
+# -- TCP
+
+
+def _tcp(address: TcpAddress, *, only_ipv6: bool = False) -> Listener:
+    try:
+        return _bound(address, only_ipv6=only_ipv6)
+    except OSError as error:
+        raise _unavailable(address, error) from None
+
+
+def _unavailable(address: TcpAddress, error: OSError, named: str = "") -> PortUnavailable:
+    behind = f" ({named})" if named else ""
+    if error.errno == errno.EADDRINUSE:
+        where = f"port {address.port} on {address.host}{behind}"
+        return PortUnavailable(f"{where} is in use by another program; choose another with -p PORT")
+    return PortUnavailable(f"cannot listen on {address.host}:{address.port}{behind}: {_words(error)}")
+
+
+def _words(error: OSError) -> str:
+    """Why; getaddrinfo's numbers are not the system's."""
+    known = None if isinstance(error, socket.gaierror) else _WORDS.get(error.errno or 0)
+    return known or error.strerror or str(error)
+
+
+def _bound(address: TcpAddress, *, only_ipv6: bool = False) -> Listener:
+    """Raises OSError."""
+    family, kind, protocol, _, place = socket.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(only_ipv6))
+        listener.bind(place)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+        return Listener(TcpAddress(address.host, listener.getsockname()[1]), listener)
+    except BaseException:
+        listener.close()
+        raise
+
+
+def _loopbacks(port: int) -> list[Listener]:
+    """Both, on the same port; that of IPv4 alone where there is no IPv6."""
+    for tries_left in reversed(range(PORT_TRIES)):
+        first = _on_loopback(TcpAddress(_LOOPBACKS[0], port))
+        other = TcpAddress(_LOOPBACKS[1], first.socket.getsockname()[1])
+        try:
+            return [first, _bound(other, only_ipv6=True)]
+        except OSError as error:
+            if error.errno in _NO_IPV6:
+                return [first]
+            first.close()
+            if port or not tries_left or error.errno != errno.EADDRINUSE:
+                raise _unavailable(other, error, f"{LOCALHOST}:{port}") from None
+    raise AssertionError
+
+
+def _on_loopback(address: TcpAddress) -> Listener:
+    try:
+        return _bound(address)
+    except OSError as error:
+        raise _unavailable(address, error, f"{LOCALHOST}:{address.port}") from None
+
+
+# -- unix sockets
+
+
+def _unix(address: UnixAddress) -> Listener:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with _alone_in(Path(address.path).parent):
+            _remove_stale(address.path)
+            listener.bind(address.path)
+            os.chmod(address.path, address.mode)  # nobody can connect before ``listen``
+            listener.listen(BACKLOG)
+            listener.setblocking(False)
+            return Listener(address, listener)
+    except OSError as error:
+        listener.close()
+        raise PortUnavailable(f"cannot listen on {address}: {_words(error)}") from None
+    except BaseException:
+        listener.close()
+        raise
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Of the gateways that start now: two could find the same file stale, and one remove what the other has made."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for _ in range(LOCK_TRIES):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(LOCK_SECONDS / LOCK_TRIES)
+            except OSError:  # a file system that knows no locks
+                break
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_stale(path: str) -> None:
+    """Remove what a gateway left that was killed; raises PortUnavailable where that is something else."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise PortUnavailable(f"cannot listen on {UnixAddress(path)}: there is a file that is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:  # somebody listens, and has much to do
+            pass
+    raise PortUnavailable(f"cannot listen on {UnixAddress(path)}: another program listens there")
+
+
+def _identity(path: str) -> tuple[int, int, int] | None:
+    """Of the file at ``path``."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_ctime_ns  # numbers are given again

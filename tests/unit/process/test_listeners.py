@@ -1,0 +1,234 @@
+"""Sockets that listen: which, what is said where one cannot be had, and what stays behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from wsgw.config.listening import TcpAddress, UnixAddress
+from wsgw.process import listeners as module
+from wsgw.process.listeners import Listener, PortUnavailable, close_all, open_listeners
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+
+
+def tcp(host: str, port: int = 0) -> list[Listener]:
+    return open_listeners([TcpAddress(host, port)])
+
+
+def ports(listeners: list[Listener]) -> list[int]:
+    return [each.address.port for each in listeners if isinstance(each.address, TcpAddress)]
+
+
+def reaches(family: int, place: object) -> bool:
+    with socket.socket(family) as client:
+        try:
+            client.connect(place)  # type: ignore[arg-type]
+        except OSError:
+            return False
+        return True
+
+
+class TestTcp:
+    def test_a_free_port(self) -> None:
+        (listener,) = tcp("127.0.0.1")
+        assert ports([listener])[0] > 0
+        assert not listener.socket.getblocking()
+        listener.close()
+
+    def test_as_often_as_connections_are_taken_in_a_round(self) -> None:
+        (listener,) = tcp("127.0.0.1")
+        every = listener.sockets()
+        assert len(every) == module.ACCEPTS_PER_ROUND
+        assert listener.sockets() == every
+        listener.close()
+        assert {each.fileno() for each in every} == {-1}
+
+    @ipv6
+    def test_every_address_of_both_families(self) -> None:
+        (listener,) = tcp("::")
+        (port,) = ports([listener])
+        assert reaches(socket.AF_INET, ("127.0.0.1", port))
+        assert reaches(socket.AF_INET6, ("::1", port))
+        assert str(listener.address) == f"[::]:{port}"
+        listener.close()
+
+    @ipv6
+    def test_the_families_by_entries_of_their_own(self) -> None:
+        (probe,) = tcp("0.0.0.0")
+        (port,) = ports([probe])
+        probe.close()
+        for hosts in (("0.0.0.0", "::"), ("::", "127.0.0.1")):
+            close_all(open_listeners([TcpAddress(host, port) for host in hosts]))
+
+    @ipv6
+    def test_localhost_is_both_on_one_port(self) -> None:
+        both = tcp("localhost")
+        assert len(set(ports(both))) == 1
+        assert [each.address.host for each in both if isinstance(each.address, TcpAddress)] == ["127.0.0.1", "::1"]
+        assert reaches(socket.AF_INET, ("127.0.0.1", ports(both)[0]))
+        assert reaches(socket.AF_INET6, ("::1", ports(both)[0]))
+        close_all(both)
+
+    @ipv6
+    def test_localhost_takes_another_port_where_one_is_taken_on_the_other(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bound: Callable[..., Listener] = module._bound
+        taken: list[TcpAddress] = []
+
+        def once(address: TcpAddress, *, only_ipv6: bool = False) -> Listener:
+            if address.host == "::1" and not taken:
+                taken.append(address)
+                raise OSError(98, "Address already in use")
+            return bound(address, only_ipv6=only_ipv6)
+
+        monkeypatch.setattr(module, "_bound", once)
+        both = tcp("localhost")
+        assert len(both) == 2
+        assert ports(both)[0] != taken[0].port
+        close_all(both)
+
+    @ipv6
+    def test_a_port_that_is_taken_on_the_other_loopback(self) -> None:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(PortUnavailable, match=rf"port {port} on ::1 \(localhost:{port}\) is in use"):
+                tcp("localhost", port)
+            assert not reaches(socket.AF_INET, ("127.0.0.1", port)), "it is all or none"
+
+    def test_localhost_without_ipv6(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        bound: Callable[..., Listener] = module._bound
+
+        def without(address: TcpAddress, *, only_ipv6: bool = False) -> Listener:
+            if address.host == "::1":
+                raise OSError(99, "Cannot assign requested address")
+            return bound(address, only_ipv6=only_ipv6)
+
+        monkeypatch.setattr(module, "_bound", without)
+        (alone,) = tcp("localhost")
+        alone.close()
+
+    def test_a_busy_port(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(PortUnavailable, match=f"port {port} on 127.0.0.1 is in use.*-p PORT"):
+                tcp("127.0.0.1", port)
+
+    def test_all_or_none(self, tmp_path: Path) -> None:
+        path = tmp_path / "s"
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            busy = TcpAddress("127.0.0.1", taken.getsockname()[1])
+            with pytest.raises(PortUnavailable, match="is in use"):
+                open_listeners([UnixAddress(str(path)), busy])
+        assert not path.exists()
+
+    def test_a_port_just_left(self) -> None:
+        (first,) = tcp("127.0.0.1")
+        (port,) = ports([first])
+        with socket.create_connection(("127.0.0.1", port)):
+            first.socket.setblocking(True)
+            accepted, _ = first.socket.accept()
+            accepted.close()
+        first.close()
+        close_all(tcp("127.0.0.1", port))
+
+    @pytest.mark.parametrize(("host", "why"), [("192.0.2.1", "this machine has no such address"), ("no such host", "")])
+    def test_an_address_of_others(self, host: str, why: str) -> None:
+        with pytest.raises(PortUnavailable, match=f"cannot listen on {host}:0: {why}"):
+            tcp(host)
+
+
+class TestUnix:
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return tmp_path / "wsgw.sock"
+
+    def test_its_mode_and_its_end(self, path: Path) -> None:
+        for mode in (0o600, 0o660, 0o666):
+            before = os.umask(0o077)
+            try:
+                (listener,) = open_listeners([UnixAddress(str(path), mode)])
+            finally:
+                os.umask(before)
+            assert stat.S_IMODE(path.stat().st_mode) == mode
+            assert reaches(socket.AF_UNIX, str(path))
+            listener.close()
+            listener.close()
+            assert not path.exists()
+
+    def test_what_a_killed_one_left_is_removed(self, path: Path) -> None:
+        (killed,) = open_listeners([UnixAddress(str(path))])
+        killed.socket.close()
+        (listener,) = open_listeners([UnixAddress(str(path))])
+        assert reaches(socket.AF_UNIX, str(path))
+        listener.close()
+
+    def test_what_another_one_has_made_stays(self, path: Path) -> None:
+        (first,) = open_listeners([UnixAddress(str(path))])
+        first.socket.close()
+        (second,) = open_listeners([UnixAddress(str(path))])
+        first.close()
+        assert reaches(socket.AF_UNIX, str(path)), "which would be removed by the one that came before"
+        second.close()
+
+    def test_where_somebody_listens(self, path: Path) -> None:
+        (first,) = open_listeners([UnixAddress(str(path))])
+        with pytest.raises(PortUnavailable, match=f"cannot listen on unix:{path}: another program listens there"):
+            open_listeners([UnixAddress(str(path))])
+        assert reaches(socket.AF_UNIX, str(path))
+        first.close()
+
+    def test_where_somebody_listens_and_has_much_to_do(self, path: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as waiting:
+            busy.bind(str(path))
+            busy.listen(0)
+            waiting.connect(str(path))
+            with pytest.raises(PortUnavailable, match="another program listens there"):
+                open_listeners([UnixAddress(str(path))])
+
+    def test_a_file_that_is_no_socket_is_not_touched(self, path: Path) -> None:
+        path.write_text("worth something")
+        with pytest.raises(PortUnavailable, match=f"unix:{path}: there is a file that is no socket"):
+            open_listeners([UnixAddress(str(path))])
+        link = path.with_name("link")
+        link.symlink_to(path)
+        with pytest.raises(PortUnavailable, match="there is a file that is no socket"):
+            open_listeners([UnixAddress(str(link))])
+        assert path.read_text() == "worth something"
+
+    def test_no_folder(self, path: Path) -> None:
+        with pytest.raises(PortUnavailable, match="there is no such folder"):
+            open_listeners([UnixAddress(str(path / "x"))])
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may do anything")
+    def test_no_permission(self, path: Path) -> None:
+        path.parent.chmod(0o500)
+        with pytest.raises(PortUnavailable, match="no permission"):
+            open_listeners([UnixAddress(str(path))])
+
+    def test_the_words_for_no_permission(self) -> None:
+        assert module._words(PermissionError(13, "Permission denied")) == "no permission"
+
+    def test_who_holds_the_folder_for_ever_is_not_waited_for(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "LOCK_SECONDS", 0.05)
+        handle = os.open(path.parent, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        close_all(open_listeners([UnixAddress(str(path))]))
+        os.close(handle)
