@@ -36,6 +36,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "hemera",
             "hosts",
             "listening",
+            "certificates",
             "origins",
             "auth",
             "keys",
@@ -220,6 +221,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "openstream",
             "connection",
             "http11",
+            "tls",
             "http",
         ),
     ),
@@ -257,7 +259,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("", ("app",)),
-    ("process", ("signals", "reloader", "listeners", "server")),
+    ("process", ("signals", "certificates", "reloader", "listeners", "server")),
     (
         "cli",
         (

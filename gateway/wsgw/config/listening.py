@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from wsgw.config.hosts import is_loopback
-from wsgw.config.values import said
+from wsgw.config.values import Model, said
 
 #: Begins an entry that is a path.
 UNIX = "unix:"
@@ -54,6 +54,23 @@ class UnixAddress:
 
 
 Address = TcpAddress | UnixAddress
+
+
+class TlsSettings(Model):
+    """TLS for clients, on all addresses with a port."""
+
+    certificate_file: str = Field(
+        min_length=1,
+        description="The certificate in PEM form, and behind it those of who signed it. Read again when it changes.",
+    )
+    key_file: str = Field(min_length=1, description="Its private key in PEM form, not encrypted.")
+
+
+def tls_problem(listen: str | Sequence[str]) -> str | None:
+    """Why there is nothing for ``tls``."""
+    if any(isinstance(each, TcpAddress) for each in addresses_of(listen)):
+        return None
+    return "'listen' has no address with a port, and a unix socket has no TLS"
 
 
 def address_of(entry: str) -> Address:
@@ -124,5 +141,12 @@ def _base_path(value: object) -> str:
     return text
 
 
+def _tls(value: object) -> object:
+    if value is None:  # what was in it is commented out, maybe
+        raise ValueError("keys are expected here; leave it out where clients are to use no TLS")
+    return value
+
+
 Listen = Annotated[str | list[str], BeforeValidator(_listen)]
 BasePath = Annotated[str | None, BeforeValidator(_base_path), BeforeValidator(said)]
+Tls = Annotated[TlsSettings | None, BeforeValidator(_tls)]

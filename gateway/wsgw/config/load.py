@@ -25,7 +25,7 @@ from wsgw.config.auth import (
 )
 from wsgw.config.delegate import AuthorizeSettings, DelegateSettings
 from wsgw.config.file import ConfigFile
-from wsgw.config.listening import port_problem
+from wsgw.config.listening import TlsSettings, port_problem, tls_problem
 from wsgw.config.origins import cookie_problem
 from wsgw.config.settings import (
     ChannelSettings,
@@ -110,6 +110,7 @@ def load(
             *_portless(settings),
             *_exposed(settings),
             *_unfillable(settings),
+            *_bad_certificate(settings),
             *_bad_key(settings),
             *_open_to_any_page(settings),
         ]
@@ -200,6 +201,22 @@ def _portless(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]
     problem = port_problem(settings.listen, settings.port)
     if problem is not None:
         yield ("port",), problem
+
+
+def _bad_certificate(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """A certificate that cannot be read, or has another key."""
+    if settings.tls is None:
+        return
+    problem = tls_problem(settings.listen)
+    if problem is not None:
+        yield ("tls",), problem
+        return
+    from wsgw.config.certificates import BadCertificateError, certificate_of  # takes long
+
+    try:
+        certificate_of(settings.tls)
+    except BadCertificateError as error:
+        yield ("tls", error.key), str(error)
 
 
 def _bad_key(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -317,6 +334,7 @@ _WORDS = {
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "nats": NatsSettings,
+    "tls": TlsSettings,
     "log": LogSettings,
     "limits": LimitsSettings,
     "channels": ChannelSettings,

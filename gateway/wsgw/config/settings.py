@@ -20,7 +20,7 @@ from wsgw.config.auth import AuthSettings
 from wsgw.config.delegate import Authorizing
 from wsgw.config.hemera import HemeraFields, action_of
 from wsgw.config.hosts import Hosts
-from wsgw.config.listening import Address, BasePath, Listen, addresses_of
+from wsgw.config.listening import Address, BasePath, Listen, Tls, addresses_of
 from wsgw.config.origins import SAME, Origins
 from wsgw.config.values import Delay, Model, Seconds
 from wsgw.log import FORMATS, LEVELS
@@ -318,6 +318,11 @@ class Settings(BaseSettings):
         default=None,
         validate_default=False,
         description="The path that everything is below, such as `/rt` of an ingress. See docs/operations.md.",
+    )
+    tls: Tls = Field(
+        default=None,
+        validate_default=False,
+        description="TLS 1.2 or newer for clients; where not given, none. See docs/operations.md.",
     )
     origins: Origins = Field(
         default=SAME,

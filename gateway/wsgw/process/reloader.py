@@ -19,6 +19,7 @@ from wsgw.config.settings import LogSettings, Settings
 from wsgw.core.gateway import Gateway
 from wsgw.core.reload import reload
 from wsgw.errors import ConfigError
+from wsgw.process.certificates import Certificates
 from wsgw.tasks import end, in_thread
 
 log = logging.getLogger("wsgw.server")
@@ -52,10 +53,14 @@ class Reloader:
         self._looked: Look | None = self._seen  # at the last look
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        #: read again at SIGHUP, too
+        self.certificates: Certificates | None = None
 
     def request(self) -> None:
         """SIGHUP came. One that comes while the file is being read has it read once more."""
-        if self._source is None:
+        if self.certificates is not None:
+            self.certificates.request()
+        if self._source is None and self.certificates is None:
             log.warning("SIGHUP: there is no configuration file to read again; nothing changes")
         else:
             self._wanted.set()

@@ -22,13 +22,16 @@ from wsgw.config.listening import TcpAddress
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway, make_broker
 from wsgw.metrics import Metrics, without_created_series
+from wsgw.process.certificates import Certificates
 from wsgw.process.listeners import BACKLOG, Listener, close_all, open_listeners
 from wsgw.process.reloader import Reloader, Source
 from wsgw.process.signals import Signals
 from wsgw.surfaces import ops
 from wsgw.surfaces.basepath import BasePath
 from wsgw.tasks import end_all
+from wsgw.transports.connection import HttpConnection
 from wsgw.transports.http11 import http_class
+from wsgw.transports.tls import TlsEntrance
 
 log = logging.getLogger("wsgw.server")
 
@@ -61,10 +64,12 @@ class GatewayServer(uvicorn.Server):
         app: FastAPI,
         reloader: Reloader | None = None,
         listeners: Sequence[Listener] = (),
+        certificates: Certificates | None = None,
     ) -> None:
         super().__init__(config)
         self._state = app.state
         self._listeners = listeners
+        self._certificates = certificates
         self._reloader = reloader
         self._probe: asyncio.Task[None] | None = None
         self._stopping = False
@@ -113,24 +118,33 @@ class GatewayServer(uvicorn.Server):
         self.servers = []
         for listener in self._listeners:
             serve = loop.create_unix_server if listener.is_unix else loop.create_server
+            make = self._connection if listener.is_unix or self._certificates is None else self._tls_connection
             for each in listener.sockets():
-                self.servers.append(await serve(self._connection, sock=each, backlog=BACKLOG))
+                self.servers.append(await serve(make, sock=each, backlog=BACKLOG))
         self.started = True
         for address in dict.fromkeys(listener.address for listener in self._listeners):
-            log.info("listening on %s", address)
+            tls = " by TLS" if self._certificates is not None and isinstance(address, TcpAddress) else ""
+            log.info("listening on %s%s", address, tls)
         for port in dict.fromkeys(
             each.address.port for each in self._listeners if isinstance(each.address, TcpAddress)
         ):
             log.info("Server listening on port %d", port)
         log.info("wsServer: Start up wsServer adapter")
         log.info("App runs the jobs...")
-        if self._reloader is not None and not self.should_exit:
+        if self.should_exit:
+            return
+        if self._reloader is not None:
+            self._reloader.certificates = self._certificates
             self._reloader.start(self._state.gateway)
+        if self._certificates is not None:
+            self._certificates.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As the base class', but every step has its time, and connections that remain are dropped without a word."""
         if self._reloader is not None:
             await self._reloader.stop()
+        if self._certificates is not None:
+            await self._certificates.stop()
         for server in self.servers:
             server.close()
         close_all(self._listeners)
@@ -147,6 +161,11 @@ class GatewayServer(uvicorn.Server):
     def _connection(self) -> asyncio.Protocol:
         make = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
         return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    def _tls_connection(self) -> asyncio.Protocol:
+        assert self._certificates is not None
+        make = cast("Callable[[], HttpConnection]", self._connection)
+        return TlsEntrance(lambda: self._state.gateway.edge, self._certificates.context, make, self.server_state)
 
     def _exit(self) -> None:
         self.should_exit = True
@@ -199,6 +218,7 @@ async def serve(
     without_created_series()
     log.info("nats: Start up")
     log.info("open files: %s", open_files())
+    certificates = None if settings.tls is None else Certificates(settings.tls)
     listeners = open_listeners(settings.addresses)
     try:
         app = create_app(settings)
@@ -215,7 +235,7 @@ async def serve(
             server_header=False,
             backlog=BACKLOG,
         )
-        server = GatewayServer(config, app, reloader, listeners)
+        server = GatewayServer(config, app, reloader, listeners, certificates)
         signals.attend(server.request_stop)
         if exit_if_no_nats:
             await server.find_nats(settings)

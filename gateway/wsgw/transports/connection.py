@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
@@ -31,6 +31,27 @@ SHORT_SECONDS = 1.0
 #: unread is reset, and the answer lost (RFC 9112 section 9.6).
 LINGER_BYTES = 64 * 1024 * 1024
 LINGER_SECONDS = 5.0
+
+
+class Came(Protocol):
+    """A connection, as ``came`` takes it."""
+
+    def abort(self) -> None:
+        """Drop it."""
+
+
+def came(edge: Edge, state: ServerState, connection: Came) -> Standing | None:
+    """``connection`` came, and is one of the server's from now on. How it stands; None where it is to be dropped."""
+    state.connections.add(cast("Any", connection))
+    files = edge.files
+    files.connections = state.connections
+    standing = files.standing()
+    if standing is Standing.NONE:
+        edge.refused(NO_FILES.name, "%d of %d files are open; one is closed at once", files.open, files.limit)
+        if not files.make_room():
+            return None
+    files.headless[connection] = None
+    return standing
 
 
 class HttpConnection(asyncio.Protocol):
@@ -104,19 +125,16 @@ class HttpConnection(asyncio.Protocol):
         self._scheme = "https" if is_ssl(self._transport) else "http"
         self._edge = self._edge_of()
         self._clock = Clock(self._loop, self._expired)
-        connections = self._state.connections
-        connections.add(cast("Any", self))
-        files = self._edge.files
-        files.connections = connections
-        standing = files.standing()
-        if standing is Standing.NONE:
-            self._edge.refused(NO_FILES.name, "%d of %d files are open; one is closed at once", files.open, files.limit)
-            if not files.make_room():
-                self._transport.abort()
-                return
-        files.headless[self] = None
+        standing = came(self._edge, self._state, self)
+        if standing is None:
+            self._transport.abort()
+            return
         self._short = standing is not Standing.FREE
         self._set_clock(SHORT_SECONDS if self._short else self._edge.limits.head_timeout)
+
+    def due_by(self, due: float) -> None:
+        """The first head has to be there when the loop's clock says ``due``, if not before."""
+        self._clock.set(min(due, self._clock.due))
 
     def eof_received(self) -> None:
         """Who sends no more is gone, as far as one can tell: of who waits for a poll nothing else comes either.

@@ -136,8 +136,8 @@ class UpgradingProtocol(ClosingProtocol):
             self._fall_behind()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # as asyncio has it
-        """The client ended its stream; what it sent before is still for whoever accepts it."""
-        self._ended_early = self._early is not None
+        """The client ended its stream; what it sent before is still for whoever accepts it, but with TLS."""
+        self._ended_early = self._early is not None and self.scheme != "wss"
         if self._ended_early:
             self._fall_behind()
         return self._ended_early

@@ -1,0 +1,126 @@
+"""The certificate that clients see, read again when its files change, or at SIGHUP.
+
+New connections get the new one; those there are keep theirs. A pair that cannot be used changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+
+from wsgw.config.certificates import BadCertificateError, Certificate, certificate_of
+from wsgw.config.file import Look, look
+from wsgw.config.listening import TlsSettings
+from wsgw.errors import ConfigError
+from wsgw.tasks import end, in_thread
+
+log = logging.getLogger("wsgw.server")
+
+#: Between two looks at the files. They are read when two looks on end see the same: some write one after the other.
+LOOK_SECONDS = 1.0
+
+Looks = tuple[Look | None, Look | None]
+
+
+class Certificates:
+    """``context`` is the one for listeners, whatever is read later. The constructor raises ConfigError."""
+
+    def __init__(self, tls: TlsSettings) -> None:
+        self._tls = tls
+        self._seen = _look(tls)  # before it is read: what changes meanwhile is read again
+        self._looked = self._seen
+        try:
+            self._current, certificate = _read(tls)
+        except BadCertificateError as error:
+            raise ConfigError(f"tls.{error.key}: {error}") from None
+        self.context = _new_context()
+        self.context.sni_callback = self._choose
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        _tell("TLS", certificate)
+
+    def request(self) -> None:
+        """Read it again, whether it has changed or not."""
+        self._wanted.set()
+
+    def start(self) -> None:
+        """Look after the files from now on; needs the running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="reading the certificate again")
+
+    async def stop(self) -> None:
+        """Read nothing any more."""
+        if self._task is not None:
+            await end(self._task)
+
+    # -- inside
+
+    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
+        """Called by each handshake, whether a name is asked for or not. A context that is in use is never changed:
+        certificate and key could not be in one step.
+        """
+        connection.context = self._current
+
+    async def _run(self) -> None:
+        while True:
+            await self._is_due()
+            self._seen = self._looked = await in_thread(partial(_look, self._tls), "looking at the certificate")
+            try:
+                self._current, certificate = await in_thread(partial(_read, self._tls), "reading the certificate")
+            except BadCertificateError as error:
+                log.error("certificate not read again, the one before stays: tls.%s: %s", error.key, error)
+            except Exception:  # whatever it is, the gateway goes on
+                log.exception("certificate not read again, the one before stays: a fault")
+            else:
+                _tell("TLS: certificate read again", certificate)
+
+    async def _is_due(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._wanted.wait()
+                    self._wanted.clear()
+                    return
+            seen = await in_thread(partial(_look, self._tls), "looking at the certificate")
+            before, self._looked = self._looked, seen
+            if seen != self._seen and seen == before:
+                return
+
+
+def _look(tls: TlsSettings) -> Looks:
+    return look(tls.certificate_file), look(tls.key_file)
+
+
+def _new_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a client could have us sign without end
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _read(tls: TlsSettings) -> tuple[ssl.SSLContext, Certificate]:
+    """Raises BadCertificateError."""
+    certificate = certificate_of(tls)
+    context = _new_context()
+    try:
+        context.load_cert_chain(tls.certificate_file, tls.key_file, password=_no_password)
+    except (OSError, ValueError) as error:  # SSLError is an OSError: too small a key, say
+        reason = (error.reason or "not taken") if isinstance(error, ssl.SSLError) else str(error)
+        text = reason.lower().replace("_", " ")
+        raise BadCertificateError("certificate_file", f"{tls.certificate_file}: {text}") from None
+    return context, certificate
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted")  # else it were asked for on the terminal
+
+
+def _tell(what: str, certificate: Certificate) -> None:
+    if certificate.ends <= datetime.now(UTC):
+        log.warning("%s: %s: it has expired, and clients will refuse it", what, certificate)
+    else:
+        log.info("%s: %s", what, certificate)

@@ -1,0 +1,296 @@
+"""TLS for clients: every surface, what a handshake may cost, and certificates that change under load."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import socket
+import ssl
+import time
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from helpers import node
+from helpers.certificates import Pair, blind
+from helpers.gateway import GatewayProcess, StartGateway
+from helpers.nats_server import NatsServer
+from helpers.peer import Peer
+from helpers.waiting import DEADLINE_SECONDS, eventually
+
+CHANNELS: list[dict[str, Any]] = [
+    {"name": "IN", "direction": "inbound", "outbox": {"messages": 100_000, "bytes": "64 MiB"}},
+    {"name": "OUT", "direction": "outbound"},
+    {"name": "BOTH", "direction": "both"},
+]
+SCRIPT = """
+const { io } = require("socket.io-client");
+(async () => {
+  for (const transports of [["polling"], ["websocket"], ["polling", "websocket"]]) {
+    const options = {transports, rejectUnauthorized: false, reconnection: false};
+    const socket = io("https://localhost:" + process.argv[2], options);
+    socket.on("connect_error", (error) => { console.log("refused", error.message); process.exit(1); });
+    await new Promise((done) => socket.on("connect", done));
+    const got = new Promise((done) => socket.on("BOTH", done));
+    const acked = await socket.emitWithAck("BOTH", "by " + transports);
+    console.log(acked, await got);
+    socket.disconnect();
+  }
+})();
+"""
+
+
+class Site:
+    """A gateway with TLS, and who asks it."""
+
+    def __init__(self, gateway: GatewayProcess, pair: Pair) -> None:
+        self.gateway = gateway
+        self.pair = pair
+        self.url = f"https://127.0.0.1:{gateway.port}"
+
+    def websocket(self, channel: str, context: ssl.SSLContext | None = None) -> connect:
+        url = f"wss://127.0.0.1:{self.gateway.port}/ws/{channel}"
+        return connect(url, ssl=self.pair.trusted() if context is None else context, proxy=None, max_size=None)
+
+    def http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(verify=self.pair.trusted(), base_url=self.url, trust_env=False, timeout=30)
+
+    async def ready(self) -> None:
+        async with self.http() as http:
+
+            async def is_ready() -> bool:
+                return (await http.get("/readyz")).status_code == 200
+
+            await eventually(is_ready, "ready")  # type: ignore[arg-type]  # mypy finds no T for it
+
+    async def metric(self, name: str) -> float:
+        async with httpx.AsyncClient(verify=blind(), trust_env=False) as http:
+            text = (await http.get(f"{self.url}/metrics")).text
+        return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (.*)$", text, re.MULTILINE))
+
+    async def serial(self) -> int:
+        """Of the certificate that a new connection gets."""
+        _, writer = await asyncio.open_connection("127.0.0.1", self.gateway.port, ssl=blind())
+        found = x509.load_der_x509_certificate(writer.get_extra_info("ssl_object").getpeercert(True))
+        writer.transport.abort()
+        return found.serial_number
+
+    async def shows(self, serial: int) -> None:
+        async def is_shown() -> bool:
+            return await self.serial() == serial
+
+        await eventually(is_shown, "the new certificate")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def site(start_gateway: StartGateway, nats_server: NatsServer, tmp_path: Path) -> Site:
+    pair = Pair(tmp_path)
+    limits = {"head_timeout": "2s"}
+    made = Site(start_gateway(nats_server.url, CHANNELS, tls=pair.settings, limits=limits), pair)
+    await made.ready()
+    return made
+
+
+async def test_every_surface(site: Site, nats_server: NatsServer, tmp_path: Path) -> None:
+    assert f"listening on 127.0.0.1:{site.gateway.port} by TLS" in site.gateway.messages
+    assert any(re.match(r"TLS: localhost, 127.0.0.1, valid until 20", line) for line in site.gateway.messages)
+    peer = await Peer.connect(nats_server.url)
+    got = await peer.listen("OUT")
+    large = "x" * 900_000
+    async with site.http() as http, site.websocket("BOTH") as client, http.stream("GET", "/sse/IN") as stream:
+        for payload in ("a", large):
+            await client.send(payload)
+            assert await client.recv() == payload
+            assert (await http.post("/publish/OUT", content=payload)).status_code == 202
+        await eventually(lambda: got == [b"a", large.encode()], "published")
+        answers = await asyncio.gather(*(http.post("/publish/OUT", content=b"%d" % i) for i in range(50)))
+        assert {answer.status_code for answer in answers} == {202}
+        await peer.publish("IN", large)
+        read = ""
+        async for part in stream.aiter_text():
+            read += part
+            if "data: " + large in read:
+                break
+        same = await http.get("/sse/NOPE", headers={"origin": site.url, "host": site.url[8:]})
+        assert same.headers["access-control-allow-origin"] == site.url
+    command = ("curl", "-sS", "--cacert", str(site.pair.certificate), "-d", "by curl", f"{site.url}/publish/OUT")
+    curl = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert b'"accepted":true' in (await curl.communicate())[0]
+    await peer.close()
+    await site.gateway.stop()
+
+
+async def test_stock_socketio_clients(site: Site, tmp_path: Path) -> None:
+    script = tmp_path / "tls.cjs"
+    script.write_text(SCRIPT)
+    printed = await node.run(script, str(site.gateway.port))
+    assert printed.splitlines() == ["true by polling", "true by websocket", "true by polling,websocket"]
+
+
+@pytest.mark.parametrize("body", [b"", b"x" * 100_000], ids=["", "with a body"])
+async def test_plain_http_is_told(site: Site, body: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.gateway.port)
+    writer.write(b"POST /publish/OUT HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"TLS is spoken here" in answer
+    writer.close()
+
+
+def old() -> ssl.SSLContext:
+    context = blind()
+    with warnings.catch_warnings(action="ignore"):
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+async def test_older_than_1_2_is_refused(site: Site) -> None:
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.open_connection("127.0.0.1", site.gateway.port, ssl=old())
+    context = blind()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with site.websocket("BOTH", context) as client:
+        await client.send("x")
+        assert await client.recv() == "x"
+
+
+#: A whole ClientHello takes some 500 bytes; these never come to its end.
+SLOW = [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100)]
+
+
+@pytest.mark.parametrize("begun", SLOW, ids=["nothing", "a byte", "a part"])
+async def test_a_handshake_that_does_not_end_is_bounded_and_counts(site: Site, begun: bytes) -> None:
+    before = await site.metric("wsgw_open_files")
+    clients = [await asyncio.open_connection("127.0.0.1", site.gateway.port) for _ in range(50)]
+    began = time.monotonic()
+    for _, writer in clients:
+        writer.write(begun)
+    assert await site.metric("wsgw_open_files") >= before + 50
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        for reader, writer in clients:
+            with suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+    assert 1.5 < time.monotonic() - began < 8
+    assert await site.metric('wsgw_rejected_total{reason="request_timeout"}') == 50
+
+
+async def test_handshake_and_head_have_one_time(site: Site) -> None:
+    began = time.monotonic()
+    raw = socket.create_connection(("127.0.0.1", site.gateway.port))
+    raw.setblocking(False)
+    await asyncio.sleep(1.2)  # of its two seconds; no state is waited for
+    reader, writer = await asyncio.open_connection(sock=raw, ssl=blind(), server_hostname="localhost")
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await reader.read()
+    assert time.monotonic() - began < 3
+    writer.close()
+
+
+async def test_a_client_that_takes_nothing(site: Site, nats_server: NatsServer) -> None:
+    """Its outbox fills, and publications are dropped: what waits below TLS has its bound."""
+    peer = await Peer.connect(nats_server.url)
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.connect(("127.0.0.1", site.gateway.port))
+    async with connect(
+        f"wss://127.0.0.1:{site.gateway.port}/ws/BOTH", sock=raw, ssl=blind(), proxy=None, max_queue=1
+    ) as stalled:
+        stalled.transport.pause_reading()
+        before = site.gateway.resident_bytes()
+        for _ in range(300):
+            await peer.publish("BOTH", b"x" * 100_000)
+
+        async def are_dropped() -> bool:
+            return await site.metric("wsgw_dropped_messages_total") > 0
+
+        await eventually(are_dropped, "publications are dropped")  # type: ignore[arg-type]
+        assert await site.metric("wsgw_outbox_bytes") <= 8 * 1024 * 1024
+        assert site.gateway.resident_bytes() - before < 60 * 1024 * 1024
+        stalled.transport.abort()
+    await peer.close()
+
+
+async def receive_all(client: ClientConnection, got: list[str]) -> int | None:
+    try:
+        while True:
+            got.append(str(await client.recv()))
+    except ConnectionClosed as closed:
+        return None if closed.rcvd is None else closed.rcvd.code
+
+
+async def test_certificates_that_change_under_load(site: Site, nats_server: NatsServer) -> None:
+    """Every connection goes on, and every message is accounted for; new ones get the new certificate."""
+    peer = await Peer.connect(nats_server.url)
+    published = await peer.listen("OUT")
+    receiving = [await site.websocket("IN") for _ in range(20)]
+    sending = await site.websocket("OUT")
+    got: list[list[str]] = [[] for _ in receiving]
+    tasks = [asyncio.create_task(receive_all(client, each)) for client, each in zip(receiving, got, strict=True)]
+    sent = 0
+    stop = asyncio.Event()
+
+    async def load() -> None:
+        nonlocal sent
+        while not stop.is_set():
+            await peer.publish("IN", *[str(sent + i) for i in range(20)])
+            for i in range(20):
+                await sending.send(str(sent + i))
+            sent += 20
+            await asyncio.sleep(0.005)
+
+    loading = asyncio.create_task(load())
+    for way in ("signal", "watch", "signal"):
+        new = site.pair.make()
+        if way == "signal":
+            site.gateway.send(signal.SIGHUP)
+        await site.shows(new)
+        async with site.websocket("BOTH") as client:
+            await client.send(way)
+            assert await client.recv() == way
+    stop.set()
+    await loading
+    wanted = [str(i) for i in range(sent)]
+    await eventually(lambda: all(each == wanted for each in got), "everybody has all, once and in order")
+    await eventually(lambda: [each.decode() for each in published] == wanted, "and NATS has what was sent")
+    assert sent > 100
+    site.gateway.send(signal.SIGTERM)
+    assert await asyncio.gather(*tasks) == [1001] * 20, "the drain says good-bye within TLS"
+    assert await site.gateway.ended(DEADLINE_SECONDS) == 0
+    await sending.close()
+    await peer.close()
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ({"other_key": True}, r"tls\.key_file: .*key\.pem: is not the key of the certificate"),
+        ({"password": b"secret"}, r"tls\.key_file: .*key\.pem: is encrypted"),
+        (None, r"tls\.certificate_file: .*certificate\.pem: has no certificate in PEM form"),
+    ],
+    ids=["another key", "encrypted", "nothing"],
+)
+async def test_a_bad_pair_changes_nothing(site: Site, broken: dict[str, Any] | None, reason: str) -> None:
+    good = site.pair.serial
+    if broken is None:
+        site.pair.certificate.write_text("")
+    else:
+        site.pair.make(**broken)
+    said = f"error: certificate not read again, the one before stays: {reason}"
+    await eventually(lambda: re.search(said, site.gateway.output), "it is said")
+    assert await site.serial() == good
+    await site.shows(site.pair.make())
+    assert "secret" not in site.gateway.output
+    site.pair.make(days=-1)
+    await eventually(lambda: "it has expired" in site.gateway.output, "that is said, too")

@@ -1,0 +1,124 @@
+"""The certificate read again: when, with which words, and what cannot be used."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from helpers.certificates import Pair, blind
+from helpers.waiting import eventually
+from wsgw.config.listening import TlsSettings
+from wsgw.config.load import load
+from wsgw.errors import ConfigError
+from wsgw.process import certificates as module
+from wsgw.process.certificates import Certificates
+from wsgw.process.reloader import Reloader
+
+
+@pytest.fixture
+def pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Pair:
+    caplog.set_level(logging.INFO, "wsgw")
+    return Pair(tmp_path)
+
+
+@pytest.fixture
+async def made(pair: Pair) -> AsyncIterator[Certificates]:
+    made = Certificates(TlsSettings(**pair.settings))
+    made.start()
+    yield made
+    await made.stop()
+    assert not [thread for thread in threading.enumerate() if "certificate" in thread.name]
+
+
+def shown(context: ssl.SSLContext) -> bytes | None:
+    """The certificate of a handshake with ``context``, in memory; the client names no host."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = blind().wrap_bio(back, there)
+    server = context.wrap_bio(there, back, server_side=True)
+    for _ in range(3):
+        for side in (client, server):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+    return client.getpeercert(True)
+
+
+async def test_when_asked_or_changed(made: Certificates, pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    for ask in (True, False):
+        before = shown(made.context)
+        pair.make()
+        if ask:
+            made.request()
+        await eventually(lambda before=before: shown(made.context) != before, "another one")  # type: ignore[misc]
+    assert caplog.text.count("TLS: certificate read again: localhost, 127.0.0.1, valid until") == 2
+
+
+async def test_a_file_that_is_being_written_is_left_alone(
+    made: Certificates, pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    looks = iter(range(1_000_000))
+
+    def changing(_: TlsSettings) -> object:
+        return next(looks) if not quiet else -1
+
+    quiet: list[bool] = []
+    monkeypatch.setattr(module, "_look", changing)
+    made.request()  # ends the wait of a whole second
+    await eventually(lambda: next(looks) > 10, "some looks")
+    assert caplog.text.count("read again") == 1
+    quiet.append(True)
+    await eventually(lambda: caplog.text.count("read again") == 2, "now it is read")
+
+
+async def test_what_cannot_be_used(made: Certificates, pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    before = shown(made.context)
+    pair.key.unlink()
+    made.request()
+    await eventually(lambda: "the one before stays: tls.key_file: " in caplog.text, "it is said")
+    assert shown(made.context) == before
+
+
+async def test_a_fault_ends_nothing(
+    made: Certificates, pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "certificate_of", lambda _: 1 / 0)
+        made.request()
+        await eventually(lambda: "the one before stays: a fault" in caplog.text, "it is said")
+    made.request()
+    await eventually(lambda: "TLS: certificate read again" in caplog.text, "it goes on")
+
+
+def test_what_openssl_does_not_take(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Strict(ssl.SSLContext):
+        def load_cert_chain(self, *_: object, **__: object) -> None:
+            error = ssl.SSLError(1, "[SSL: EE_KEY_TOO_SMALL] ee key too small")
+            error.reason = "EE_KEY_TOO_SMALL"
+            raise error
+
+    monkeypatch.setattr(module, "_new_context", lambda: Strict(ssl.PROTOCOL_TLS_SERVER))
+    with pytest.raises(ConfigError, match=r"^tls\.certificate_file: .*certificate\.pem: ee key too small"):
+        Certificates(TlsSettings(**pair.settings))
+
+
+def test_the_least_version(pair: Pair) -> None:
+    context = Certificates(TlsSettings(**pair.settings)).context
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
+async def test_sighup_without_a_configuration_file(made: Certificates, caplog: pytest.LogCaptureFixture) -> None:
+    reloader = Reloader(load({}, {}), None)
+    reloader.certificates = made
+    reloader.request()
+    await eventually(lambda: "TLS: certificate read again" in caplog.text, "it is read")
+    assert "nothing changes" not in caplog.text
+    await asyncio.sleep(0)
