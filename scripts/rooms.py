@@ -235,6 +235,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "application",
             "refusals",
             "ops",
+            "admin",
             "publish",
             "websocket",
             "sse.heartbeats",
@@ -259,7 +260,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("", ("app",)),
-    ("process", ("signals", "certificates", "reloader", "listeners", "server")),
+    ("process", ("signals", "certificates", "reloader", "listeners", "admin", "server")),
     (
         "cli",
         (

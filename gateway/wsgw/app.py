@@ -54,8 +54,8 @@ def create_app(settings: Settings, authenticator: Authenticator | None = None) -
 
     app = _Application(title="wsgw", version=__version__, lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.base_path = BasePath(settings.base_path)
-    for surface in (publish, ops):
-        app.include_router(surface.router)
+    for router in (publish.router, ops.router if settings.admin is None else ops.public):
+        app.include_router(router)
     refusals.install(app)
     return app
 

@@ -66,6 +66,17 @@ class TlsSettings(Model):
     key_file: str = Field(min_length=1, description="Its private key in PEM form, not encrypted.")
 
 
+def admin_problem(listen: str | Sequence[str], port: int | None, admin: str | Sequence[str]) -> str | None:
+    """Why operators cannot have a listener at ``admin``."""
+    clients = {(each.host, each.port) for each in addresses_of(listen, port) if isinstance(each, TcpAddress)}
+    paths = {each.path for each in addresses_of(listen) if isinstance(each, UnixAddress)}
+    for each in addresses_of(admin):
+        taken = each.path in paths if isinstance(each, UnixAddress) else each.port and (each.host, each.port) in clients
+        if taken:
+            return f"'{each}' is where clients are listened for"
+    return None
+
+
 def tls_problem(listen: str | Sequence[str]) -> str | None:
     """Why there is nothing for ``tls``."""
     if any(isinstance(each, TcpAddress) for each in addresses_of(listen)):
@@ -148,5 +159,22 @@ def _tls(value: object) -> object:
 
 
 Listen = Annotated[str | list[str], BeforeValidator(_listen)]
+
+
+class AdminSettings(Model):
+    """A listener for operators alone."""
+
+    listen: Listen = Field(
+        description="Where `/metrics` and the details of `/readyz` are then, as in `listen`; without TLS."
+    )
+
+
+def _admin(value: object) -> object:
+    if value is None:  # what was in it is commented out, maybe
+        raise ValueError("keys are expected here; leave it out where operators ask where clients do")
+    return value
+
+
+Admin = Annotated[AdminSettings | None, BeforeValidator(_admin)]
 BasePath = Annotated[str | None, BeforeValidator(_base_path), BeforeValidator(said)]
 Tls = Annotated[TlsSettings | None, BeforeValidator(_tls)]

@@ -25,7 +25,7 @@ from wsgw.config.auth import (
 )
 from wsgw.config.delegate import AuthorizeSettings, DelegateSettings
 from wsgw.config.file import ConfigFile
-from wsgw.config.listening import TlsSettings, port_problem, tls_problem
+from wsgw.config.listening import AdminSettings, TlsSettings, admin_problem, port_problem, tls_problem
 from wsgw.config.origins import cookie_problem
 from wsgw.config.settings import (
     ChannelSettings,
@@ -197,10 +197,14 @@ def _exposed(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
 
 
 def _portless(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """A port that says not of which address it is."""
+    """A port that says not of which address it is; an address that is there twice."""
     problem = port_problem(settings.listen, settings.port)
     if problem is not None:
         yield ("port",), problem
+    elif settings.admin is not None:
+        problem = admin_problem(settings.listen, settings.port, settings.admin.listen)
+        if problem is not None:
+            yield ("admin", "listen"), problem
 
 
 def _bad_certificate(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -335,6 +339,7 @@ _WORDS = {
 _SECTIONS: dict[str, type[BaseModel]] = {
     "nats": NatsSettings,
     "tls": TlsSettings,
+    "admin": AdminSettings,
     "log": LogSettings,
     "limits": LimitsSettings,
     "channels": ChannelSettings,

@@ -20,7 +20,7 @@ from wsgw.config.auth import AuthSettings
 from wsgw.config.delegate import Authorizing
 from wsgw.config.hemera import HemeraFields, action_of
 from wsgw.config.hosts import Hosts
-from wsgw.config.listening import Address, BasePath, Listen, Tls, addresses_of
+from wsgw.config.listening import Address, Admin, BasePath, Listen, Tls, addresses_of
 from wsgw.config.origins import SAME, Origins
 from wsgw.config.values import Delay, Model, Seconds
 from wsgw.log import FORMATS, LEVELS
@@ -323,6 +323,11 @@ class Settings(BaseSettings):
         default=None,
         validate_default=False,
         description="TLS 1.2 or newer for clients; where not given, none. See docs/operations.md.",
+    )
+    admin: Admin = Field(
+        default=None,
+        validate_default=False,
+        description="A listener for operators; where not given, they ask where clients do. See docs/operations.md.",
     )
     origins: Origins = Field(
         default=SAME,

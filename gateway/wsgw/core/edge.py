@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from copy import copy
 
 from wsgw.access.pages import Pages
 from wsgw.config.settings import LimitsSettings
@@ -45,6 +46,12 @@ class Edge:
         metrics.open_files.set_function(lambda: self.files.open)
         metrics.open_files_limit.set(self.files.limit)
         metrics.deferred_connections.set_function(lambda: len(self.slices))
+
+    def aside(self, pages: Pages, files: Files) -> Edge:
+        """The same for a listener of its own, with bounds of its own for who asks there, and how many."""
+        other = copy(self)
+        other.pages, other.files = pages, files
+        return other
 
     def refused(self, reason: str, detail: str = "", *args: object) -> None:
         """Count a connection or request that was refused; one with a ``detail`` is logged once per reason and period.

@@ -18,10 +18,11 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from wsgw.app import create_app
-from wsgw.config.listening import TcpAddress
+from wsgw.config.listening import TcpAddress, addresses_of
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway, make_broker
 from wsgw.metrics import Metrics, without_created_series
+from wsgw.process.admin import AdminServer
 from wsgw.process.certificates import Certificates
 from wsgw.process.listeners import BACKLOG, Listener, close_all, open_listeners
 from wsgw.process.reloader import Reloader, Source
@@ -65,11 +66,13 @@ class GatewayServer(uvicorn.Server):
         reloader: Reloader | None = None,
         listeners: Sequence[Listener] = (),
         certificates: Certificates | None = None,
+        admin: AdminServer | None = None,
     ) -> None:
         super().__init__(config)
         self._state = app.state
         self._listeners = listeners
         self._certificates = certificates
+        self._admin = admin
         self._reloader = reloader
         self._probe: asyncio.Task[None] | None = None
         self._stopping = False
@@ -115,6 +118,8 @@ class GatewayServer(uvicorn.Server):
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
         loop = asyncio.get_running_loop()
+        if self._admin is not None:
+            await self._admin.start()
         self.servers = []
         for listener in self._listeners:
             serve = loop.create_unix_server if listener.is_unix else loop.create_server
@@ -157,6 +162,8 @@ class GatewayServer(uvicorn.Server):
         await asyncio.wait({ending}, timeout=gateway.drain.seconds_left() + LIFESPAN_SECONDS)
         if not ending.done():
             log.error("%s does not come; it is not waited for", ending.get_name())
+        if self._admin is not None:
+            await self._admin.stop()
 
     def _connection(self) -> asyncio.Protocol:
         make = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
@@ -220,22 +227,28 @@ async def serve(
     log.info("open files: %s", open_files())
     certificates = None if settings.tls is None else Certificates(settings.tls)
     listeners = open_listeners(settings.addresses)
+    aside: list[Listener] = []
     try:
+        if settings.admin is not None:
+            aside += open_listeners(addresses_of(settings.admin.listen))
         app = create_app(settings)
+        paths = ops.PATHS if settings.admin is None else ops.PUBLIC_PATHS
+        always = BasePath(settings.base_path).reached_by(paths)
         config = uvicorn.Config(
             app,
             ws="none",
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,
             loop="uvloop",
-            http=http_class(lambda: app.state.gateway.edge, BasePath(settings.base_path).reached_by(ops.PATHS)),
+            http=http_class(lambda: app.state.gateway.edge, always),
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
         )
-        server = GatewayServer(config, app, reloader, listeners, certificates)
+        admin = AdminServer(app, aside) if aside else None
+        server = GatewayServer(config, app, reloader, listeners, certificates, admin)
         signals.attend(server.request_stop)
         if exit_if_no_nats:
             await server.find_nats(settings)
@@ -245,7 +258,7 @@ async def serve(
         _collect_seldom()
         await server.serve()
     finally:
-        close_all(listeners)
+        close_all([*listeners, *aside])
 
 
 async def _probe(settings: Settings) -> None:

@@ -35,11 +35,11 @@ class Silent(Protocol):
 
 
 class Files:
-    """``limit`` is by default what the process may have open now."""
+    """``limit`` is by default what the process may have open now, and ``others`` what is open already."""
 
     __slots__ = ("_others", "connections", "headless", "limit", "reserve")
 
-    def __init__(self, reserve: int, limit: int | None = None) -> None:
+    def __init__(self, reserve: int, limit: int | None = None, others: int | None = None) -> None:
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
         self.limit = 2**31 if soft == resource.RLIM_INFINITY else soft
         self.reserve = min(reserve, self.limit // 2)
@@ -47,12 +47,16 @@ class Files:
         self.connections: Sized = ()
         #: those of them that have asked for nothing yet, the oldest first
         self.headless: dict[Silent, None] = {}
-        self._others = _open_now()
+        self._others = _open_now() if others is None else others
 
     @property
     def open(self) -> int:
         """Open files: connections, and what was open before there were any."""
         return self._others + len(self.connections)
+
+    def set_aside(self, count: int) -> None:
+        """So many files are somebody else's, whether they are open or not."""
+        self._others += count
 
     def standing(self) -> Standing:
         """How the newest of ``connections`` stands."""

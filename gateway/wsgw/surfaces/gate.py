@@ -5,7 +5,7 @@ What CORS has to tell is put into the answer here, too, whoever gives it and by 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 
 import orjson
 
@@ -31,14 +31,21 @@ METHODS = {"publish": "POST", "request": "POST", "sse": "GET, HEAD", SOCKETIO: "
 
 
 class Gate:
-    """Of one gateway, whose ``edge`` knows whose pages may ask."""
+    """Of one gateway, whose ``edge`` knows whose pages may ask; all may ask for ``open_paths``.
 
-    def __init__(self, edge: Edge) -> None:
+    ``methods`` are as METHODS.
+    """
+
+    def __init__(
+        self, edge: Edge, open_paths: Collection[str] = OPEN_PATHS, methods: Mapping[str, str] = METHODS
+    ) -> None:
         self._edge = edge
+        self._open_paths = open_paths
+        self._methods = methods
 
     async def enter(self, scope: Event, path: str, receive: Receive, send: Send) -> Send | None:
         """By what the request or WebSocket of ``scope`` is to be answered; None where it has been."""
-        if path in OPEN_PATHS:
+        if path in self._open_paths:
             return send
         verdict = self._edge.pages.look(scope["headers"], proxied=_is_unix(scope))
         if verdict.refusal is not None:
@@ -46,7 +53,7 @@ class Gate:
             return None
         if scope["type"] == "websocket" or path in UNREAD_PATHS:
             return send
-        if scope["method"] == "OPTIONS" and (methods := METHODS.get(_first(path))) is not None:
+        if scope["method"] == "OPTIONS" and (methods := self._methods.get(_first(path))) is not None:
             await _answer_preflight(scope, send, methods, verdict.headers)
             return None
         exchange = scope.get("extensions", {}).get(STREAM_EXTENSION)

@@ -16,7 +16,13 @@ _METHODS = ["GET", "HEAD"]
 #: Answered in any need.
 PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 
+#: And where operators have a listener of their own, of clients.
+PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
+
+#: For operators, and for clients where operators have no listener of their own.
 router = APIRouter()
+#: For clients where they have one: nothing that says more than what balancers need.
+public = APIRouter()
 
 
 @router.api_route("/healthz", methods=_METHODS)
@@ -30,6 +36,19 @@ async def readyz(request: Request) -> Response:
     """200 when NATS answers, every bridge is subscribed and no stop has begun; else 503 and what is missing."""
     readiness = gateway_of(request.scope).readiness()
     return json_response(asdict(readiness), 200 if readiness.ready else 503)
+
+
+@public.api_route("/healthz", methods=_METHODS)
+async def alive() -> Response:
+    """As ``healthz``, without the version."""
+    return json_response({"status": "ok"})
+
+
+@public.api_route("/readyz", methods=_METHODS)
+async def is_ready(request: Request) -> Response:
+    """As ``readyz``, without what is missing."""
+    ready = gateway_of(request.scope).readiness().ready
+    return json_response({"ready": ready}, 200 if ready else 503)
 
 
 @router.api_route("/metrics", methods=_METHODS)

@@ -8,9 +8,11 @@ import resource
 import pytest
 
 from helpers.metrics import value
+from wsgw.access.pages import Pages
 from wsgw.config.settings import LimitsSettings
 from wsgw.core.edge import LOG_PERIOD_SECONDS, Edge
 from wsgw.metrics import Metrics
+from wsgw.shares.files import Files
 
 
 async def test_refusals_are_counted_and_told_once_per_reason_and_period(caplog: pytest.LogCaptureFixture) -> None:
@@ -51,3 +53,12 @@ async def test_who_is_ended_for_memory_is_told_once_per_period(caplog: pytest.Lo
     now[0] += LOG_PERIOD_SECONDS
     edge.memory.on_evicted(1)
     assert caplog.messages[1:] == [f"{said} (11 more since the last such line)"]
+
+
+async def test_a_listener_of_its_own_shares_all_but_who_asks() -> None:
+    edge = Edge(LimitsSettings(), Metrics())
+    pages, files = Pages([]), Files(1, 4, others=0)
+    other = edge.aside(pages, files)
+    assert (other.pages, other.files) == (pages, files)
+    assert (edge.pages, edge.files) != (pages, files)
+    assert (other.memory, other.slices, other.limits) == (edge.memory, edge.slices, edge.limits)

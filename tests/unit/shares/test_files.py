@@ -55,3 +55,13 @@ def test_those_go_first_that_have_said_nothing_for_longest() -> None:
     assert files.make_room()
     assert gone == ["a", "b"]
     assert len(files.headless) == 1
+
+
+def test_what_is_set_aside_is_open() -> None:
+    files = Files(2, 8, others=0)
+    files.connections = range(6)
+    assert (files.open, files.standing()) == (6, Standing.FREE)
+    files.set_aside(1)
+    assert (files.open, files.standing()) == (7, Standing.SHORT)
+    files.set_aside(1)
+    assert files.standing() is Standing.NONE

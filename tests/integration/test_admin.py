@@ -1,0 +1,126 @@
+"""A listener for operators: what moves there, who may ask, and that it answers when clients' side is full or ends."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from helpers.gateway import GatewayProcess, StartGateway
+from helpers.nats_server import NatsServer
+from helpers.program import BIN
+from helpers.waiting import DEADLINE_SECONDS, eventually
+from wsgw.config.load import load
+from wsgw.errors import ConfigError
+
+CHANNELS: list[dict[str, Any]] = [{"name": "IN", "direction": "inbound"}]
+
+
+def port_of(gateway: GatewayProcess) -> int:
+    found = re.search(r"admin: listening on 127\.0\.0\.1:(\d+)", gateway.output)
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.fixture
+async def gateway(start_gateway: StartGateway, nats_server: NatsServer) -> GatewayProcess:
+    made = start_gateway(nats_server.url, CHANNELS, admin={"listen": "127.0.0.1:0"}, drain_delay="1s")
+    await made.ready()
+    return made
+
+
+async def test_what_is_where(gateway: GatewayProcess) -> None:
+    admin = f"http://127.0.0.1:{port_of(gateway)}"
+    async with httpx.AsyncClient(trust_env=False) as http:
+        assert (await http.get(f"{gateway.url}/healthz")).json() == {"status": "ok"}
+        assert (await http.get(f"{gateway.url}/readyz")).json() == {"ready": True}
+        assert (await http.get(f"{gateway.url}/metrics")).status_code == 404
+        assert (await http.get(f"{admin}/healthz")).json().keys() == {"status", "version"}
+        assert (await http.get(f"{admin}/readyz")).json() == {
+            "ready": True,
+            "nats": "connected",
+            "bridges": {},
+            "draining": False,
+        }
+        assert "wsgw_nats_connected 1.0" in (await http.get(f"{admin}/metrics")).text
+        for path in ("/sse/IN", "/ws/IN", "/socket.io/?EIO=4&transport=polling", "/"):
+            assert (await http.get(admin + path)).status_code == 404
+        assert (await http.post(f"{admin}/publish/IN")).status_code == 404
+        upgrade = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+        asked = await http.get(f"{admin}/ws/IN", headers={**upgrade, "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA=="})
+        assert asked.status_code == 404
+
+
+async def test_no_page_and_no_name_of_others(gateway: GatewayProcess) -> None:
+    admin = f"http://127.0.0.1:{port_of(gateway)}"
+    async with httpx.AsyncClient(trust_env=False) as http:
+        for path in ("/readyz", "/metrics"):
+            for headers in ({"host": "evil.example"}, {"origin": admin}, {"origin": "http://evil.example"}):
+                refused = await http.get(admin + path, headers=headers)
+                assert refused.status_code == 403
+                assert not [name for name in refused.headers if name.startswith("access-control")]
+            assert (await http.options(admin + path)).status_code == 405
+        assert (await http.get(f"{admin}/metrics", headers={"host": "localhost:1"})).status_code == 200
+        assert (await http.get(f"{admin}/healthz", headers={"host": "evil.example"})).status_code == 200
+
+
+class FewFiles(GatewayProcess):
+    """May have 200 files open."""
+
+    def _command(self) -> tuple[str, *tuple[str | Path, ...]]:
+        shell = ("-c", 'ulimit -n 200 && exec "$0" "$@"', BIN / "wsgw")
+        return "/bin/sh", *shell, *super()._command()[1:]
+
+
+async def test_when_clients_take_all_they_can(nats_server: NatsServer, tmp_path: Path) -> None:
+    configuration = {"nats": {"servers": [nats_server.url]}, "channels": CHANNELS, "admin": {"listen": "127.0.0.1:0"}}
+    gateway = FewFiles(tmp_path, configuration)
+    clients: list[asyncio.StreamWriter] = []
+    operators: list[asyncio.StreamWriter] = []
+    try:
+        await gateway.ready()
+        clients += await ask_nothing(gateway.port, 300)
+        operators += await ask_nothing(port_of(gateway), 30)
+        admin = f"http://127.0.0.1:{port_of(gateway)}"
+        async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE_SECONDS) as http:
+            for _ in range(10):
+                answer = await http.get(f"{admin}/metrics", headers={"connection": "close"})
+                assert answer.status_code == 200
+                assert (await http.get(f"{admin}/readyz")).status_code == 200
+            assert 'wsgw_rejected_total{reason="no_files"}' in answer.text, "clients have taken all"
+    finally:
+        for writer in clients + operators:
+            writer.transport.abort()
+        gateway.kill()
+
+
+async def ask_nothing(port: int, count: int) -> list[asyncio.StreamWriter]:
+    """Connections that are there, and silent."""
+    return [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(count)]
+
+
+async def test_in_a_stop(gateway: GatewayProcess) -> None:
+    admin = f"http://127.0.0.1:{port_of(gateway)}"
+    gateway.send(signal.SIGTERM)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        await eventually(lambda: "not ready any more" in gateway.output, "it is announced")
+        answer = await http.get(f"{admin}/readyz")
+        assert (answer.status_code, answer.json()["draining"]) == (503, True)
+        assert "wsgw_connections" in (await http.get(f"{admin}/metrics")).text
+    assert await gateway.ended(DEADLINE_SECONDS) == 0
+    assert "Traceback" not in gateway.output
+
+
+def test_one_place_is_not_for_both() -> None:
+    with pytest.raises(ConfigError, match=r"admin\.listen: '127\.0\.0\.1:3007' is where clients are listened for"):
+        load({"admin": {"listen": "127.0.0.1:3007"}}, {})
+    with pytest.raises(ConfigError, match=r"admin\.listen: 'unix:/s' is where"):
+        load({"listen": "unix:/s", "admin": {"listen": "unix:/s"}}, {})
+    with pytest.raises(ConfigError, match=r"admin: keys are expected here"):
+        load({"admin": None}, {})
+    assert load({"listen": "127.0.0.1:0", "admin": {"listen": "127.0.0.1:0"}}, {}).admin is not None
