@@ -81,6 +81,10 @@ def read(path: str) -> ConfigFile:
             _note_lines(root, (), file.lines)
         except RecursionError:
             raise ConfigError(f"{path}: a value contains itself") from None
+        odd = [key for key in values if not isinstance(key, str)]
+        if odd:
+            line = next((name.start_mark.line + 1 for name, _ in root.value if not name.tag.endswith(":str")), 1)
+            raise ConfigError(f"{path}:{line}: a key is text, and {odd[0]!r} is none")
     if any(key in values for key in _ORIGINAL_KEYS) and "channels" not in values:
         _translate(file)
     return file

@@ -12,6 +12,7 @@ from wsgw.errors import BAD_REQUEST, GatewayError
 
 #: Longest that anybody looks back, in seconds.
 MOST_SINCE_SECONDS = 86400.0 * 366
+_MOST_DIGITS = len(str(MOST_REPLAYED))
 
 
 def start_of(query: Mapping[str, str], after: str | None) -> Start:
@@ -22,9 +23,11 @@ def start_of(query: Mapping[str, str], after: str | None) -> Start:
     if after is not None:
         return Start(after=parse(after) or {})
     if (last := query.get("last")) is not None:
-        if not last.isascii() or not last.isdecimal() or int(last[:9]) > MOST_REPLAYED:
+        digits = last.lstrip("0")
+        known = last.isascii() and last.isdecimal() and len(digits) <= _MOST_DIGITS  # Python refuses thousands
+        if not known or int(digits or "0") > MOST_REPLAYED:
             raise GatewayError(BAD_REQUEST, f"last={last[:40]!r} is not a number up to {MOST_REPLAYED}")
-        return Start(last=int(last))
+        return Start(last=int(digits or "0"))
     if (since := query.get("since")) is not None:
         try:
             back = seconds(since)

@@ -58,6 +58,8 @@ def test_an_empty_file_is_an_empty_configuration(tmp_path: Path, text: str) -> N
         ("- a\n- b\n", ":1: a configuration is a mapping of keys to values, not a list"),
         ("word\n", ":1: a configuration is a mapping of keys to values, not a str"),
         ("a: [1\n", ":2: not YAML: while parsing a flow sequence expected ',' or ']', but got '<stream end>'"),
+        ("a: 1\n3007: b\n", ":2: a key is text, and 3007 is none"),
+        ("a: 1\nb: 1\n~: b\n", ":3: a key is text, and None is none"),
         ("a: 1\na: 2\n", ":2: not YAML: the key 'a' is there twice"),
         ("b: 1\na: \x00\n", ": not YAML: unacceptable character #x0000: special characters are not allowed at "),
         (b"a: \xff\n", ": not UTF-8 text: "),

@@ -17,6 +17,7 @@ from wsgw.protocols.start import start_of
         ({"last": "5"}, None, Start(last=5)),
         ({"last": "0"}, None, Start(last=0)),
         ({"last": "10000"}, None, Start(last=10_000)),
+        ({"last": "0" * 5000 + "7"}, None, Start(last=7)),
         ({"since": "60"}, None, Start(since_seconds=60.0)),
         ({"since": "1.5h"}, None, Start(since_seconds=5400.0)),
         ({"last": "5", "since": "60"}, None, Start(last=5)),
@@ -32,6 +33,7 @@ def test_start(query: dict[str, str], after: str | None, wanted: Start) -> None:
 @pytest.mark.parametrize(
     "query",
     [{"last": value} for value in ("", "-1", "x", "1.5", "10001", "\u0661", "1" * 5000)]
+    + [{"last": "0" * 9 + "9" * number} for number in (5, 9, 5000)]
     + [{"since": value} for value in ("", "0", "-1", "x", "367d", "nan", "inf")],
 )
 def test_refusals(query: dict[str, str]) -> None:

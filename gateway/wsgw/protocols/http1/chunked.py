@@ -83,12 +83,15 @@ class Chunked:
 
     def _take_trailers(self, data: bytes, at: int) -> int:
         while not data.startswith(_END, at):
+            if _END.startswith(data[at : at + 2]):
+                return at  # it may be the end
             trailer = _TRAILER.match(data, at)
-            stop = len(data) if trailer is None else trailer.end()
+            end = data.find(_END, at) if trailer is None else trailer.end() - 2
+            stop = len(data) if end < 0 else end + 2
             if stop - at > self._trailer_bytes or not self._trailers:
                 raise TrailersTooLarge
             if trailer is None:
-                if data.find(_END, at) >= 0:
+                if end >= 0:
                     raise BodyError("a trailer is no header")
                 return at
             self._trailer_bytes -= stop - at

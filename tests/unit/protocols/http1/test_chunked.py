@@ -104,6 +104,23 @@ def test_a_size_line_is_bounded() -> None:
             read(data)
 
 
+@pytest.mark.parametrize("most", [1, 2])
+def test_the_last_trailer_may_be_the_end_of_a_read(most: int) -> None:
+    data = b"0\r\n" + b"a: b\r\n" * most + b"\r\n"
+    for at in range(len(data)):
+        reading = Reading(max_trailers=most, max_trailer_bytes=6 * most)
+        reading.feed(data[:at])
+        reading.feed(data[at:])
+        assert reading.chunked.complete
+
+
+def test_what_is_no_trailer_is_told_apart_from_what_is_too_long_by_its_own_line() -> None:
+    with pytest.raises(BodyError):
+        read(b"0\r\nno trailer\r\n" + b"x" * 2000)
+    with pytest.raises(TrailersTooLarge):
+        read(b"0\r\n" + b"x" * 2000 + b"\r\n")
+
+
 def test_trailers_are_bounded_in_bytes_and_count() -> None:
     assert read(b"0\r\n" + b"a: b\r\n" * 5 + b"\r\n").chunked.complete
     with pytest.raises(TrailersTooLarge):
