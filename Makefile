@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-CODE := gateway/wsgw tests scripts bench
+CODE := gateway/wsgw gateway/sbom.py tests scripts bench
 
-.PHONY: help run test bench fuzz frames frozen hostile chaos herd reload mutants lint docs format clean up down
+.PHONY: help run test bench fuzz frames frozen hostile chaos herd reload mutants audit sbom lint docs format clean up down
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -46,6 +46,12 @@ reload: $(VENV)/.installed ## The long form of configurations that are read agai
 
 mutants: $(VENV)/.installed ## Break the core one place at a time: which breaks does no test notice? SEED=, MODULES= patterns, N= a module (0: all), JOBS=, BELOW= percent.
 	@$(BIN)/python scripts/mutants.py
+
+audit: $(VENV)/.installed ## Ask for known vulnerabilities of what the gateway needs, where pip-audit's service can be reached.
+	@$(BIN)/python scripts/audit.py
+
+sbom: $(VENV)/.installed ## Write the Python packages that the gateway needs, in CycloneDX's form, to OUT= (sbom.cdx.json).
+	@$(BIN)/python gateway/sbom.py > $(or $(OUT),sbom.cdx.json)
 
 lint: $(VENV)/.installed ## Check style and types.
 	$(BIN)/ruff check $(CODE)

@@ -21,7 +21,7 @@ class Backoff:
         """What to wait now."""
         seconds = self._seconds
         self._seconds = min(2 * seconds, self._most_seconds)
-        return seconds * random.uniform(0.5, 1.0)
+        return seconds * random.uniform(0.5, 1.0)  # noqa: S311  no secret
 
     def reset(self) -> None:
         """It went well: the next wait is a first one."""

@@ -42,6 +42,12 @@ def test_gateway_does_not_run_as_root(appliance: Appliance) -> None:
     assert owner == user != "0"
 
 
+def test_image_lists_what_is_in_it(appliance: Appliance) -> None:
+    bill = json.loads(appliance.compose("exec", "-T", "gateway", "cat", "/opt/wsgw/share/sbom.cdx.json"))
+    assert bill["metadata"]["component"]["name"] == "wsgw"
+    assert {"uvicorn", "nats-py", "pip"} <= {component["name"] for component in bill["components"]}
+
+
 @pytest.mark.parametrize("scheme", ["http", "ws"])
 def test_walk_from_nats_to_a_client(appliance: Appliance, scheme: str) -> None:
     with Consumer("-u", f"{scheme}://{appliance.local('gateway', 3007)}", "-t", "IN") as consumer:

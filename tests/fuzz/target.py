@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from wsgw.fanout.frames import is_utf8
 
+MAX_PIECES = 32
+
 Run = Callable[[bytes], None]
 
 
@@ -32,8 +34,8 @@ def plain(run: Run) -> Callable[[], AbstractContextManager[Run]]:
 
 
 def cut(data: bytes) -> list[bytes]:
-    """``data`` in pieces of a size that depends on it: as it may come from a socket."""
-    size = 1 + (data[-1] % 16 if data else 0)
+    """``data`` in pieces of a size that depends on it: as it may come from a socket. MAX_PIECES at most, about."""
+    size = 1 + (data[-1] % 16 if data else 0) + len(data) // MAX_PIECES
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 

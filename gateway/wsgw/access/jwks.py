@@ -66,7 +66,7 @@ class Jwks:
         """Begin to read; the gateway starts without keys, too."""
         self._client = httpx.AsyncClient(
             follow_redirects=False,
-            timeout=None,  # there is one for all of it
+            timeout=None,  # noqa: S113  there is one for all of it
             limits=httpx.Limits(max_keepalive_connections=0),
             headers={"accept": "application/json", "accept-encoding": "identity", "user-agent": f"wsgw/{__version__}"},
         )

@@ -109,7 +109,7 @@ def _run(program: str, options: Mapping[str, Any], unknown: list[str]) -> None:
     if options["dump"]:
         click.echo(dump(settings), nl=False)
     hosts = {each.host for each in settings.addresses if isinstance(each, TcpAddress)}
-    if program == "easer" and hosts & {"0.0.0.0", "::"}:
+    if program == "easer" and hosts & {"0.0.0.0", "::"}:  # noqa: S104  it is warned of
         log.warning(
             "listening on all interfaces without authentication: anybody who reaches the port can use the channels"
         )

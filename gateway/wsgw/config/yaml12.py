@@ -77,7 +77,7 @@ def load(text: str) -> object:
     Raises ValueError with line and column. An alias to one of its own parents gives a value that contains itself.
     """
     try:
-        return yaml.load(text, CoreLoader)
+        return yaml.load(text, CoreLoader)  # noqa: S506  a SafeLoader
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except yaml.YAMLError as error:

@@ -183,7 +183,7 @@ class Permits:
     # -- again
 
     def _ask_again(self, watch: _Watch, seconds: float) -> None:
-        delay = max(0.0, seconds) * (1 - SPREAD_SHARE * random.random())
+        delay = max(0.0, seconds) * (1 - SPREAD_SHARE * random.random())  # noqa: S311  no secret
         watch.timer = self._loop.call_later(delay, self._due, watch)
 
     def _due(self, watch: _Watch) -> None:

@@ -105,7 +105,7 @@ def refusal_of_events(kind: Kind, message: str, headers: Headers) -> bytes:
         (b"cache-control", b"no-store"),
         (b"connection", b"close"),
     ]
-    body = retry(random.randint(*COME_AGAIN_MILLISECONDS)) + failure(GatewayError(kind, message))
+    body = retry(random.randint(*COME_AGAIN_MILLISECONDS)) + failure(GatewayError(kind, message))  # noqa: S311  no secret
     return head_of(200, headers) + b"\r\n" + body
 
 
