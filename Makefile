@@ -18,9 +18,9 @@ test: $(VENV)/.installed ## Run all tests. ARGS= goes to pytest.
 bench: $(VENV)/.installed ## Compare with NATS' own WebSocket and others. QUICK=1, ROWS=, SYSTEMS=, ROUNDS=, OUT=, CENTRIFUGO= a binary, BEFORE= another commit's wsgw.
 	@$(BIN)/python -m bench.run
 
-fuzz: $(VENV)/.installed ## Mutated inputs for all that takes what others send, coverage-guided where PyPI's atheris installs. CASES=, TARGETS= patterns, SECONDS= each, JOBS=, OUT=.
+fuzz: $(VENV)/.installed ## Mutated inputs for all that takes what others send, coverage-guided where PyPI's atheris installs. CASES=, TARGETS= patterns, SECONDS= each, JOBS=, SEED=, OUT=.
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check atheris || echo "no atheris: by our own mutations"
-	@PYTHONPATH=tests CASES=$(CASES) TARGETS='$(TARGETS)' SECONDS=$(SECONDS) JOBS=$(JOBS) OUT=$(OUT) $(BIN)/python -m fuzz.run
+	@PYTHONPATH=tests CASES=$(CASES) TARGETS='$(TARGETS)' SECONDS=$(SECONDS) JOBS=$(JOBS) SEED=$(SEED) OUT=$(OUT) $(BIN)/python -m fuzz.run
 
 frames: $(VENV)/.installed ## The long run of the frame splitter against the library. STREAMS= byte streams.
 	WSGW_FUZZ_STREAMS=$(or $(STREAMS),1000000) $(BIN)/python -m pytest --timeout 7200 tests/unit/protocols/websocket/test_clientframes.py

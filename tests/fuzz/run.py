@@ -1,7 +1,8 @@
 """The long form (``make fuzz``): all targets, a few processes at a time, a table of figures at the end.
 
 CASES of all targets together; SECONDS a process may take at most; TARGETS patterns of their names; JOBS processes at a
-time; OUT the folder for inputs and findings. Ends with 1 where there are findings.
+time; SEED a number, for other inputs than with another one; OUT the folder for inputs and findings. Ends with 1 where
+there are findings.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Part:
         self.ended = True
 
 
-def parts(cases: int, patterns: list[str]) -> list[Part]:
+def parts(cases: int, patterns: list[str], seed: int) -> list[Part]:
     """One for each target, two for the slow ones, which come first."""
     chosen = [target for target in TARGETS.values() if any(fnmatch(target.name, each) for each in patterns)]
     if not chosen:
@@ -85,7 +86,10 @@ def parts(cases: int, patterns: list[str]) -> list[Part]:
     found = []
     for target in sorted(chosen, key=lambda target: target.share):
         shards = 2 if target.share < 1 else 1
-        found += [Part(target, shard, max(1, round(cases * target.share / shares / shards))) for shard in range(shards)]
+        found += [
+            Part(target, shard, max(1, round(cases * target.share / shares / shards)))
+            for shard in range(seed, seed + shards)
+        ]
     return found
 
 
@@ -115,7 +119,8 @@ def table(of: list[Part]) -> str:
 def main() -> int:
     """See the module."""
     logging.disable(logging.WARNING)
-    wanted = parts(int(os.environ.get("CASES") or 1_000_000), (os.environ.get("TARGETS") or "*").split(","))
+    seed = 2 * int(os.environ.get("SEED") or 0)
+    wanted = parts(int(os.environ.get("CASES") or 1_000_000), (os.environ.get("TARGETS") or "*").split(","), seed)
     seconds = float(os.environ.get("SECONDS") or 3600)
     jobs = int(os.environ.get("JOBS") or min(2, os.cpu_count() or 1))
     folder = Path(os.environ.get("OUT") or tempfile.mkdtemp(prefix="wsgw-fuzz-"))
