@@ -27,7 +27,9 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "pydantic_settings": frozenset({"config"}),
     "prometheus_client": frozenset({"metrics"}),
     "jwt": frozenset({"access.signatures", "access.jwkset", "cli.token"}),
-    "cryptography": frozenset({"config.keys", "config.certificates", "access.jwkset"}),
+    "cryptography": frozenset(
+        {"config.keys", "config.certificates", "config.natsidentity", "config.natstls", "access.jwkset"}
+    ),
     "httpx": frozenset({"access"}),
 }
 

@@ -69,10 +69,12 @@ class DirectClient:
         self.last_number = 0
         self.info = ServerInfo()
 
-    async def open(self, server: str, credentials: Credentials, name: str, timeout_seconds: float) -> None:
+    async def open(
+        self, server: str, credentials: Credentials, name: str, timeout_seconds: float, known_as: str = ""
+    ) -> None:
         """See ``Handshake.run``, which says what is raised."""
         handshake = Handshake(lambda error: self._events.error(str(error) or type(error).__name__))
-        tcp = await handshake.run(server, credentials, name, timeout_seconds)
+        tcp = await handshake.run(server, credentials, name, timeout_seconds, known_as)
         parser = self._parser = DirectParser(self._direct, self._line_received, self._repeats)
         self._learned(handshake.info)
         self._stream = Stream(tcp, parser.feed, self._turn, self._ended)

@@ -20,6 +20,7 @@ from wsgw.broker.headers import HeaderBlock, Sendable, encode
 from wsgw.broker.info import ServerInfo
 from wsgw.broker.lines import publishes, publishes_each
 from wsgw.broker.parser import Deliver
+from wsgw.broker.refusal import NeedsChange
 from wsgw.broker.requests import INBOX_PREFIX, Requests, new_inbox
 from wsgw.broker.subscription import Credentials, NatsSubscription, Subscriptions
 from wsgw.broker.violation import PermissionViolation
@@ -64,6 +65,8 @@ class NatsConnection(Writing):
         self._max_payload = 0
         self._scheme = ""
         self._userinfo = ""
+        #: the host that its certificate is for
+        self.known_as = ""
         self._subscriptions = Subscriptions()
         self._watching: asyncio.Task[None] | None = None
         self._last_error = ""
@@ -71,17 +74,23 @@ class NatsConnection(Writing):
         self.leaving: asyncio.Future[None] = self._loop.create_future()
         self._requests = Requests(self.listen, self.unsubscribe, self._send, inbox_prefix)
 
-    async def open(self, url: str, credentials: Credentials, name: str, timeout_seconds: float) -> None:
-        """Connect and prove it by a fence; raises OSError with the reason. What ``url`` holds (percent-encoded) is used
-        instead of ``credentials``.
+    async def open(
+        self, url: str, credentials: Credentials, name: str, timeout_seconds: float, known_as: str = ""
+    ) -> None:
+        """Connect and prove it by a fence; raises OSError with the reason, NeedsChange where waiting does not help.
+
+        What ``url`` holds (percent-encoded) is used instead of ``credentials``. The certificate of the server has to be
+        for the host in ``url``, or that which it is ``known_as``.
         """
         try:
             parts = urlsplit(url)
             self._userinfo, at, host = parts.netloc.rpartition("@")
             if at:
-                credentials = Credentials.of_url(self._userinfo)
+                credentials = credentials.of_url(self._userinfo)
             self._scheme = parts.scheme
-            await self._client.open(urlunsplit(parts._replace(netloc=host)), credentials, name, timeout_seconds)
+            self.known_as = known_as or parts.hostname or ""
+            server = urlunsplit(parts._replace(netloc=host))
+            await self._client.open(server, credentials, name, timeout_seconds, known_as)
             self._client.listen(f"{self._inbox}.*", self._fence_returned)
             self._watching = self._loop.create_task(self._watch(), name="nats: watching")
             async with asyncio.timeout(timeout_seconds):  # wait_for can swallow a cancellation (3.11)
@@ -90,9 +99,9 @@ class NatsConnection(Writing):
             lost = self.lost.result() if self.lost.done() else ""
             reason = self._last_error or lost or str(error) or type(error).__name__
             await self.close()
-            if "onnection reset" in reason:  # the server's reason was lost with the connection
-                reason += " (NATS may have refused the credentials)"
-            raise OSError(reason) from None
+            if "onnection reset" in reason or "Broken pipe" in reason:  # the server's reason was lost with it
+                reason += " (NATS may have refused the credentials or the certificate)"
+            raise (NeedsChange if isinstance(error, NeedsChange) else OSError)(reason) from None
         except asyncio.CancelledError:
             await self.close()
             raise

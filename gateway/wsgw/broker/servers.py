@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
@@ -12,14 +13,23 @@ class Servers:
     def __init__(self, configured: Sequence[str]) -> None:
         self._configured = list(configured)
         self._discovered: list[str] = []
+        self._known_as = ""
 
     def __iter__(self) -> Iterator[str]:
         return iter([*self._configured, *self._discovered])
 
-    def discovered(self, urls: Iterable[str]) -> None:
-        """A server told of ``urls``; what others told of before is forgotten."""
+    def discovered(self, urls: Iterable[str], known_as: str = "") -> None:
+        """A server with a certificate for the host ``known_as`` told of ``urls``; what others told of is forgotten."""
         known = {address_of(url) for url in self._configured}
         self._discovered = [url for url in urls if address_of(url) not in known]
+        self._known_as = known_as
+
+    def known_as(self, url: str) -> str:
+        """The host for which the certificate of ``url`` has to be; empty where it is that in the URL.
+
+        Servers tell of one another by address, for which certificates seldom are: it is one of the same cluster.
+        """
+        return self._known_as if url in self._discovered and _is_address(urlsplit(url).hostname) else ""
 
     def put_last(self, url: str) -> None:
         """The next one first, next time."""
@@ -33,6 +43,14 @@ class Servers:
 def address_of(url: str) -> str:
     """HOST:PORT."""
     return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _is_address(host: str | None) -> bool:
+    try:
+        ipaddress.ip_address(host or "")
+    except ValueError:
+        return False
+    return True
 
 
 def masked(url: str) -> str:

@@ -7,23 +7,31 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from wsgw.config.natsfiles import TlsFiles
 from wsgw.errors import GatewayError
 from wsgw.fanout.publication import Publication
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What the gateway shows NATS when the URL itself has nothing; a token, or user and password."""
+    """What the gateway shows NATS when the URL itself has nothing: a token, user and password, or what is in a file.
+
+    And ``tls``, by which both know one another, where it is asked for. Files are read anew for each connection.
+    """
 
     user: str | None = None
     password: str | None = None
     token: str | None = None
+    credentials_file: str | None = None
+    nkey_seed_file: str | None = None
+    tls: TlsFiles | None = None
 
-    @classmethod
-    def of_url(cls, userinfo: str) -> Credentials:
-        """Those in a URL: ``user:password``, or a token; percent-encoded (RFC 3986 section 3.2.1)."""
+    def of_url(self, userinfo: str) -> Credentials:
+        """Those in a URL: ``user:password``, or a token; percent-encoded (RFC 3986 section 3.2.1). ``tls`` stays."""
         user, colon, password = userinfo.partition(":")
-        return cls(unquote(user), unquote(password)) if colon else cls(token=unquote(user))
+        if colon:
+            return Credentials(unquote(user), unquote(password), tls=self.tls)
+        return Credentials(token=unquote(user), tls=self.tls)
 
 
 class NatsSubscription:

@@ -12,6 +12,7 @@ from wsgw.backoff import Backoff
 from wsgw.broker.connection import NatsConnection
 from wsgw.broker.handover import Handover
 from wsgw.broker.info import DEFAULT_MAX_PAYLOAD_BYTES
+from wsgw.broker.refusal import NeedsChange
 from wsgw.broker.requests import new_inbox
 from wsgw.broker.servers import Servers, address_of, masked
 from wsgw.broker.subscription import Credentials
@@ -150,7 +151,7 @@ class Uplink:
                     await self._connect_any()
                 except Exception as error:
                     unexpected = None if isinstance(error, OSError) else error
-                    self._repeats.say(logging.WARNING, f"nats: waiting for NATS: {error}", error=unexpected)
+                    self._repeats.say(_level(error), f"nats: waiting for NATS: {error}", error=unexpected)
                     await asyncio.sleep(backoff.next())
                     continue
             connection = self._connection
@@ -167,7 +168,7 @@ class Uplink:
             reason = connection.lost.result()
             self._forget_connection()
             self._repeats.say(logging.WARNING, f"nats: connection lost: {reason}")
-            self._servers.discovered(connection.discovered())
+            self._servers.discovered(connection.discovered(), connection.known_as)
             await connection.close()
             if not steady:
                 self._servers.put_last(self._url)
@@ -177,15 +178,21 @@ class Uplink:
         self._adopt(*await self._open_any())
 
     async def _open_any(self, leaving: NatsConnection | None = None) -> tuple[NatsConnection, str]:
-        """A connection to one of the servers, and its URL; to none that goes, where one is ``leaving``; or OSError."""
+        """A connection to one of the servers, and its URL; to none that goes, where one is ``leaving``.
+
+        Raises OSError, NeedsChange where that is why one of them cannot be had.
+        """
         reasons = []
+        kind = OSError
         for url in self._servers:
             if leaving is not None and address_of(url) == address_of(self._url):
                 continue
             connection = NatsConnection(self._settled, self.turn, self._repeats, self._inbox_prefix)
             try:
-                await connection.open(url, self._credentials, self._name, CONNECT_TIMEOUT_SECONDS)
+                known_as = self._servers.known_as(url)
+                await connection.open(url, self._credentials, self._name, CONNECT_TIMEOUT_SECONDS, known_as)
             except OSError as error:
+                kind = NeedsChange if isinstance(error, NeedsChange) else kind
                 reasons.append(f"{masked(url)}: {error}")
                 self._servers.put_last(url)
                 continue
@@ -193,7 +200,7 @@ class Uplink:
                 return connection, url
             await connection.close()
             reasons.append(f"{masked(url)}: it goes, too")
-        raise OSError("; ".join(reasons) or "no other server is known")
+        raise kind("; ".join(reasons) or "no other server is known")
 
     def _adopt(self, connection: NatsConnection, url: str) -> None:
         """``connection``, to ``url``, is the one that is used from now on."""
@@ -217,11 +224,11 @@ class Uplink:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         backoff = Backoff(*BACKOFF_SECONDS)
         while not old.lost.done():
-            self._servers.discovered(old.discovered())
+            self._servers.discovered(old.discovered(), old.known_as)
             try:
                 new, url = await self._open_any(old)
             except OSError as error:
-                self._repeats.say(logging.WARNING, f"nats: no other server can be had: {error}")
+                self._repeats.say(_level(error), f"nats: no other server can be had: {error}")
                 await asyncio.wait({old.lost}, timeout=backoff.next())
                 continue
             if await self._hand_over(old, new, url):
@@ -262,6 +269,11 @@ class Uplink:
         self._connection = None
         self._connected.clear()
         self._metrics.nats_connected.set(0)
+
+
+def _level(error: Exception) -> int:
+    """Of the log: whether it goes by itself, maybe, or somebody has to change something."""
+    return logging.ERROR if isinstance(error, NeedsChange) else logging.WARNING
 
 
 async def _either(connection: NatsConnection, timeout_seconds: float | None = None) -> None:

@@ -26,13 +26,13 @@ from wsgw.config.auth import (
 from wsgw.config.delegate import AuthorizeSettings, DelegateSettings
 from wsgw.config.file import ConfigFile
 from wsgw.config.listening import AdminSettings, TlsSettings, admin_problem, port_problem, tls_problem
+from wsgw.config.nats import NatsSettings, NatsTlsSettings
 from wsgw.config.origins import cookie_problem
 from wsgw.config.settings import (
     ChannelSettings,
     DurableSettings,
     LimitsSettings,
     LogSettings,
-    NatsSettings,
     OnJoinSettings,
     OutboxSettings,
     Settings,
@@ -113,6 +113,7 @@ def load(
             *_bad_certificate(settings),
             *_bad_key(settings),
             *_open_to_any_page(settings),
+            *_bad_nats(settings),
         ]
         problems = [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in found]
     if settings is None or problems:
@@ -234,6 +235,17 @@ def _bad_key(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
             yield ("auth", "jwt", error.key), str(error)
 
 
+def _bad_nats(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Files by which NATS and the gateway know one another that are of no use."""
+    nats = settings.nats
+    if nats.tls is None and nats.credentials_file is None and nats.nkey_seed_file is None:
+        return
+    from wsgw.config.natssecurity import problems  # takes long
+
+    for key, reason in problems(nats):
+        yield ("nats", *key), reason
+
+
 def _open_to_any_page(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Cookies that any page could use."""
     problem = cookie_problem(settings.origins, None if settings.auth is None else settings.auth.cookie_key)
@@ -307,9 +319,9 @@ def _shown(value: object) -> str:
 
 
 def _suggestion(loc: tuple[str | int, ...]) -> str:
-    section = next(
-        (_SECTIONS[part] for part in reversed(loc[:-1]) if isinstance(part, str) and part in _SECTIONS), Settings
-    )
+    names = [part for part in loc[:-1] if isinstance(part, str)]
+    inner = [".".join(names[-2:]), *reversed(names)]  # with the section around it, where others have one of that name
+    section = next((_SECTIONS[name] for name in inner if name in _SECTIONS), Settings)
     known = section.model_fields
     close = difflib.get_close_matches(str(loc[-1]), known, 1)
     return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(known)}"
@@ -340,6 +352,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "nats": NatsSettings,
     "tls": TlsSettings,
     "admin": AdminSettings,
+    "nats.tls": NatsTlsSettings,
     "log": LogSettings,
     "limits": LimitsSettings,
     "channels": ChannelSettings,

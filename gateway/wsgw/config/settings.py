@@ -5,22 +5,20 @@ from __future__ import annotations
 import resource
 from collections.abc import Collection
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wsgw.channels.channel import Channel, Direction, OnGap, Payload, SlowConsumer
 from wsgw.channels.durable import Durable, Storage, stream_name
 from wsgw.channels.hemera import TOPIC
-from wsgw.channels.subjects import subject_problem
 from wsgw.channels.template import template_of
-from wsgw.config import file as configfile
 from wsgw.config.auth import AuthSettings
 from wsgw.config.delegate import Authorizing
 from wsgw.config.hemera import HemeraFields, action_of
 from wsgw.config.hosts import Hosts
 from wsgw.config.listening import Address, Admin, BasePath, Listen, Tls, addresses_of
+from wsgw.config.nats import NatsSettings
 from wsgw.config.origins import SAME, Origins
 from wsgw.config.values import Delay, Model, Seconds
 from wsgw.log import FORMATS, LEVELS
@@ -28,33 +26,6 @@ from wsgw.log import FORMATS, LEVELS
 DEFAULT_FILE = "wsgw.yml"
 MOST_SUBJECTS = 1_000_000
 MOST_REPLAYED = 10_000
-
-
-def _servers(value: object) -> list[str]:
-    servers = configfile.split_names(value) if isinstance(value, str) else value
-    if not isinstance(servers, list) or not servers:
-        raise ValueError("at least one NATS URL is needed")
-    return [_nats_url(str(url)) for url in servers]
-
-
-def _nats_url(url: str) -> str:
-    if "://" not in url:
-        url = f"nats://{url}"
-    parts = urlsplit(url)
-    try:
-        good = parts.scheme in ("nats", "tls") and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        good = False
-    if not good:
-        raise ValueError(f"{url.rpartition('@')[2]!r} is not a NATS URL such as nats://HOST:4222 or tls://HOST:4222")
-    return url
-
-
-def _inbox_prefix(value: str) -> str:
-    problem = subject_problem(value, wildcards=False)
-    if problem is not None:
-        raise ValueError(f"{value!r} {problem}")
-    return value
 
 
 def _said(value: object) -> object:
@@ -69,22 +40,6 @@ def _subject(value: str) -> str:
     except ValueError as error:
         raise ValueError(f"{value!r} {error}") from None
     return value
-
-
-class NatsSettings(Model):
-    """Where NATS is, and what to show it."""
-
-    servers: Annotated[list[str], BeforeValidator(_servers)] = Field(
-        default=["nats://localhost:4222"],
-        description="`nats://` or `tls://` URLs, tried in turn; credentials in a URL win over the keys below.",
-    )
-    user: str | None = Field(default=None, description="User name.")
-    password: SecretStr | None = Field(default=None, description="Password of `user`.")
-    token: SecretStr | None = Field(default=None, description="Token, instead of user and password.")
-    inbox_prefix: Annotated[str, AfterValidator(_inbox_prefix)] = Field(
-        default="_INBOX",
-        description="What subjects begin with that NATS answers the gateway on, where an account permits another.",
-    )
 
 
 class OutboxSettings(Model):

@@ -278,7 +278,8 @@ def make_broker(settings: Settings, metrics: Metrics) -> Broker:
     nats = settings.nats
     password = nats.password.get_secret_value() if nats.password else None
     token = nats.token.get_secret_value() if nats.token else None
-    credentials = Credentials(nats.user, password, token)
+    tls = None if nats.tls is None else nats.tls.files()
+    credentials = Credentials(nats.user, password, token, nats.credentials_file, nats.nkey_seed_file, tls)
     return Broker(nats.servers, metrics, credentials, inbox_prefix=nats.inbox_prefix)
 
 

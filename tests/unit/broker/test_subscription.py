@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from wsgw.broker.subscription import Credentials, NatsSubscription, Subscriptions
+from wsgw.config.natsfiles import TlsFiles
 from wsgw.fanout.publication import Publication
 
 
@@ -52,5 +53,6 @@ async def test_what_is_asked_costs_the_same_among_many() -> None:
 
 
 def test_credentials_of_a_url() -> None:
-    assert Credentials.of_url("u%40x:p%3A") == Credentials("u@x", "p:")
-    assert Credentials.of_url("t%3Ak") == Credentials(token="t:k")
+    others = Credentials(credentials_file="a", nkey_seed_file="b", tls=TlsFiles("c"))
+    assert others.of_url("u%40x:p%3A") == Credentials("u@x", "p:", tls=TlsFiles("c"))
+    assert others.of_url("t%3Ak") == Credentials(token="t:k", tls=TlsFiles("c"))

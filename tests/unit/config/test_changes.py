@@ -22,6 +22,7 @@ def settings(values: dict[str, Any]) -> Settings:
         ({}, []),
         ({"listen": "h:5", "port": 5}, ["listen", "port"]),
         ({"nats": {"servers": "nats://h:1", "password": "x"}}, ["nats.servers", "nats.password"]),
+        ({"nats": {"tls": {}}}, ["nats.tls"]),
         ({"limits": {"memory": "1 MiB"}, "max_subjects": 5}, ["max_subjects", "limits.memory"]),
         ({"drain_seconds": 1}, ["drain_seconds"]),
         ({"auth": {"jwt": {"secret": "x"}}}, ["auth"]),

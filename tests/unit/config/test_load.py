@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as configured
 from hypothesis import strategies as st
 
+from helpers.nkeys import USER, Nkey, Operator, credentials
 from wsgw.channels.channel import Channel, Direction, SlowConsumer
 from wsgw.channels.durable import Durable
 from wsgw.channels.template import template_of
@@ -18,6 +22,7 @@ from wsgw.config.auth import AuthSettings
 from wsgw.config.file import ConfigFile, read
 from wsgw.config.listening import TcpAddress
 from wsgw.config.load import ENVIRONMENT, channels_replaced_by, hints, load
+from wsgw.config.nats import NatsTlsSettings
 from wsgw.config.settings import Settings
 from wsgw.config.values import seconds
 from wsgw.errors import ConfigError
@@ -43,6 +48,19 @@ def found(settings: Settings, key: tuple[str, ...]) -> Any:
     return value.get_secret_value() if hasattr(value, "get_secret_value") else value
 
 
+def written(*texts: str) -> list[str]:
+    """Files with them, until the tests end."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    for number, text in enumerate(texts):
+        (folder / str(number)).write_text(text)
+    return [str(folder / str(number)) for number in range(len(texts))]
+
+
+USERS = [Nkey(USER), Nkey(USER)]
+SEEDS = written(*[user.seed for user in USERS])
+CREDENTIALS = written(*[credentials(Operator().user_jwt(user), user.seed) for user in USERS])
+
 #: For every setting: command line, environment, file, and what the default is.
 SOURCES: dict[tuple[str, ...], tuple[Any, tuple[str, Any] | None, Any, Any]] = {
     ("listen",): ("a:1", None, "b:2", "127.0.0.1:3007"),
@@ -57,6 +75,9 @@ SOURCES: dict[tuple[str, ...], tuple[Any, tuple[str, Any] | None, Any, Any]] = {
     ("nats", "user"): ("a", ("b", "b"), "c", None),
     ("nats", "password"): ("a", ("b", "b"), "c", None),
     ("nats", "token"): ("a", ("b", "b"), "c", None),
+    ("nats", "credentials_file"): (CREDENTIALS[0], None, CREDENTIALS[1], None),
+    ("nats", "nkey_seed_file"): (SEEDS[0], None, SEEDS[1], None),
+    ("nats", "tls"): (NatsTlsSettings(handshake_first=True), None, NatsTlsSettings(), None),
     ("nats", "inbox_prefix"): ("A", None, "B.C", "_INBOX"),
     ("auth",): (
         {"jwt": {"secret": "a"}},

@@ -1,0 +1,61 @@
+"""Files by which NATS and the gateway know one another. They are read anew for each connection, and shown nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+MAX_FILE_BYTES = 1024 * 1024  # all CAs of a system are a quarter of it
+
+
+class BadFileError(ValueError):
+    """``key`` is the setting below ``nats``, dotted; the text has file and reason, and shows nothing of it."""
+
+    def __init__(self, key: str, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.key = key
+
+    @property
+    def said(self) -> str:
+        """With the setting, for the log."""
+        return f"nats.{self.key}: {self}"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: who may have signed a server's certificate, the own certificate, and its key; see the settings."""
+
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    handshake_first: bool = False
+
+
+def content_of(key: str, path: str) -> bytes:
+    """Of the file at ``path``, which is not empty; raises BadFileError."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else "not a path"
+        raise BadFileError(key, path, str(reason)) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise BadFileError(key, path, f"is larger than {MAX_FILE_BYTES} bytes")
+    if not content.strip():
+        raise BadFileError(key, path, "is empty")
+    return content
+
+
+def untimely(since: datetime | None, until: datetime | None) -> str | None:
+    """Why what is good from ``since`` to ``until`` is not good now; None where it is."""
+    now = datetime.now(UTC)
+    if until is not None and until <= now:
+        return f"expired on {_shown(until)}"
+    if since is not None and since > now:
+        return f"is good from {_shown(since)} on, which is later than now"
+    return None
+
+
+def _shown(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

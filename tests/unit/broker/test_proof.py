@@ -1,0 +1,85 @@
+"""What a connection is made with, read from its files. (What is in them: config/test_natstls, _natsidentity.)"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from helpers.authority import Authority
+from helpers.nkeys import USER, Nkey, Operator
+from wsgw.broker.proof import Proof, read_proof
+from wsgw.broker.subscription import Credentials
+from wsgw.config.natsfiles import BadFileError, TlsFiles
+
+
+async def test_where_nothing_is_asked_for_nothing_is_read() -> None:
+    assert await read_proof(Credentials("a", "b"), "nats") == Proof()
+
+
+async def test_tls_verifies(tmp_path: Path) -> None:
+    ca = Authority(tmp_path)
+    certificate, key = ca.issue("client")
+    files = TlsFiles(str(ca.file), str(certificate), str(key))
+    for credentials, scheme in ((Credentials(tls=files), "nats"), (Credentials(), "tls"), (Credentials(), "tls")):
+        proof = await read_proof(credentials, scheme)
+        assert proof.context is not None
+        assert proof.context.verify_mode == ssl.CERT_REQUIRED
+        assert proof.context.check_hostname
+        assert proof.context.minimum_version == ssl.TLSVersion.TLSv1_2
+        assert proof.identity is None
+        assert proof.overdue == ()
+    (trusted,) = (await read_proof(Credentials(tls=files), "nats")).context.get_ca_certs()  # type: ignore[union-attr]
+    assert int(str(trusted["serialNumber"]), 16) == ca.certificate.serial_number, "no other one"
+
+
+async def test_who_the_gateway_is(tmp_path: Path) -> None:
+    user = Nkey(USER)
+    seed = tmp_path / "seed"
+    seed.write_text(user.seed)
+    identity = (await read_proof(Credentials(nkey_seed_file=str(seed)), "nats")).identity
+    assert identity is not None
+    assert (identity.public_key, identity.jwt) == (user.public, None)
+    creds = Operator().credentials(tmp_path / "a.creds")
+    identity = (await read_proof(Credentials(credentials_file=str(creds)), "nats")).identity
+    assert identity is not None
+    assert identity.jwt is not None
+
+
+async def test_what_is_overdue_is_told_of(tmp_path: Path) -> None:
+    """And read: this clock may be the one that is wrong."""
+    certificate, key = Authority(tmp_path).issue("client", days=-1)
+    creds = Operator().credentials(tmp_path / "a.creds", exp=int(time.time()) - 5)
+    files = TlsFiles(None, str(certificate), str(key))
+    proof = await read_proof(Credentials(credentials_file=str(creds), tls=files), "nats")
+    first, second = proof.overdue
+    assert first.startswith(f"nats.tls.certificate_file: {certificate}: the certificate expired on")
+    assert second.startswith(f"nats.credentials_file: {creds}: the JWT expired on")
+
+
+async def test_what_is_of_no_use(tmp_path: Path) -> None:
+    with pytest.raises(BadFileError, match="nowhere: No such file"):
+        await read_proof(Credentials(nkey_seed_file="nowhere"), "nats")
+    with pytest.raises(BadFileError, match="nowhere: No such file"):
+        await read_proof(Credentials(tls=TlsFiles("nowhere")), "nats")
+
+
+async def test_what_openssl_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that it finds too small: what only it can say is told as what we find ourselves."""
+    small = rsa.generate_private_key(65537, 1024)
+    name = x509.Name([])
+    now = x509.load_pem_x509_certificate(Authority(tmp_path).file.read_bytes())
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(small.public_key())
+    builder = builder.serial_number(1).not_valid_before(now.not_valid_before_utc)
+    builder = builder.not_valid_after(now.not_valid_after_utc)
+    certificate, key = tmp_path / "small.crt", tmp_path / "small.key"
+    certificate.write_bytes(builder.sign(small, now.signature_hash_algorithm).public_bytes(Encoding.PEM))  # type: ignore[arg-type]
+    key.write_bytes(small.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(BadFileError) as caught:
+        await read_proof(Credentials(tls=TlsFiles(None, str(certificate), str(key))), "nats")
+    assert caught.value.said == (f"nats.tls.certificate_file: {certificate}: OpenSSL cannot use it: EE_KEY_TOO_SMALL")
