@@ -49,6 +49,11 @@ def serial(certificate_file: Path) -> int:
     return x509.load_pem_x509_certificate(certificate_file.read_bytes()).serial_number
 
 
+def sha256(certificate_file: Path) -> str:
+    """The fingerprint of the certificate in it, in hexadecimal."""
+    return x509.load_pem_x509_certificate(certificate_file.read_bytes()).fingerprint(hashes.SHA256()).hex()
+
+
 def _write(path: Path, content: bytes) -> None:
     """As who renews certificates does: no reader finds half of it."""
     new = path.with_suffix(".new")

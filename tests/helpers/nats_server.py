@@ -54,9 +54,12 @@ class NatsServer:
         self.port = int(urls["nats"][0].rpartition(":")[2])
         self.monitoring = urls["monitoring"][0]
 
-    def reload(self, configuration: str) -> None:
-        """Take another configuration without a restart; the server does it some milliseconds later."""
-        self._configuration.write_text(configuration)
+    def reload(self, configuration: str | None = None) -> None:
+        """Take another configuration without a restart, or read again the files that it names; the server does it some
+        milliseconds later.
+        """
+        if configuration is not None:
+            self._configuration.write_text(configuration)
         self._process.send_signal(signal.SIGHUP)
 
     def lame_duck(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.authority import Authority
 from helpers.nats_server import NatsServer, StartNats
 from helpers.ports import free_port
 from helpers.program import Program
@@ -183,3 +184,36 @@ async def test_nats_that_comes_later(commands: Commands, start_nats: StartNats) 
     nats.start()
     await program.printed(f"nats: Connected to {nats.url}")
     assert program.output.count("waiting for NATS") == 1
+
+
+@pytest.fixture
+def secured(start_nats: StartNats, tmp_path: Path) -> tuple[str, Authority]:
+    """A NATS server that knows its clients by certificate, and the CA in ``tmp_path``; ``wsgw.yml`` there is for it."""
+    ca = Authority(tmp_path)
+    certificate, key = ca.issue("server", "127.0.0.1")
+    nats = start_nats(f'tls {{cert_file: "{certificate}", key_file: "{key}", ca_file: "{ca.file}", verify: true}}')
+    ca.issue("client")
+    (tmp_path / "wsgw.yml").write_text(
+        f"listen: 127.0.0.1:0\nnats:\n  servers: [{nats.url}]\n"
+        "  tls: {ca_file: ca.pem, certificate_file: client.crt, key_file: client.key}\n"
+        "channels: [{name: IN, direction: inbound}]\n"
+    )
+    return nats.url, ca
+
+
+async def test_a_client_certificate(commands: Commands, secured: tuple[str, Authority], tmp_path: Path) -> None:
+    """Taken; then one that this server does not take, with a wish to wait and without one; then one that is over."""
+    url, ca = secured
+    program = commands.start("wsgw", "server", "--exit-if-no-nats")
+    await program.printed("App runs the jobs...")
+    Authority(tmp_path, "other").issue("client")
+    said = "the server does not take the certificate in nats.tls.certificate_file, client.crt: unknown ca"
+    output = await commands.fail("wsgw", "server", "--exit-if-no-nats")
+    assert f"error: {url}: {said}\n" in output
+    waiting = commands.start("wsgw", "server")
+    await waiting.printed(f"error: nats: waiting for NATS: {url}: {said}\n")
+    ca.issue("client")
+    await waiting.printed(f"nats: Connected to {url}")
+    ca.issue("client", days=-1)
+    output = await commands.fail("wsgw", "server")
+    assert "wsgw.yml:4: nats.tls.certificate_file: client.crt: the certificate expired on 2" in output

@@ -20,7 +20,7 @@ from wsgw.broker.headers import HeaderBlock, Sendable, encode
 from wsgw.broker.info import ServerInfo
 from wsgw.broker.lines import publishes, publishes_each
 from wsgw.broker.parser import Deliver
-from wsgw.broker.refusal import NeedsChange
+from wsgw.broker.refusal import NeedsChange, refusal_of
 from wsgw.broker.requests import INBOX_PREFIX, Requests, new_inbox
 from wsgw.broker.subscription import Credentials, NatsSubscription, Subscriptions
 from wsgw.broker.violation import PermissionViolation
@@ -101,7 +101,8 @@ class NatsConnection(Writing):
             await self.close()
             if "onnection reset" in reason or "Broken pipe" in reason:  # the server's reason was lost with it
                 reason += " (NATS may have refused the credentials or the certificate)"
-            raise (NeedsChange if isinstance(error, NeedsChange) else OSError)(reason) from None
+            told = error if isinstance(error, NeedsChange) else OSError(reason)
+            raise refusal_of(told, credentials, ()) or told from None
         except asyncio.CancelledError:
             await self.close()
             raise

@@ -50,3 +50,12 @@ def test_address_of() -> None:
 )
 def test_masked(url: str, shown: str) -> None:
     assert masked(url) == shown
+
+
+def test_those_told_of_by_address_have_a_name() -> None:
+    servers = Servers(["tls://a:1"])
+    servers.discovered(["tls://10.0.0.1:1", "tls://t@[::1]:1", "tls://b:1", "tls://a:1"], "a")
+    assert [servers.known_as(url) for url in servers] == ["", "a", "a", ""]
+    assert servers.known_as("tls://10.0.0.2:1") == "", "of which nobody told"
+    servers.discovered(["tls://10.0.0.1:1"])
+    assert servers.known_as("tls://10.0.0.1:1") == ""
