@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ from wsgw.tasks import in_thread
 
 if TYPE_CHECKING:
     from wsgw.config.natsidentity import Identity
+
+#: Reads at a time; each is a thread, and one of a disk that does not answer stays.
+MOST_READING = 4
+_READING = threading.Semaphore(MOST_READING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +32,23 @@ class Proof:
 
 
 async def read_proof(credentials: Credentials, scheme: str) -> Proof:
-    """For a URL of ``scheme``; raises BadFileError. The files are read in a thread: they may be anywhere."""
+    """For a URL of ``scheme``; raises BadFileError, and OSError while earlier reads have not ended.
+
+    The files are read in a thread: they may be anywhere.
+    """
     tls = credentials.tls or (TlsFiles() if scheme == "tls" else None)
     if tls is None and credentials.credentials_file is None and credentials.nkey_seed_file is None:
         return Proof()
-    return await in_thread(lambda: _read(credentials, tls), "nats: reading files")
+    if not _READING.acquire(blocking=False):
+        raise OSError("the files of nats.tls, or of its credentials, are still being read: their disk does not answer")
+    return await in_thread(lambda: _read_once(credentials, tls), "nats: reading files")
+
+
+def _read_once(credentials: Credentials, tls: TlsFiles | None) -> Proof:
+    try:
+        return _read(credentials, tls)
+    finally:
+        _READING.release()
 
 
 def _read(credentials: Credentials, tls: TlsFiles | None) -> Proof:

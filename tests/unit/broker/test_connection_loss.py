@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -12,12 +12,17 @@ from helpers.nats_server import NatsServer
 from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.broker import connection as module
 from wsgw.broker.connection import NatsConnection
+from wsgw.broker.refusal import NeedsChange
+from wsgw.broker.subscription import Credentials
 from wsgw.errors import (
     NATS_UNAVAILABLE,
     UNCONFIRMED,
     GatewayError,
     Kind,
 )
+from wsgw.fanout.turn import Turn
+
+from .conftest import FakeServer
 
 pytestmark = pytest.mark.usefixtures("_bounded")
 
@@ -100,3 +105,13 @@ class TestLoss:
         assert connection.lost.result() == "enough"
         assert connection.in_flight == (0, 0)
         await connection.close()
+
+
+async def test_a_user_that_ends_as_soon_as_it_is_let_in(
+    fake_server: Callable[[bytes], Awaitable[FakeServer]],
+) -> None:
+    """It is as if it had not been let in: something has to be changed."""
+    server = await fake_server(b"INFO {}\r\nPONG\r\n-ERR 'User Authentication Expired'\r\n")
+    connection = NatsConnection(lambda: None, Turn(asyncio.get_running_loop().call_soon))
+    with pytest.raises(NeedsChange, match=r"^NATS says User Authentication Expired to the user 'a'"):
+        await connection.open(server.url, Credentials("a", "b"), "test", 0.3)

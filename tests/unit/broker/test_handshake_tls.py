@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from helpers.connection import Opened, publish
 from helpers.nats_server import NatsServer
 from helpers.nkeys import USER, Nkey, Operator
 from wsgw.broker.connection import NatsConnection
+from wsgw.broker.handshake import Handshake
 from wsgw.broker.refusal import NeedsChange
 from wsgw.broker.subscription import Credentials
 from wsgw.config.natsfiles import TlsFiles
@@ -77,6 +81,25 @@ async def test_servers_with_tls(start_server: Start, open_connection: Opened, fi
     said = await refused(at(server, "tls"), Credentials())
     assert "unable to get local issuer" in said
     assert "one of the CAs of the system" in said
+
+
+async def test_nothing_is_left_to_the_collector(start_server: Start, files: Files, tmp_path: Path) -> None:
+    seed = tmp_path / "seed"
+    seed.write_text(Nkey(USER).seed)
+    server = start_server(files.configuration())
+    gc.collect()
+    gc.disable()
+    try:
+        handshake = Handshake(lambda error: None)
+        made = weakref.ref(handshake)
+        tcp = await handshake.run(at(server), replace(files.of("client"), nkey_seed_file=str(seed)), "test", 5)
+        del handshake
+        await asyncio.sleep(0)
+        assert made() is None
+        assert tcp._io_writer is not None
+        tcp._io_writer.transport.abort()
+    finally:
+        gc.enable()
 
 
 async def test_a_server_that_takes_both(start_server: Start, open_connection: Opened, files: Files) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import ssl
+import threading
 import time
 from pathlib import Path
 
@@ -13,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from helpers.authority import Authority
 from helpers.nkeys import USER, Nkey, Operator
-from wsgw.broker.proof import Proof, read_proof
+from helpers.waiting import eventually
+from wsgw.broker.proof import MOST_READING, Proof, read_proof
 from wsgw.broker.subscription import Credentials
 from wsgw.config.natsfiles import BadFileError, TlsFiles
 
@@ -67,6 +71,29 @@ async def test_what_is_of_no_use(tmp_path: Path) -> None:
         await read_proof(Credentials(nkey_seed_file="nowhere"), "nats")
     with pytest.raises(BadFileError, match="nowhere: No such file"):
         await read_proof(Credentials(tls=TlsFiles("nowhere")), "nats")
+
+
+async def test_a_disk_that_does_not_answer(tmp_path: Path) -> None:
+    """Reads that hang are few, however often it is tried; when they end it is tried again."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    credentials = Credentials(nkey_seed_file=str(path))
+    before = threading.active_count()
+    tries = [asyncio.ensure_future(read_proof(credentials, "nats")) for _ in range(MOST_READING)]
+    await asyncio.sleep(0)
+    for _ in range(3):
+        with pytest.raises(OSError, match="still being read"):
+            await read_proof(credentials, "nats")
+    assert threading.active_count() == before + MOST_READING
+    tries.pop().cancel()
+    while any(not each.done() for each in tries):
+        await asyncio.to_thread(path.write_text, "x")
+        await asyncio.wait(tries, timeout=0.05)
+    assert {type(each.exception()) for each in tries} == {BadFileError}
+    path.unlink()
+    path.write_text(Nkey(USER).seed)
+    await eventually(lambda: threading.active_count() <= before + 1, "the end of all, but the one that wrote")
+    assert (await read_proof(credentials, "nats")).identity is not None
 
 
 async def test_what_openssl_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
