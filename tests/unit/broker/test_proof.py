@@ -78,21 +78,28 @@ async def test_a_disk_that_does_not_answer(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     credentials = Credentials(nkey_seed_file=str(path))
-    before = threading.active_count()
+
+    def reading() -> int:
+        return sum(thread.name == "nats: reading files" for thread in threading.enumerate())
+
+    await eventually(lambda: not reading(), "the end of those of other tests")
     tries = [asyncio.ensure_future(read_proof(credentials, "nats")) for _ in range(MOST_READING)]
     await asyncio.sleep(0)
     for _ in range(3):
         with pytest.raises(OSError, match="still being read"):
             await read_proof(credentials, "nats")
-    assert threading.active_count() == before + MOST_READING
+    assert reading() == MOST_READING
     tries.pop().cancel()
-    while any(not each.done() for each in tries):
-        await asyncio.to_thread(path.write_text, "x")
-        await asyncio.wait(tries, timeout=0.05)
+
+    def ended() -> bool:
+        os.close(os.open(path, os.O_RDWR))  # who waits for a writer finds that it has gone
+        return not reading()
+
+    await eventually(ended, "the end of all")
+    await asyncio.wait(tries)
     assert {type(each.exception()) for each in tries} == {BadFileError}
     path.unlink()
     path.write_text(Nkey(USER).seed)
-    await eventually(lambda: threading.active_count() <= before + 1, "the end of all, but the one that wrote")
     assert (await read_proof(credentials, "nats")).identity is not None
 
 
