@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from wsgw.config.changes import needing_restart
 from wsgw.config.file import Look, look
@@ -19,8 +20,10 @@ from wsgw.config.settings import LogSettings, Settings
 from wsgw.core.gateway import Gateway
 from wsgw.core.reload import reload
 from wsgw.errors import ConfigError
-from wsgw.process.certificates import Certificates
 from wsgw.tasks import end, in_thread
+
+if TYPE_CHECKING:
+    from wsgw.process.certificates import Certificates
 
 log = logging.getLogger("wsgw.server")
 

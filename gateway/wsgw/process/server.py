@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import uvicorn
 import uvloop
@@ -18,12 +18,11 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from wsgw.app import create_app
-from wsgw.config.listening import TcpAddress, addresses_of
+from wsgw.config.listening import TcpAddress, TlsSettings, addresses_of
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway, make_broker
 from wsgw.metrics import Metrics, without_created_series
 from wsgw.process.admin import AdminServer
-from wsgw.process.certificates import Certificates
 from wsgw.process.listeners import BACKLOG, Listener, close_all, open_listeners
 from wsgw.process.reloader import Reloader, Source
 from wsgw.process.signals import Signals
@@ -33,6 +32,9 @@ from wsgw.tasks import end_all
 from wsgw.transports.connection import HttpConnection
 from wsgw.transports.http11 import http_class
 from wsgw.transports.tls import TlsEntrance
+
+if TYPE_CHECKING:
+    from wsgw.process.certificates import Certificates
 
 log = logging.getLogger("wsgw.server")
 
@@ -225,7 +227,7 @@ async def serve(
     without_created_series()
     log.info("nats: Start up")
     log.info("open files: %s", open_files())
-    certificates = None if settings.tls is None else Certificates(settings.tls)
+    certificates = None if settings.tls is None else _certificates(settings.tls)
     listeners = open_listeners(settings.addresses)
     aside: list[Listener] = []
     try:
@@ -259,6 +261,12 @@ async def serve(
         await server.serve()
     finally:
         close_all([*listeners, *aside])
+
+
+def _certificates(tls: TlsSettings) -> Certificates:
+    from wsgw.process.certificates import Certificates  # what it needs takes long
+
+    return Certificates(tls)
 
 
 async def _probe(settings: Settings) -> None:
