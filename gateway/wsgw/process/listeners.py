@@ -17,7 +17,7 @@ from wsgw.errors import WsgwError
 
 BACKLOG = 2048
 #: libuv takes one connection of a listener in a round of its loop, which is long where others send all they can: who
-#: came behind a few dozen waited for a second. So the listener is there as often: see ``Listener.sockets``.
+#: came behind a few dozen waited for a second. So the listener is there as often: see ``Listener.repeat``.
 ACCEPTS_PER_ROUND = 16
 #: Of each connection, in the kernel, which would let it grow to many megabytes for a client that is held back.
 RECEIVE_BUFFER_BYTES = 256 * 1024
@@ -42,12 +42,15 @@ class PortUnavailable(WsgwError):
 
 
 class Listener:
-    """One socket that listens, not blocking. ``address`` is the one it has got, with its port."""
+    """One socket that listens, not blocking. ``address`` is the one it has got, with its port.
+
+    ``sockets`` is it as often as ``repeat`` has made it, once at first; ``close`` closes them all.
+    """
 
     def __init__(self, address: Address, listening: socket.socket) -> None:
         self.address = address
         self.socket = listening
-        self._copies: list[socket.socket] = []
+        self.sockets = [listening]
         self._file = _identity(address.path) if isinstance(address, UnixAddress) else None
 
     @property
@@ -55,15 +58,16 @@ class Listener:
         """Whether it is a unix socket."""
         return isinstance(self.address, UnixAddress)
 
-    def sockets(self) -> list[socket.socket]:
-        """The socket as often as connections are to be taken of it in a round; ``close`` closes them."""
-        if not self._copies:
-            self._copies = [self.socket.dup() for _ in range(ACCEPTS_PER_ROUND - 1)]
-        return [self.socket, *self._copies]
+    def repeat(self) -> None:
+        """Have the socket as often as connections are to be taken of it in a round; raises OSError.
+
+        Each copy is an open file: call it before ``shares.files`` counts those that are no clients'.
+        """
+        self.sockets += [self.socket.dup() for _ in range(ACCEPTS_PER_ROUND - len(self.sockets))]
 
     def close(self) -> None:
         """Listen no more; the file of a unix socket is removed, if it is this one's still. Harmless when done."""
-        for each in (self.socket, *self._copies):
+        for each in self.sockets:
             each.close()
         if isinstance(self.address, UnixAddress) and self._file is not None:
             if _identity(self.address.path) == self._file:

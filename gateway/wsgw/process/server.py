@@ -126,7 +126,7 @@ class GatewayServer(uvicorn.Server):
         for listener in self._listeners:
             serve = loop.create_unix_server if listener.is_unix else loop.create_server
             make = self._connection if listener.is_unix or self._certificates is None else self._tls_connection
-            for each in listener.sockets():
+            for each in listener.sockets:
                 self.servers.append(await serve(make, sock=each, backlog=BACKLOG))
         self.started = True
         for address in dict.fromkeys(listener.address for listener in self._listeners):
@@ -233,6 +233,8 @@ async def serve(
     try:
         if settings.admin is not None:
             aside += open_listeners(addresses_of(settings.admin.listen))
+        for each in listeners:
+            each.repeat()
         app = create_app(settings)
         paths = ops.PATHS if settings.admin is None else ops.PUBLIC_PATHS
         always = BasePath(settings.base_path).reached_by(paths)
