@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from itertools import repeat
+from mmap import mmap
 
 import pytest
 
@@ -45,14 +46,22 @@ class TestWatch:
 
     def test_what_takes_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "MAX_CASE_SECONDS", 0.01)
-        with pytest.raises(Finding, match=r"x: took 0\.\d s"):
+        with pytest.raises(Finding, match=r"x: took \d+\.\d s"):
             watch("x", lambda data: time.sleep(0.02), repeat(b""), 10)
 
     def test_memory_that_stays(self) -> None:
-        kept: list[bytes] = []
+        kept: list[mmap] = []
         size = 2 * MAX_GROWTH_BYTES // 2000
+
+        def keep(data: bytes) -> None:
+            new = mmap(-1, size)  # from the system: what tests before gave back to the allocator is resident already
+            new.write(data * size)
+            kept.append(new)
+
         with pytest.raises(Finding, match="bytes more than after the warm-up, 5000 cases on"):
-            watch("x", lambda data: kept.append(data * size), repeat(b"x"), 60, 5000)
+            watch("x", keep, repeat(b"x"), 3600, 5000)
+        for each in kept:
+            each.close()
 
     def test_figures(self) -> None:
         told = watch("x", lambda data: None, repeat(b""), 60, 1000)

@@ -9,6 +9,7 @@ from urllib.request import urlopen
 
 from helpers.nats_server import NatsServer, StartNats
 from helpers.ports import lasting_port
+from helpers.waiting import eventually
 
 SIZE = 3
 
@@ -44,6 +45,20 @@ def cluster_port(server: NatsServer) -> int:
     """Where its routes come to."""
     with urlopen(f"{server.monitoring}/varz") as answer:
         return int(json.load(answer)["cluster"]["cluster_port"])
+
+
+async def wanted(server: NatsServer, *subjects: str) -> None:
+    """Returns when ``server`` knows that others of its cluster want each of ``subjects``.
+
+    Until then what is published at it does not come to them, and nobody is told.
+    """
+
+    def missing() -> set[str]:
+        with urlopen(f"{server.monitoring}/routez?subs=1") as answer:
+            routes = json.load(answer)["routes"]
+        return set(subjects).difference(*(route.get("subscriptions_list") or () for route in routes))
+
+    await eventually(lambda: not missing(), f"others want {subjects}")
 
 
 def name_of(number: int) -> str:

@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 from helpers.client_socketio import SocketIOTransport
 from helpers.client_websocket import WebSocketTransport
 from helpers.gateway import GatewayProcess, StartGateway
-from helpers.nats_cluster import cluster
+from helpers.nats_cluster import cluster, wanted
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.traffic import Traffic
@@ -64,6 +64,9 @@ async def test_nothing_is_missed(
     sending = await socketio.open(gateway)
     heard = await peers[1].listen("OUT")
     await peers[0].answer("ASK", lambda payload: payload)
+    await wanted(servers[0], "OUT", "ASK")
+    for server in servers[1:]:
+        await wanted(server, "IN", "room.1")
     traffic = {name: Traffic(name, peers) for name in ("IN", "room.1")}
     for each in traffic.values():
         each.start()

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import pytest
 
 from helpers.connection import Opened, publish, subject, subscribe
-from helpers.nats_cluster import pair
+from helpers.nats_cluster import pair, wanted
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.traffic import Traffic
@@ -77,10 +77,11 @@ async def hand_over(old: NatsConnection, new: NatsConnection) -> None:
 
 
 async def test_nothing_is_lost_doubled_or_reordered(
-    old: NatsConnection, new: NatsConnection, peers: list[Peer]
+    servers: tuple[NatsServer, NatsServer], old: NatsConnection, new: NatsConnection, peers: list[Peer]
 ) -> None:
     name = subject()
     subscription, got = await subscribe(old, name)
+    await wanted(servers[1], name)
     traffic = Traffic(name, peers)
     traffic.start()
     await arrived(got, 10)
@@ -95,10 +96,11 @@ async def test_nothing_is_lost_doubled_or_reordered(
 
 
 async def test_equal_messages_are_as_many_as_were_sent(
-    old: NatsConnection, new: NatsConnection, peers: list[Peer]
+    servers: tuple[NatsServer, NatsServer], old: NatsConnection, new: NatsConnection, peers: list[Peer]
 ) -> None:
     name = subject()
     _, got = await subscribe(old, name)
+    await wanted(servers[1], name)
     moving = asyncio.create_task(hand_over(old, new))
     sent = 0
     while not moving.done():
@@ -125,6 +127,7 @@ async def test_publishers_keep_their_order(
     """The new connection writes nothing before the old one's is confirmed."""
     name = subject()
     heard = await peers[1].listen(name)
+    await wanted(servers[0], name)
     handover = Handover(old, new, PREFIX)
     assert await handover.prepare()
     servers[0].freeze()
@@ -172,10 +175,12 @@ async def test_the_old_one_goes_in_the_midst_of_it(
 ) -> None:
     name = subject()
     subscription, got = await subscribe(old, name)
+    await wanted(servers[1], name)
     traffic = Traffic(name, peers[1:])
     traffic.start()
     handover = Handover(old, new, PREFIX)
     assert await handover.prepare()
+    await arrived(got, traffic.sent[0])  # the new one brings what was published from here on
     handover.switch()
     servers[0].stop()
     await handover.finish()
@@ -213,7 +218,9 @@ async def test_too_much_comes_meanwhile(
     assert new.subscriptions == []
 
 
-async def test_who_comes_and_who_goes(old: NatsConnection, new: NatsConnection, peers: list[Peer]) -> None:
+async def test_who_comes_and_who_goes(
+    servers: tuple[NatsServer, NatsServer], old: NatsConnection, new: NatsConnection, peers: list[Peer]
+) -> None:
     """At each step: before the others are confirmed, before the switch, and behind it."""
     handover = Handover(old, new, PREFIX)
     stays, stayed = await subscribe(old, subject())
@@ -233,6 +240,7 @@ async def test_who_comes_and_who_goes(old: NatsConnection, new: NatsConnection, 
     await finishing
     assert set(new.subscriptions) == {stays, early, late}
     for subscription, got in ((stays, stayed), (early, early_got), (late, late_got)):
+        await wanted(servers[0], subscription.subject)
         await peers[0].publish(subscription.subject, b"x")
         await arrived(got, 1)
     for subscription, got in gone:
@@ -258,10 +266,11 @@ async def test_who_goes_while_it_asks(old: NatsConnection, new: NatsConnection) 
 
 
 async def test_answers_stay_where_they_were_asked_for(
-    old: NatsConnection, new: NatsConnection, peers: list[Peer]
+    servers: tuple[NatsServer, NatsServer], old: NatsConnection, new: NatsConnection, peers: list[Peer]
 ) -> None:
     name = subject()
     asked = await peers[1].messages(name)
+    await wanted(servers[0], name)
     inbox, _ = await subscribe(old, f"{PREFIX}.{subject()}.x")
     asking = asyncio.create_task(old.request(name, b"?", 30))
     await eventually(lambda: asked, "the question")
@@ -280,16 +289,20 @@ async def test_answers_stay_where_they_were_asked_for(
 
 
 async def test_a_pattern_over_everything_gets_no_fences(
-    old: NatsConnection, new: NatsConnection, peers: list[Peer]
+    servers: tuple[NatsServer, NatsServer], old: NatsConnection, new: NatsConnection, peers: list[Peer]
 ) -> None:
     got: list[Publication] = []
     await old.subscribe(NatsSubscription(">", got.append))
+    await wanted(servers[1], ">")
     traffic = Traffic(name := subject(), peers)
     traffic.start()
     await hand_over(old, new)
     await traffic.stop()
-    mine = [publication.payload for publication in got if publication.subject == name]
-    assert traffic.missing(mine) == 0
+
+    def mine() -> list[bytes]:
+        return [publication.payload for publication in got if publication.subject == name]
+
+    await eventually(lambda: traffic.missing(mine()) == 0, "all of it")
     inboxes = (old.fences_prefix, new.fences_prefix)
     assert not [publication.subject for publication in got if publication.subject.startswith(inboxes)]
 

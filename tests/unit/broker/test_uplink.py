@@ -12,7 +12,7 @@ import pytest
 from helpers.brokers import Brokers, publish, started
 from helpers.liar import Liar
 from helpers.metrics import value
-from helpers.nats_cluster import pair
+from helpers.nats_cluster import pair, wanted
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.traffic import Traffic
@@ -55,6 +55,8 @@ async def test_another_server_is_connected_to_first(
     subscription = await broker.subscribe(name, lambda publication: got.append(publication.payload))
     peers = [await Peer.connect(server.url, allow_reconnect=False) for server in (first, second)]
     heard = await peers[1].listen(out)
+    await wanted(second, name)
+    await wanted(first, out)
     traffic = Traffic(name, peers)
     traffic.start()
     told: list[GatewayError | None] = []
@@ -201,7 +203,7 @@ async def test_what_is_in_flight_on_both_counts(make_broker: Brokers, start_liar
     broker.publish("a", [b"x"] * 3, lambda error: None)
     await eventually(lambda: value(metrics, "wsgw_nats_reconnects_total") == 1, "moved")
     broker.publish("a", [b"x"] * 2, lambda error: None)
-    assert value(metrics, "wsgw_publishes_in_flight") == 6, "and the mark"
+    await eventually(lambda: value(metrics, "wsgw_publishes_in_flight") == 6, "the mark, too")
     there.answers = True
 
 

@@ -16,7 +16,7 @@ import pytest
 from helpers.authority import Authority, serial, sha256
 from helpers.brokers import Brokers, publish, started
 from helpers.metrics import value
-from helpers.nats_cluster import pair
+from helpers.nats_cluster import pair, wanted
 from helpers.nats_server import NatsServer
 from helpers.nkeys import Operator
 from helpers.peer import Peer
@@ -116,6 +116,8 @@ async def test_certificates_are_renewed_under_load(
     context = (await read_proof(credentials, "tls")).context
     peers = [await Peer.connect(at(server), allow_reconnect=False, tls=context) for server in (first, second)]
     heard = await peers[1].listen(out)
+    await wanted(second, name)
+    await wanted(first, out)
     traffic = Traffic(name, peers)
     traffic.start()
     await arrived(got, 10)
