@@ -37,10 +37,10 @@ async def made(pair: Pair) -> AsyncIterator[Certificates]:
     await eventually(lambda: not [each for each in threading.enumerate() if "certificate" in each.name], "no thread")
 
 
-def shown(context: ssl.SSLContext) -> bytes | None:
-    """The certificate of a handshake with ``context``, in memory; the client names no host."""
+def shaken(context: ssl.SSLContext, by: ssl.SSLContext) -> ssl.SSLObject:
+    """A client of ``by`` whose handshake with ``context`` is done, in memory; it names no host."""
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = blind().wrap_bio(back, there)
+    client = by.wrap_bio(back, there)
     server = context.wrap_bio(there, back, server_side=True)
     for _ in range(3):
         for side in (client, server):
@@ -48,7 +48,12 @@ def shown(context: ssl.SSLContext) -> bytes | None:
                 side.do_handshake()
             except ssl.SSLWantReadError:
                 continue
-    return client.getpeercert(True)
+    return client
+
+
+def shown(context: ssl.SSLContext) -> bytes | None:
+    """The certificate that a client sees."""
+    return shaken(context, blind()).getpeercert(True)
 
 
 async def test_when_asked_or_changed(made: Certificates, pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
@@ -116,6 +121,16 @@ def test_the_least_version(pair: Pair) -> None:
     context = Certificates(TlsSettings(**pair.settings)).context
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
+@pytest.mark.parametrize("first", ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"])
+def test_clients_choose_the_cipher(pair: Pair, first: str) -> None:
+    client = blind()
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    client.set_ciphers(f"{first}:ECDHE-ECDSA-AES256-GCM-SHA384")
+    cipher = shaken(Certificates(TlsSettings(**pair.settings)).context, client).cipher()
+    assert cipher is not None
+    assert cipher[0] == first
 
 
 async def test_sighup_without_a_configuration_file(made: Certificates, caplog: pytest.LogCaptureFixture) -> None:
