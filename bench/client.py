@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from bench.frames import CLOSE, PING, PONG, TEXT, header, masked, read_header
 from bench.payload import PayloadError, read
+from bench.tls import TlsSocket
 from bench.wires import Greeting, Wire
 
 _TEXT_HEAD = 0x80 | TEXT
@@ -34,7 +35,7 @@ class Client:
         self.wire = wire
         self.channel = channel
         self.index = index
-        self.socket = socket.socket()
+        self.socket = TlsSocket() if wire.secure else socket.socket()
         self.progress = 0
         self.goal = self.step = 1
         self.round = 0

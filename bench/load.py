@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from bench.processes import BenchError
+from bench.tls import ciphers_of_browsers
 from bench.wires import Wire
 from bench.worker import run
 
@@ -24,7 +25,8 @@ class _Process:
         self.pipe: Connection
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=run, args=(theirs,), daemon=True)
-        self._process.start()
+        with ciphers_of_browsers():
+            self._process.start()
         theirs.close()
         self.phase = self.round = 0
         self.heard: dict[str, Any] = {}

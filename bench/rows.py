@@ -47,6 +47,8 @@ ALL = ("wsgw", "wsgw-sio", "nats", "centrifugo", "fastapi", "node", "pysio")
 RECEIVING = (*ALL[:2], "wsgw-sse", *ALL[2:])
 NATIVE = ("wsgw", "wsgw-sio", "nats", "centrifugo")
 CPU = (Metric("us", "", "µs"),)
+CONNECT = (Metric("connect_us", "CPU to connect", "µs"), Metric("rss_kb", "resident memory", "KB"))
+TLS = ("wsgw", "wsgw-tls", "nats", "nats-tls")
 
 
 def _fan_out(
@@ -178,10 +180,25 @@ ROWS = (
     Row(
         "connect-token",
         "Clients that connect, with and without a token of their own",
-        (Metric("connect_us", "CPU to connect", "µs"), Metric("rss_kb", "resident memory", "KB")),
+        CONNECT,
         ("wsgw", "wsgw-token", "wsgw-rs256", "wsgw-sio", "wsgw-sio-token"),
         lambda system, scale: idle(system, 2000),
         connections=2100,
+    ),
+    Row(
+        "connect-tls",
+        "Clients that connect, with and without TLS",
+        CONNECT,
+        TLS,
+        lambda system, scale: idle(system, 2000),
+        connections=2100,
+    ),
+    Row(
+        "fanout-tls",
+        "Fan-out to 100 clients, saturated, with and without TLS",
+        CPU,
+        TLS,
+        _fan_out(100, SIZE, 400, 100, 2.5),
     ),
     Row(
         "stalled",
@@ -204,8 +221,8 @@ ROWS = (
         "tiny",
         "Fan-out to 20 clients, for the bench's own test",
         CPU,
-        RECEIVING,
-        _fan_out(20, SIZE, 50, 10, 0.5),
+        (*RECEIVING, "wsgw-tls", "nats-tls"),
+        _fan_out(20, SIZE, 50, 10, 2),
         default=False,
     ),
     _requests(16, "16 at a time, for the bench's own test", "tiny-request", seconds=2, default=False),

@@ -39,7 +39,7 @@ class Bench:
 def running(system: System, setting: Setting, timeout_seconds: float = 60) -> Iterator[Bench]:
     """Servers and load generator, stopped at the end whatever happens."""
     with tempfile.TemporaryDirectory(prefix="wsgw-bench-") as name, Load(timeout_seconds) as load:
-        nats = NatsServer(Path(name), jetstream=system.durable)
+        nats = NatsServer(Path(name), jetstream=system.durable, secure=system.wire.secure)
         try:
             server = system.start(setting, nats, Path(name))
             try:

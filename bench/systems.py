@@ -18,6 +18,7 @@ from typing import Any
 from bench.nats_feed import Publisher, publish_line
 from bench.processes import Server, free_port, output
 from bench.responder import SUBJECT
+from bench.tls import TlsNats, TlsWire, files, trusting
 from bench.tokens import SECRET, TokenSocketIO, TokenWire, by_public_key, by_secret, pair
 from bench.wires import FIRST_SEQUENCE, Centrifugo, DurableEvents, Nats, ServerSentEvents, SocketIO, Wire
 
@@ -40,9 +41,13 @@ class Setting:
 class NatsServer(Server):
     """A nats-server: ``nats_port`` is its NATS listener, ``port`` its WebSocket listener."""
 
-    def __init__(self, folder: Path, *, jetstream: bool = False) -> None:
+    def __init__(self, folder: Path, *, jetstream: bool = False, secure: bool = False) -> None:
         self.nats_port, port = free_port(), free_port()
-        text = _NATS_CONFIGURATION + f'websocket {{ host: "127.0.0.1", port: {port}, no_tls: true }}\n'
+        tls = "no_tls: true"
+        if secure:
+            certificate, key = files(folder)
+            tls = f'tls {{ cert_file: "{certificate}", key_file: "{key}" }}'
+        text = _NATS_CONFIGURATION + f'websocket {{ host: "127.0.0.1", port: {port}, {tls} }}\n'
         if jetstream:
             text += f"jetstream {{ store_dir: {folder} }}\n"
         configuration = folder / f"nats-{port}.conf"
@@ -93,7 +98,7 @@ def _start_wsgw(
     program: Path = BIN / "wsgw",
     *,
     durable: bool = False,
-    auth: dict[str, Any] | None = None,
+    **more: dict[str, Any],
 ) -> Server:
     port = free_port()
     channels: list[dict[str, Any]] = [{"name": name, "direction": "inbound"} for name in setting.channels]
@@ -107,11 +112,12 @@ def _start_wsgw(
     channels.append({"name": "OUT", "direction": "outbound"})
     channels.append({"name": SUBJECT, "direction": "request", "timeout": "30s"})
     file = folder / f"wsgw-{port}.yml"
-    file.write_text(json.dumps({"channels": channels} | ({} if auth is None else {"auth": auth})))  # JSON is YAML
+    file.write_text(json.dumps({"channels": channels} | more))  # JSON is YAML
     command: list[str | Path] = [program, "server", "-c", file, "-p", str(port), "-n", nats.url, "-l", "warn"]
     server = Server("wsgw", command, port, folder)
     server.wait_listening()
-    server.wait_until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"), "ready")
+    scheme = "https" if "tls" in more else "http"
+    server.wait_until(lambda: _answers(f"{scheme}://127.0.0.1:{port}/readyz"), "ready")
     return server
 
 
@@ -129,6 +135,11 @@ def _start_with_public_key(setting: Setting, nats: NatsServer, folder: Path) -> 
     return _start_wsgw(setting, nats, folder, auth=by_public_key(str(file)))
 
 
+def _start_tls(setting: Setting, nats: NatsServer, folder: Path) -> Server:
+    certificate, key = files(folder)
+    return _start_wsgw(setting, nats, folder, tls={"certificate_file": str(certificate), "key_file": str(key)})
+
+
 def _make_stream(nats: NatsServer, name: str) -> None:
     """Of the subject ``name``; it keeps little, and in memory: what is measured is the gateway."""
     stream = {"name": name, "subjects": [name], "storage": "memory", "max_bytes": 64 * 1024 * 1024}
@@ -139,7 +150,8 @@ def _make_stream(nats: NatsServer, name: str) -> None:
 
 
 def _answers(url: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    https = urllib.request.HTTPSHandler(context=trusting())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), https)
     try:
         with opener.open(url, timeout=5) as answer:
             return bool(answer.status == 200)
@@ -233,6 +245,12 @@ def _node_version() -> str:
 
 
 _PYTHON = ("uvicorn", "uvloop", "nats-py")
+
+
+def _nats_version() -> str:
+    return output([NATS_SERVER, "--version"])
+
+
 _wsgw_version = _distributions("wsgw", *_PYTHON, "websockets")
 
 _RSA = pair()
@@ -279,9 +297,9 @@ SYSTEMS = (
         True,
         durable=True,
     ),
-    System(
-        "nats", "nats-server WebSocket", Nats(), _start_nats, _there, lambda: output([NATS_SERVER, "--version"]), True
-    ),
+    System("wsgw-tls", "wsgw, TLS", TlsWire(), _start_tls, _there, _wsgw_version, True),
+    System("nats", "nats-server WebSocket", Nats(), _start_nats, _there, _nats_version, True),
+    System("nats-tls", "nats-server WebSocket, TLS", TlsNats(), _start_nats, _there, _nats_version, True),
     System(
         "centrifugo",
         "Centrifugo",

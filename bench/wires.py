@@ -17,6 +17,8 @@ class Wire:
     """Plain WebSocket, one channel per connection, a frame is a payload: wsgw's ``/ws/`` and the FastAPI bridge."""
 
     opcode = TEXT
+    #: Within TLS; see ``tls``.
+    secure = False
     #: Every delivery is one frame of its own, so deliveries can be counted by bytes alone.
     fixed = True
     #: Where not fixed: bytes between two deliveries that share a frame.

@@ -82,7 +82,10 @@ class _Worker:
             else:
                 client.flush()
         if events & ~select.EPOLLOUT:
-            size = client.socket.recv_into(self._buffer)
+            try:
+                size = client.socket.recv_into(self._buffer)
+            except BlockingIOError:  # of TLS: nothing that is within it
+                return
             if size == 0:
                 self._ended(client, fd)
                 return

@@ -78,6 +78,16 @@ def test_another_commit_takes_turns(tmp_path: Path) -> None:
     assert float(ratio[1]) > 0
 
 
+def test_by_tls(tmp_path: Path) -> None:
+    run = bench(tmp_path, QUICK="1", ROWS="tiny", SYSTEMS="wsgw-tls,nats-tls")
+    assert run.returncode == 0, run.stdout + run.stderr
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert set(rows["tiny"]) == {"wsgw-tls", "nats-tls"}
+    for (values,) in rows["tiny"].values():
+        assert values["us"] > 0
+        assert values["messages"] % (50 * 20) == 0
+
+
 def test_an_unknown_row_is_refused(tmp_path: Path) -> None:
     run = bench(tmp_path, ROWS="fanuot")
     assert run.returncode == 1
