@@ -14,6 +14,13 @@ from wsgw.config.origins import SAME
 
 log = logging.getLogger("wsgw.access")
 
+#: What each answer over HTTP tells browsers, whoever gives it: that it is what it says, and if it is shown as a page
+#: after all runs nothing, loads nothing, is in nobody's frame, and tells nobody its address, which may have a token.
+SAFE: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+]
 #: Of either header. A name has 253 characters at most.
 MAX_HEADER_BYTES = 400
 #: Pairs of the two of which is known what to say; a peer may send any it likes.
@@ -88,10 +95,10 @@ class Pages:
         page = None if origin is None else origin.decode("latin-1")
         name = None if host is None else host.decode("latin-1")
         if not self._hosts.allows(name, proxied=proxied):
-            return Verdict([], f"host {_shown(name)} is not in 'hosts'", "hosts")
+            return Verdict(SAFE, f"host {_shown(name)} is not in 'hosts'", "hosts")
         if not self._origins.allows(page, name):
-            return Verdict([], f"origin {_shown(page)} is not in 'origins'", "origins")
-        return Verdict(self._origins.headers(origin))
+            return Verdict(SAFE, f"origin {_shown(page)} is not in 'origins'", "origins")
+        return Verdict(SAFE + self._origins.headers(origin))
 
 
 _ADVICE = {

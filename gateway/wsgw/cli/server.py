@@ -160,6 +160,11 @@ def dump(settings: Settings) -> str:
     """The configuration in effect as a file's text, secrets masked."""
     values = settings.model_dump(mode="json", exclude_none=True)
     values["nats"]["servers"] = [masked(url) for url in settings.nats.servers]
+    auth = values.get("auth", {})
+    for section, key in (("jwt", "jwks_url"), ("delegate", "url")):
+        if key in auth.get(section, {}):
+            address, mark, _ = auth[section][key].partition("?")  # it may be a key, as that of a function in a cloud
+            auth[section][key] = f"{address}?***" if mark else address
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 

@@ -19,6 +19,12 @@ from wsgw.errors import ConfigError
 Key = tuple[str | int, ...]
 
 _ORIGINAL_KEYS = ("wsServer", "webServer", "natsServer", "useWebsocket", "useMessaging", "logger", "app", "pdms")
+#: What is wrong in YAML's words, which show what may be a secret, and in ours.
+_UNQUOTED = {
+    "found undefined alias": "an alias of nothing; a text that begins with * needs quotes",
+    "found duplicate anchor": "an anchor that is there twice; a text that begins with & needs quotes",
+    "could not determine a constructor for the tag": "an unknown tag; a text that begins with ! needs quotes",
+}
 
 
 @dataclass
@@ -99,6 +105,7 @@ def _parsed(path: str, text: str) -> tuple[yaml.Node | None, object]:
         mark = error.problem_mark or error.context_mark
         place = path if mark is None else f"{path}:{mark.line + 1}"
         reason = " ".join(part for part in (error.context, error.problem) if part)
+        reason = next((words for start, words in _UNQUOTED.items() if reason.startswith(start)), reason)
     except RecursionError:
         place, reason = path, "nested too deeply"
     except (yaml.YAMLError, ValueError) as error:

@@ -24,6 +24,8 @@ def _nats_url(url: str) -> str:
     if "://" not in url:
         url = f"nats://{url}"
     parts = urlsplit(url)
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":  # the start of a password would be taken for a port
+        raise ValueError("a user or password has /, ? or # in it, which are %2F, %3F and %23 in a URL")
     try:
         good = parts.scheme in ("nats", "tls") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:

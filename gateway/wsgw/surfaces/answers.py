@@ -13,9 +13,13 @@ from wsgw.errors import GatewayError
 CHALLENGE: Mapping[str, str] = {"www-authenticate": "Bearer"}
 
 
+#: With what nobody is to keep (RFC 9111 section 5.2.2.5): it is of one moment, or of one client.
+FRESH: Mapping[str, str] = {"cache-control": "no-store"}
+
+
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """``value`` as JSON."""
-    return Response(orjson.dumps(value), status, headers, media_type="application/json")
+    return Response(orjson.dumps(value), status, {**FRESH, **(headers or {})}, media_type="application/json")
 
 
 def refusal(error: GatewayError, headers: Mapping[str, str] | None = None) -> Response:

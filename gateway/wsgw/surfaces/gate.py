@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Collection, Mapping, Sequence
 import orjson
 
 from wsgw.access.origins import Headers, preflight
-from wsgw.access.pages import Verdict
+from wsgw.access.pages import SAFE, Verdict
 from wsgw.core.edge import Edge
 from wsgw.errors import FORBIDDEN, GatewayError
 from wsgw.fanout.publication import Encoded
@@ -46,21 +46,19 @@ class Gate:
     async def enter(self, scope: Event, path: str, receive: Receive, send: Send) -> Send | None:
         """By what the request or WebSocket of ``scope`` is to be answered; None where it has been."""
         if path in self._open_paths:
-            return send
+            return _putting(scope, send, SAFE)
         verdict = self._edge.pages.look(scope["headers"], proxied=_is_unix(scope))
         if verdict.refusal is not None:
             await self._refuse(scope, path, receive, send, verdict)
             return None
-        if scope["type"] == "websocket" or path in UNREAD_PATHS:
+        if scope["type"] == "websocket":
             return send
+        if path in UNREAD_PATHS:
+            return _putting(scope, send, SAFE)
         if scope["method"] == "OPTIONS" and (methods := self._methods.get(_first(path))) is not None:
-            await _answer_preflight(scope, send, methods, verdict.headers)
+            await _answer_preflight(scope, _putting(scope, send, verdict.headers), methods)
             return None
-        exchange = scope.get("extensions", {}).get(STREAM_EXTENSION)
-        if isinstance(exchange, Exchange):
-            exchange.common = verdict.headers
-            return send
-        return _telling(send, verdict.headers)
+        return _putting(scope, send, verdict.headers)
 
     # -- inside
 
@@ -70,8 +68,8 @@ class Gate:
         told = self._edge.pages.tell(verdict)
         self._edge.refused(FORBIDDEN.name, "" if told else "%s", *(() if told else (why,)))
         if scope["type"] == "http":
-            headers = {"content-type": "application/json", "vary": "origin"}
-            await respond(send, FORBIDDEN.http_status, _body(why), headers)
+            headers = {"content-type": "application/json", "vary": "origin", "cache-control": "no-store"}
+            await respond(_putting(scope, send, verdict.headers), FORBIDDEN.http_status, _body(why), headers)
             return
         await receive()  # websocket.connect
         if verdict.setting == "hosts":
@@ -87,16 +85,20 @@ def _refusing_connect(why: str) -> Sequence[Encoded]:
     return Encoded(open_packet("refused", (), 25.0, 20.0, MAX_UNTAKEN_BYTES)), encode_connect_error("/", why, None)
 
 
-async def _answer_preflight(scope: Event, send: Send, methods: str, headers: Headers) -> None:
+async def _answer_preflight(scope: Event, send: Send, methods: str) -> None:
     wanted = next((value for name, value in scope["headers"] if name == b"access-control-request-headers"), None)
     allow = ", ".join(sorted([*methods.split(", "), "OPTIONS"]))
-    every = [(b"allow", allow.encode()), *headers, *preflight(methods, wanted)]
+    every = [(b"allow", allow.encode()), *preflight(methods, wanted)]
     await send({"type": "http.response.start", "status": 204, "headers": every})
     await send({"type": "http.response.body", "body": b""})
 
 
-def _telling(send: Send, headers: Headers) -> Send:
+def _putting(scope: Event, send: Send, headers: Headers) -> Send:
     """``send``, with ``headers`` in the head of the answer."""
+    exchange = scope.get("extensions", {}).get(STREAM_EXTENSION)
+    if isinstance(exchange, Exchange):
+        exchange.common = headers
+        return send
 
     def telling(message: Event) -> Awaitable[None]:
         if message["type"] == "http.response.start":

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from fastapi import APIRouter, Request, Response
 
 from wsgw import __version__
-from wsgw.surfaces.answers import json_response
+from wsgw.surfaces.answers import FRESH, json_response
 from wsgw.surfaces.application import gateway_of
 
 #: HTTP servers send no body to HEAD, which is what many health checks ask with (RFC 9110 section 9.3.2).
@@ -55,4 +55,4 @@ async def is_ready(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """The Prometheus metrics."""
     exposition = await gateway_of(request.scope).scrapes.read()
-    return Response(exposition, media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(exposition, headers=FRESH, media_type="text/plain; version=0.0.4; charset=utf-8")

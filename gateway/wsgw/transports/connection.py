@@ -16,6 +16,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
+from wsgw.access.pages import SAFE
 from wsgw.core.edge import Edge
 from wsgw.errors import NO_FILES, NO_MEMORY, REQUEST_TIMEOUT, Kind
 from wsgw.protocols.http1.head import Head
@@ -247,7 +248,7 @@ class HttpConnection(asyncio.Protocol):
             if exchange.started:
                 self._transport.abort()
                 return
-        common = exchange.common if exchange is not None else []
+        common = exchange.common if exchange is not None else SAFE
         if head is not None:
             common = self._edge.pages.look(head.headers).headers
         answer = refusal_of_events if head is not None and head.wants_events else refusal

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from wsgw.access.pages import SAFE
 from wsgw.errors import GatewayError, Kind
 from wsgw.fanout.link import OneWayReceiver
 from wsgw.protocols.http1.head import Head
@@ -35,7 +36,6 @@ _BAD_NAME = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _FAULT = b"Internal Server Error"
-_NOTHING: Headers = []
 
 
 class Framing(Enum):
@@ -91,6 +91,7 @@ def refusal(kind: Kind, message: str, headers: Headers) -> bytes:
     headers = [
         *headers,
         (b"content-type", b"application/json"),
+        (b"cache-control", b"no-store"),
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
     ]
@@ -146,7 +147,7 @@ class Exchange:
         self._told = False  # the application has all of the body
         self._wake: asyncio.Event | None = None
         #: what the answer's head has beside its own headers, whoever answers
-        self.common: Headers = _NOTHING
+        self.common: Headers = SAFE
         #: what came of the body and the application has not taken
         self.body = bytearray()
         self.body_complete = head.body_bytes == 0

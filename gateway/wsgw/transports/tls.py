@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from uvicorn.server import ServerState
 
+from wsgw.access.pages import SAFE
 from wsgw.core.edge import Edge
 from wsgw.errors import BAD_REQUEST, REQUEST_TIMEOUT
 from wsgw.fanout.link import CLOSE_TIMEOUT_SECONDS
@@ -170,7 +171,7 @@ class TlsEntrance(asyncio.Protocol):
         self._told = True
         self._came = b""
         self._edge.refused(BAD_REQUEST.name, "what came is no TLS")
-        self._raw.write(refusal(BAD_REQUEST, NOT_TLS, self._state.default_headers))
+        self._raw.write(refusal(BAD_REQUEST, NOT_TLS, self._state.default_headers + SAFE))
         self._raw.write_eof()
         self._clock.set(self._loop.time() + LINGER_SECONDS)
 

@@ -65,7 +65,13 @@ def test_an_empty_file_is_an_empty_configuration(tmp_path: Path, text: str) -> N
         (b"a: \xff\n", ": not UTF-8 text: "),
         ("a: 1\n---\nb: 2\n", "not YAML"),
         ("a: &x [*x]\n", "a value contains itself"),
-        ("a: !!python/object:os.system x\n", "not YAML"),
+        ("a: !!python/object:os.system x\n", ":1: not YAML: an unknown tag; a text that begins with ! needs quotes"),
+        ("a: !hidden\n", ":1: not YAML: an unknown tag; a text that begins with ! needs quotes"),
+        ("a: *hidden\n", ":1: not YAML: an alias of nothing; a text that begins with * needs quotes"),
+        (
+            "a: &hidden\nb: &hidden\n",
+            ":2: not YAML: an anchor that is there twice; a text that begins with & needs quotes",
+        ),
         ("[" * 1500, "not YAML: nested too deeply"),
     ],
 )

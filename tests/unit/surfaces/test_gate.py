@@ -18,8 +18,9 @@ from helpers.raw_http import RawPost
 from helpers.raw_websocket import RawWebSocket, text
 from helpers.running import Running, running
 from helpers.waiting import eventually
-from wsgw.access.pages import Pages
+from wsgw.access.pages import SAFE, Pages
 from wsgw.surfaces.gate import METHODS, OPEN_PATHS
+from wsgw.surfaces.ops import PATHS
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
 SOCKETIO = "/socket.io/?EIO=4&transport=websocket"
@@ -82,6 +83,45 @@ async def shake_hands(served: Running, path: str, **headers: str) -> RawWebSocke
 def status_of(client: RawWebSocket) -> int:
     assert client.response is not None
     return client.response.status_code
+
+
+# -- what browsers are told of every answer
+
+_SAFE = {name.decode(): value.decode() for name, value in SAFE}
+
+
+def safe(answer: httpx.Response) -> bool:
+    """Each of them once, and nobody keeps it."""
+    told = {name: answer.headers.get_list(name) for name in _SAFE}
+    return told == {name: [value] for name, value in _SAFE.items()} and "no-store" in answer.headers["cache-control"]
+
+
+@WAYS
+async def test_no_answer_is_a_page(nats: NatsServer, direct: bool) -> None:
+    """Also where what is asked for is markup: it is not taken for what it is not, and runs and loads nothing."""
+    async with running(nats.url, direct=direct) as served:
+        for origin in (own(served), EVIL):
+            for method, path, _ in [*REQUESTS, *(("GET", each, 200) for each in sorted(PATHS)), ("GET", "/<b>", 404)]:
+                async with answer_to(served, method, path, Origin=origin) as answer:
+                    if answer.status_code == 204:  # a preflight's, which nobody sees
+                        continue
+                    assert safe(answer), (method, path, answer.status_code, answer.headers)
+        assert "default-src 'none'" in _SAFE["content-security-policy"]
+        assert "frame-ancestors 'none'" in _SAFE["content-security-policy"]
+        assert _SAFE["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "request_", [b"nonsense\r\n\r\n", b"GET /%b HTTP/1.1\r\n\r\n" % bytes(70_000), b"GET /\x00 HTTP/1.1\r\n\r\n"]
+)
+async def test_nor_is_one_to_what_is_no_request(nats: NatsServer, request_: bytes) -> None:
+    async with running(nats.url) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
+        writer.write(request_)
+        head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        for name, value in [*SAFE, (b"cache-control", b"no-store")]:
+            assert head.count(b"\r\n%b: %b" % (name, value)) == 1, head
 
 
 # -- who is refused

@@ -9,12 +9,16 @@ from typing import Any, cast
 
 import pytest
 
+from wsgw.access.pages import SAFE
 from wsgw.errors import NO_FILES
 from wsgw.fanout.link import OneWayReceiver
 from wsgw.protocols.http1.head import Head
 from wsgw.transports.asgi import Receive, Send
 from wsgw.transports.exchange import Exchange, refusal
 from wsgw.transports.stream import StreamProtocol
+
+#: With each answer, where nobody says otherwise.
+SAFE_LINES = b"".join(b"%b: %b\r\n" % header for header in SAFE)
 
 
 class Connection:
@@ -83,7 +87,10 @@ async def test_head_and_body_go_out_in_one_write() -> None:
 
     await run(exchange, app)
     assert connection.writes == 1
-    assert connection.data == b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 3\r\nx-y: \xff\r\n\r\nabc"
+    assert (
+        connection.data
+        == b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 3\r\nx-y: \xff\r\n" + SAFE_LINES + b"\r\nabc"
+    )
     assert connection.events == ["body", ("answered", True)]
 
 
@@ -95,7 +102,7 @@ async def test_an_event_may_leave_out_what_is_the_default() -> None:
         await send({"type": "http.response.body"})
 
     await run(exchange, app)
-    assert connection.data == b"HTTP/1.1 204 No Content\r\ndate: now\r\n\r\n"
+    assert connection.data == b"HTTP/1.1 204 No Content\r\ndate: now\r\n" + SAFE_LINES + b"\r\n"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +143,7 @@ async def test_an_answer_to_http_1_0_without_a_length_ends_with_the_connection()
         await send(body(b"b"))
 
     await run(exchange, app)
-    assert connection.data == b"HTTP/1.1 200 OK\r\ndate: now\r\nconnection: close\r\n\r\nab"
+    assert connection.data == b"HTTP/1.1 200 OK\r\ndate: now\r\nconnection: close\r\n" + SAFE_LINES + b"\r\nab"
     assert connection.events == [("answered", False)]
 
 
@@ -275,7 +282,8 @@ def test_an_answer_without_end_takes_the_connection(version: str, coding: bytes)
     receiver: Any = object()
     assert cast("object", exchange.stream(receiver, headers)) is connection
     assert connection.events == [("stream", receiver, version == "1.1")]
-    assert connection.data == b"HTTP/1.1 200 OK\r\ndate: now\r\na: b\r\nconnection: close\r\n" + coding + b"\r\n"
+    head = b"HTTP/1.1 200 OK\r\ndate: now\r\na: b\r\nconnection: close\r\n"
+    assert connection.data == head + coding + SAFE_LINES + b"\r\n"
     assert headers == [(b"a", b"b")], "they are shared"
     assert exchange.gone
     assert not exchange.body
@@ -285,6 +293,7 @@ def test_an_answer_without_end_takes_the_connection(version: str, coding: bytes)
 
 def test_a_refusal_is_a_whole_answer() -> None:
     assert refusal(NO_FILES, "why", [(b"date", b"now")]) == (
-        b"HTTP/1.1 503 Service Unavailable\r\ndate: now\r\ncontent-type: application/json\r\ncontent-length: 45\r\n"
+        b"HTTP/1.1 503 Service Unavailable\r\ndate: now\r\ncontent-type: application/json\r\n"
+        b"cache-control: no-store\r\ncontent-length: 45\r\n"
         b'connection: close\r\n\r\n{"error":{"code":"no_files","message":"why"}}'
     )

@@ -32,7 +32,6 @@ _HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-store, no-transform",
     "x-accel-buffering": "no",  # nginx passes events on as they come
-    "x-content-type-options": "nosniff",  # any page may name it as a script, with cookies and no Origin
 }
 _RAW_HEADERS = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
 
