@@ -38,6 +38,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "listening",
             "certificates",
             "origins",
+            "proxies",
             "auth",
             "keys",
             "natsfiles",
@@ -73,6 +74,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "protocols",
         (
             "handshake",
+            "forwarded",
             "http1.head",
             "http1.chunked",
             "floods",
@@ -160,7 +162,9 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "access",
         (
             "hosts",
+            "network",
             "origins",
+            "proxies",
             "pages",
             "rights",
             "identity",

@@ -157,6 +157,7 @@ class LinkServer:
             ws_per_message_deflate=False,
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=1,
             **{"lifespan": "off", **options},
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from wsgw.config.hosts import HostPatterns, split_port
 from wsgw.config.origins import ANY, DEFAULT_PORTS, SAME, Origin, entry_of, is_pattern, origin_of
@@ -14,6 +15,20 @@ MAX_AGE_SECONDS = 600
 #: Of ``Access-Control-Request-Headers``; who asks for more is told of those that are used here.
 MAX_WANTED_BYTES = 1024
 _USED = b"authorization,content-type,last-event-id,nats-msg-id"
+
+
+class Asked(NamedTuple):
+    """What a browser asked for, as proxies say: the ``host`` (None: they left the header Host as it was), by which
+    ``scheme``, None where not said, and the ``port`` that is meant where the host names none (None: the scheme's).
+    """
+
+    host: bytes | None = None
+    scheme: str | None = None
+    port: int | None = None
+
+
+#: Nobody says anything.
+NOTHING = Asked()
 
 
 class Origins:
@@ -34,8 +49,11 @@ class Origins:
         self._patterns = {key: HostPatterns(hosts) for key, hosts in patterns.items()}
         self._credentials = credentials
 
-    def allows(self, origin: str | None, host: str | None) -> bool:
-        """Whether who sends these headers (None: without) may ask; no browser leaves out a page's Origin."""
+    def allows(self, origin: str | None, host: str | None, asked: Asked = NOTHING) -> bool:
+        """Whether who sends these headers (None: without) may ask; no browser leaves out a page's Origin.
+
+        Of ``asked`` scheme and port are looked at: ``host`` is what counts.
+        """
         if self._any or origin is None:
             return True
         try:
@@ -44,7 +62,7 @@ class Origins:
             return False
         if page in self._named or page.host in self._patterns.get((page.scheme, page.port), ()):
             return True
-        return self._same and _is_own(page, host)
+        return self._same and _is_own(page, host, asked)
 
     def headers(self, origin: bytes | None) -> Headers:
         """What every answer carries to a request that is allowed."""
@@ -66,12 +84,16 @@ def preflight(methods: str, wanted: bytes | None) -> Headers:
     ]
 
 
-def _is_own(page: Origin, host: str | None) -> bool:
-    """Whether ``page`` is of ``host``; by which scheme that was asked cannot be known, as TLS may end before here."""
-    if host is None or page.scheme not in ("http", "https"):
+def _is_own(page: Origin, host: str | None, asked: Asked) -> bool:
+    """Whether ``page`` is of ``host``. By which scheme that was asked is known where proxies say so: TLS may end before
+    here.
+    """
+    if host is None or page.scheme not in ("http", "https") or asked.scheme not in (None, page.scheme):
         return False
     try:
         name, port = split_port(host)
     except ValueError:
         return False
-    return page.host == name and page.port == (DEFAULT_PORTS[page.scheme] if port is None else port)
+    if port is None:
+        port = DEFAULT_PORTS[page.scheme] if asked.port is None else asked.port
+    return page.host == name and page.port == port

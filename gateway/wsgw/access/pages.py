@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wsgw.access.hosts import Hosts
-from wsgw.access.origins import Headers, Origins
+from wsgw.access.origins import NOTHING, Asked, Headers, Origins
 from wsgw.config.origins import SAME
 
 log = logging.getLogger("wsgw.access")
@@ -61,10 +61,12 @@ class Pages:
         self._known = lru_cache(MAX_KNOWN)(self._decide)
         self._told: set[str] = set()
 
-    def look(self, headers: Iterable[tuple[bytes, bytes]], *, proxied: bool = False) -> Verdict:
+    def look(
+        self, headers: Iterable[tuple[bytes, bytes]], *, proxied: bool = False, asked: Asked | None = None
+    ) -> Verdict:
         """Of a request's ``headers``, whose names are in lower case. One that is there twice is none.
 
-        ``proxied`` is that of ``Hosts.allows``.
+        ``proxied`` is that of ``Hosts.allows``; what proxies that are trusted say goes before Host (``asked``).
         """
         origin = host = None
         for name, value in [header for header in headers if header[0] in _READ]:
@@ -72,11 +74,15 @@ class Pages:
                 origin = value if origin is None else b"%b, %b" % (origin, value)
             else:
                 host = value if host is None else b"%b, %b" % (host, value)
+        if asked is None:
+            asked = NOTHING
+        elif asked.host is not None:
+            host = asked.host
         if (origin is not None and len(origin) > MAX_HEADER_BYTES) or (
             host is not None and len(host) > MAX_HEADER_BYTES
         ):
-            return self._decide(origin, host, proxied)
-        return self._known(origin, host, proxied)
+            return self._decide(origin, host, proxied, asked)
+        return self._known(origin, host, proxied, asked)
 
     def tell(self, verdict: Verdict) -> bool:
         """Log a refusal, once; False where so many others were told that this one is not any more."""
@@ -91,13 +97,13 @@ class Pages:
 
     # -- inside
 
-    def _decide(self, origin: bytes | None, host: bytes | None, proxied: bool) -> Verdict:
+    def _decide(self, origin: bytes | None, host: bytes | None, proxied: bool, asked: Asked) -> Verdict:
         page = None if origin is None else origin.decode("latin-1")
         name = None if host is None else host.decode("latin-1")
         if not self._hosts.allows(name, proxied=proxied):
             return Verdict(SAFE, f"host {_shown(name)} is not in 'hosts'", "hosts")
-        if not self._origins.allows(page, name):
-            return Verdict(SAFE, f"origin {_shown(page)} is not in 'origins'", "origins")
+        if not self._origins.allows(page, name, asked):
+            return Verdict(SAFE, f"origin {_shown(page)} is not in 'origins'{_told(name, asked)}", "origins")
         return Verdict(SAFE + self._origins.headers(origin))
 
 
@@ -105,6 +111,14 @@ _ADVICE = {
     "hosts": "where the gateway is to be asked by that name, add it to 'hosts' in the configuration, and restart",
     "origins": "where pages of it are to use the gateway, add it to 'origins' in the configuration, and restart",
 }
+
+
+def _told(name: str | None, asked: Asked) -> str:
+    """What the origin is not, where that is by a proxy's word."""
+    if asked is NOTHING:
+        return ""
+    scheme = "" if asked.scheme is None else f"{asked.scheme}://"
+    return f", and proxies say that {scheme}{_shown(name)} was asked"
 
 
 def _shown(value: str | None) -> str:

@@ -16,13 +16,15 @@ class Principal:
     admitted anew.
     """
 
-    __slots__ = ("client", "grant", "handshake", "identity", "transport")
+    __slots__ = ("client", "grant", "handshake", "identity", "network", "transport")
 
     def __init__(self, transport: str, handshake: Handshake) -> None:
         #: the value of the ``transport`` label in metrics
         self.transport = transport
         #: the address of the other end, empty where it is not known
         self.client = handshake.client
+        #: what limits by address count it as (an address, or an IPv6 network); None where the address says nothing
+        self.network: str | None = handshake.network
         self.handshake: Handshake | None = handshake
         #: who it proved to be; None without authentication, and before it
         self.identity: Identity | None = None

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from wsgw.config.settings import Settings
 
 #: Settings that a running process takes over; ``request_timeout`` is that of channels without one.
-LIVE = frozenset({"channels", "request_timeout", "watch", "log"})
+LIVE = frozenset({"channels", "request_timeout", "trusted_proxies", "watch", "log"})
 
 
 def needing_restart(running: Settings, fresh: Settings) -> list[str]:

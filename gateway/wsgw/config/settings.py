@@ -20,6 +20,7 @@ from wsgw.config.hosts import Hosts
 from wsgw.config.listening import Address, Admin, BasePath, Listen, Tls, addresses_of
 from wsgw.config.nats import NatsSettings
 from wsgw.config.origins import SAME, Origins
+from wsgw.config.proxies import TrustedProxies
 from wsgw.config.values import Delay, Model, Seconds
 from wsgw.log import FORMATS, LEVELS
 
@@ -294,6 +295,13 @@ class Settings(BaseSettings):
         validate_default=False,
         description="Names with a dot by which the gateway may be asked for; `*.app.example` is all below one. Where "
         "not given, any, but none while it listens on loopback only. See docs/security.md.",
+    )
+    trusted_proxies: TrustedProxies = Field(
+        default=None,
+        validate_default=False,
+        description="Addresses and networks of the proxies in front, `unix` for who connects to a unix socket: what "
+        "they say of a client's address, host and scheme is believed. `[]` where there are none; where not given that "
+        "is not known, and limits by address do not apply to who may be one. See docs/limits.md.",
     )
     nats: NatsSettings = Field(default=NatsSettings(), description="The NATS servers and credentials.")
     channels: list[ChannelSettings] = Field(default=[], description="The channels clients may use.")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from copy import copy
 
 from wsgw.access.pages import Pages
+from wsgw.access.proxies import Proxies
 from wsgw.config.settings import LimitsSettings
 from wsgw.metrics import Metrics
 from wsgw.shares.files import Files
@@ -23,7 +24,10 @@ LOG_PERIOD_SECONDS = 60.0
 
 
 class Edge:
-    """Needs a running loop. ``limits`` are the settings of that name; ``pages`` those of the gateway's own, if None."""
+    """Needs a running loop. ``limits`` are the settings of that name; ``pages`` those of the gateway's own, if None.
+
+    Whether there are ``proxies`` is not known, if None.
+    """
 
     def __init__(
         self,
@@ -31,10 +35,12 @@ class Edge:
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
         pages: Pages | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.limits = limits
         self.pages = Pages() if pages is None else pages
+        self.proxies = Proxies() if proxies is None else proxies
         self.slices = Slices(loop)
         self.memory = Memory(int(limits.memory), loop)
         self.memory.on_evicted = self._evicted
@@ -48,8 +54,9 @@ class Edge:
         metrics.deferred_connections.set_function(lambda: len(self.slices))
 
     def aside(self, pages: Pages, files: Files) -> Edge:
-        """The same for a listener of its own, with bounds of its own for who asks there, and how many."""
+        """The same for a listener of its own, with bounds of its own for who asks there, and how many; by no proxy."""
         other = copy(self)
+        other.proxies = Proxies()
         other.pages, other.files = pages, files
         return other
 

@@ -14,6 +14,7 @@ from wsgw.access.authenticator import Authenticator
 from wsgw.access.identity import Identity
 from wsgw.access.pages import Pages
 from wsgw.access.principal import Principal
+from wsgw.access.proxies import Proxies
 from wsgw.access.rules import AllowAll, IdentityRules, Rules
 from wsgw.bridges.base import Bridge
 from wsgw.bridges.durable import DurableBridge
@@ -86,7 +87,7 @@ class Gateway:
         cookies = settings.auth is not None and settings.auth.cookie_key is not None
         listening = [each.host for each in settings.addresses if isinstance(each, TcpAddress)]
         pages = Pages(settings.origins, settings.hosts, listening, credentials=cookies)
-        self.edge = Edge(settings.limits, metrics, pages=pages)
+        self.edge = Edge(settings.limits, metrics, pages=pages, proxies=Proxies(settings.trusted_proxies))
         self.channels = ChannelTable(settings.channel_table())
         self.broker = make_broker(settings, metrics)
         self.authenticator = authenticator or _authenticator(settings, self.broker)

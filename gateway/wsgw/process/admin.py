@@ -41,6 +41,7 @@ class AdminServer:
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # it would believe whoever is on this machine: see access.proxies
             server_header=False,
         )
         self._state = ServerState()

@@ -119,6 +119,7 @@ class Reloader:
             return
         source.set_log(settings.log)
         self._watches = settings.watch
+        gateway.edge.proxies.replace(settings.trusted_proxies)
         changes = await reload(gateway, channels)
         gateway.configured(again=True)
         log.info("configuration read again: %s", changes)

@@ -248,6 +248,7 @@ async def serve(
             lifespan="on",
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # it would believe whoever is on this machine: see access.proxies
             server_header=False,
             backlog=BACKLOG,
         )

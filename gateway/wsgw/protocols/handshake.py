@@ -12,17 +12,26 @@ _HEADER_BYTES = 150
 
 
 class Handshake:
-    """``path`` and ``client`` (the other end's address, empty where it is not known) as they are; the rest on demand.
+    """``path``, ``client`` (the other end's address, empty where it is not known) and ``network`` (what limits by
+    address count it as, None where that says nothing) as they are; the rest on demand.
 
     Most is never asked for, and taking it apart costs more time and memory than all else that a connection's opening
     does here. ``raw_headers`` have lower-case names, as ASGI's.
     """
 
-    __slots__ = ("_fields", "_query", "_raw_headers", "_raw_query", "client", "path")
+    __slots__ = ("_fields", "_query", "_raw_headers", "_raw_query", "client", "network", "path")
 
-    def __init__(self, path: str, raw_query: bytes, raw_headers: Iterable[tuple[bytes, bytes]], client: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        raw_query: bytes,
+        raw_headers: Iterable[tuple[bytes, bytes]],
+        client: str,
+        network: str | None = None,
+    ) -> None:
         self.path = path
         self.client = client
+        self.network = network
         self._raw_query = raw_query
         self._raw_headers = raw_headers
         self._fields: Sequence[tuple[str, str]] | None = None

@@ -1,4 +1,4 @@
-"""The one way in: where a request comes from is looked at here, before any surface sees it.
+"""The one way in: who asks, and from where, is looked at here, before any surface sees it.
 
 What CORS has to tell is put into the answer here, too, whoever gives it and by whatever way: no surface knows of it.
 """
@@ -11,6 +11,7 @@ import orjson
 
 from wsgw.access.origins import Headers, preflight
 from wsgw.access.pages import SAFE, Verdict
+from wsgw.config.proxies import UNIX
 from wsgw.core.edge import Edge
 from wsgw.errors import FORBIDDEN, GatewayError
 from wsgw.fanout.publication import Encoded
@@ -19,7 +20,7 @@ from wsgw.protocols.socketio.packets import encode_connect_error
 from wsgw.transports.accept import MAX_UNTAKEN_BYTES, refuse, turn_away
 from wsgw.transports.asgi import Event, Receive, Send
 from wsgw.transports.exchange import STREAM_EXTENSION, Exchange
-from wsgw.transports.http import respond
+from wsgw.transports.http import NETWORK, respond
 
 #: Answered whatever Host and Origin say: health checks ask under any name, and are told nothing that is worth it.
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -44,10 +45,20 @@ class Gate:
         self._methods = methods
 
     async def enter(self, scope: Event, path: str, receive: Receive, send: Send) -> Send | None:
-        """By what the request or WebSocket of ``scope`` is to be answered; None where it has been."""
+        """By what the request or WebSocket of ``scope`` is to be answered; None where it has been.
+
+        ``scope`` has the client's address from now on, if proxies that are trusted say it.
+        """
         if path in self._open_paths:
             return _putting(scope, send, SAFE)
-        verdict = self._edge.pages.look(scope["headers"], proxied=_is_unix(scope))
+        by_unix = _is_unix(scope)
+        client = scope.get("client")
+        peer = client[0] if client else UNIX if by_unix else ""
+        caller = self._edge.proxies.caller(peer, scope["headers"])
+        scope[NETWORK] = caller.network
+        if caller.client is not None:
+            scope["client"] = (caller.client, 0)
+        verdict = self._edge.pages.look(scope["headers"], proxied=by_unix, asked=caller.asked)
         if verdict.refusal is not None:
             await self._refuse(scope, path, receive, send, verdict)
             return None

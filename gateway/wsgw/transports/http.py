@@ -9,6 +9,9 @@ from wsgw.protocols.handshake import Handshake
 from wsgw.shares.memory import Memory
 from wsgw.transports.asgi import Event, Receive, Send
 
+#: Where a scope has what limits by address count its client as, if that is known.
+NETWORK = "wsgw.network"
+
 
 class ClientGone(Exception):
     """The client went away before its request was complete."""
@@ -25,7 +28,9 @@ class BodyDropped(Exception):
 def handshake_of(scope: Event) -> Handshake:
     """What ``scope`` says of the request."""
     client = scope.get("client")
-    return Handshake(scope["path"], scope.get("query_string", b""), scope["headers"], client[0] if client else "")
+    address = client[0] if client else ""
+    query = scope.get("query_string", b"")
+    return Handshake(scope["path"], query, scope["headers"], address, scope.get(NETWORK))
 
 
 class Body:

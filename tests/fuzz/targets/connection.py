@@ -93,7 +93,9 @@ class Application:
                 while not self.app.state.gateway.readiness().ready:  # noqa: ASYNC110  polled
                     await asyncio.sleep(0.01)
         # the pings' clocks would be late: nothing runs between cases
-        self.config = uvicorn.Config(self.app, log_config=None, ws_per_message_deflate=False, ws_ping_interval=None)
+        self.config = uvicorn.Config(
+            self.app, log_config=None, ws_per_message_deflate=False, ws_ping_interval=None, proxy_headers=False
+        )
         self.config.load()
 
     def run(self, data: bytes) -> None:

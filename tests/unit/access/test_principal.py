@@ -17,7 +17,13 @@ def test_until_it_is_settled_the_handshake_is_there() -> None:
     principal.settle()
     principal.settle()
     assert principal.handshake is None
-    assert (principal.transport, principal.client) == ("websocket", "10.0.0.1")
+    assert (principal.transport, principal.client, principal.network) == ("websocket", "10.0.0.1", None)
+
+
+def test_what_it_counts_as() -> None:
+    principal = Principal("websocket", Handshake("/ws/IN", b"", (), "2600:1:2:3::4", "2600:1:2:3::/64"))
+    principal.settle()
+    assert (principal.client, principal.network) == ("2600:1:2:3::4", "2600:1:2:3::/64")
 
 
 def test_nothing_of_it_is_kept() -> None:

@@ -104,6 +104,7 @@ SOURCES: dict[tuple[str, ...], tuple[Any, tuple[str, Any] | None, Any, Any]] = {
     ("limits", "session_names"): (1, None, 2, 1000),
     ("origins",): ("any", None, ["https://a.example"], "same"),
     ("hosts",): (["a.example"], None, ["b.example"], None),
+    ("trusted_proxies",): (["10.0.0.1/32"], None, ["10.0.0.2/32"], None),
     ("log", "level"): ("error", ("warn", "warn"), "debug", "info"),
     ("log", "format"): ("json", ("plainText", "plainText"), "json", "plainText"),
 }
