@@ -52,15 +52,18 @@ def find() -> str:
 
 
 class Browser:
-    """Started by the constructor, in ``folder``; ``names`` are resolved to this machine."""
+    """Started by the constructor, in ``folder``; ``names`` are resolved to this machine. ``blind``: any certificate is
+    good enough.
+    """
 
-    def __init__(self, folder: Path, *names: str) -> None:
+    def __init__(self, folder: Path, *names: str, blind: bool = False) -> None:
         rules = ",".join(f"MAP {name} 127.0.0.1" for name in names)
         self._log = folder / "chromium.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [
                     *(find(), *_OPTIONS, f"--host-resolver-rules={rules}"),
+                    *(["--ignore-certificate-errors"] if blind else []),
                     *(f"--user-data-dir={folder / 'profile'}", "--remote-debugging-port=0", "about:blank"),
                 ],
                 stdin=subprocess.DEVNULL,

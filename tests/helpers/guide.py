@@ -20,7 +20,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "security.md"
 NATS, GATEWAY, APPLICATION = "nats://localhost:4222", "localhost:3007", "8080"
 JWKS = "https://id.example/realms/app/protocol/openid-connect/certs"
 
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAME = re.compile(r"(?:#|//|<!--) ([\w.]+)(?: -->)?\n")
 
 
@@ -29,6 +29,12 @@ def section(title: str) -> str:
     found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^##+ |\Z)", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     assert found is not None, f"there is no section {title!r}"
     return found[1]
+
+
+def blocks(text: str) -> dict[str, str]:
+    """Those of ``text`` that begin with the name of a file, by that."""
+    found = [block for _, block in _BLOCK.findall(text)]
+    return {name[1]: block for block in found if (name := _NAME.match(block)) is not None}
 
 
 class Example:

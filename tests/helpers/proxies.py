@@ -1,0 +1,154 @@
+"""HAProxy, nginx and Caddy in front of a gateway: the configurations of docs/proxies.md with other ports and paths."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from helpers.authority import Authority
+from helpers.guide import blocks
+from helpers.ports import free_port
+from helpers.program import Program
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "proxies.md"
+#: Where it is ``required``, all three have to be there.
+VARIABLE = "WSGW_PROXIES"
+#: What stands for the gateway on the page, the name of its site, and the path that it may be below.
+GATEWAY, NAME, PATH = "127.0.0.1:3007", "rt.example", "/rt"
+
+#: A row of the page's table of what to write instead of what, in which file: without TLS, and below a path.
+_ROW = re.compile(r"^\| ([\w.]+) \| `(.*)` \| (?:`(.*)` )?\| (?:`(.*)` )?\|$", re.MULTILINE)
+_NGINX_PATHS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+class Kind(NamedTuple):
+    """A proxy: its ``program``, and its ``file`` on the page."""
+
+    program: str
+    file: str
+
+
+KINDS = {
+    "haproxy": Kind("haproxy", "haproxy.cfg"),
+    "nginx": Kind("nginx", "nginx.conf"),
+    "caddy": Kind("caddy", "Caddyfile"),
+}
+
+
+def found(kind: str) -> Path:
+    """The program of that kind; without one the test is skipped, or fails where it is required."""
+    program = KINDS[kind].program
+    path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if path is None:
+        problem = f"there is no {program} on this machine; on Debian: apt-get install {program}"
+        if os.environ.get(VARIABLE) == "required":
+            pytest.fail(problem)
+        pytest.skip(problem)
+    return Path(path)
+
+
+def files() -> dict[str, str]:
+    """The page's blocks that begin with the name of a file, by that."""
+    return blocks(PAGE.read_text(encoding="utf-8"))
+
+
+def gateway_settings() -> dict[str, Any]:
+    """What the page says that the gateway's file has, but for the address, which tests take as they find it."""
+    settings: dict[str, Any] = yaml.safe_load(files()["wsgw.yml"])
+    assert settings.pop("listen") == GATEWAY
+    return settings
+
+
+def configured(kind: str, *, tls: bool = True, below: bool = False) -> str:
+    """A proxy's configuration, as the page has it."""
+    name = KINDS[kind].file
+    text = files()[name]
+    for file, old, without_tls, below_path in _ROW.findall(PAGE.read_text(encoding="utf-8")):
+        for wanted, new in ((not tls, without_tls), (below, below_path)):
+            if file == name and wanted and new:
+                text = replaced(text, {old: new})
+    return text
+
+
+def replaced(text: str, places: Mapping[str, str]) -> str:
+    """``text`` with each of ``places`` changed, which have to be there."""
+    for old, new in places.items():
+        assert old in text, f"{old!r} is not in {text}"
+        text = text.replace(old, new)
+    return text
+
+
+class RealProxy(Program):
+    """One that runs until ``kill``, in ``folder``, which is its own. ``port`` is where it listens.
+
+    ``text`` is its configuration, in which ``gateway_ports`` take the places of the gateway's.
+    """
+
+    def __init__(
+        self, kind: str, folder: Path, text: str, gateway_ports: Iterable[int], authority: Authority | None = None
+    ) -> None:
+        self.port = free_port()
+        self.folder = folder
+        program = found(kind)
+        file = folder / KINDS[kind].file
+        text = _PLACED[kind](text, self.port, folder, authority)
+        for port in gateway_ports:
+            text = replaced(text, {GATEWAY: f"127.0.0.1:{port}"})
+        file.write_text(text, encoding="utf-8")
+        homes = dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(folder))
+        super().__init__(folder, program, *_ARGUMENTS[kind](file), environment=homes)
+
+
+def _certificates(folder: Path, authority: Authority | None) -> tuple[Path, Path]:
+    """A certificate and its key; HAProxy has both in one file, beside them."""
+    assert authority is not None
+    certificate, key = authority.issue(NAME, NAME)
+    return certificate, key
+
+
+def _haproxy(text: str, port: int, folder: Path, authority: Authority | None) -> str:
+    if " ssl " not in text:
+        return replaced(text, {"bind :80": f"bind 127.0.0.1:{port}"})
+    certificate, key = _certificates(folder, authority)
+    both = folder / "rt.example.pem"
+    both.write_bytes(certificate.read_bytes() + key.read_bytes())
+    return replaced(text, {"bind :443": f"bind 127.0.0.1:{port}", "/etc/haproxy/rt.example.pem": str(both)})
+
+
+def _nginx(text: str, port: int, folder: Path, authority: Authority | None) -> str:
+    certificate, key = _certificates(folder, authority)
+    secure = "443 ssl" in text
+    places = {
+        "listen 443" if secure else "listen 80": f"listen 127.0.0.1:{port}",
+        "/etc/nginx/rt.example.crt": str(certificate),
+        "/etc/nginx/rt.example.key": str(key),
+    }
+    paths = "".join(f"{name}_temp_path {folder}/{name}; " for name in _NGINX_PATHS)
+    # its workers are somebody else's, who may not look into the test's folder
+    user = "user root;" if os.geteuid() == 0 else ""
+    text = replaced(text, {**places, "http {": f"http {{ access_log off; {paths}"})
+    return f"pid {folder}/nginx.pid; daemon off; {user}\n{text}"
+
+
+def _caddy(text: str, port: int, folder: Path, authority: Authority | None) -> str:
+    if f"http://{NAME}" in text:
+        site = {f"http://{NAME}": f"http://{NAME}:{port}"}
+    else:
+        certificate, key = _certificates(folder, authority)
+        site = {f"{NAME} {{": f"{NAME}:{port} {{\n\ttls {certificate} {key}"}
+    return f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{replaced(text, site)}"
+
+
+_PLACED = {"haproxy": _haproxy, "nginx": _nginx, "caddy": _caddy}
+_ARGUMENTS: dict[str, Callable[[Path], Sequence[str | Path]]] = {
+    "haproxy": lambda file: ("-db", "-f", file),
+    "nginx": lambda file: ("-e", "stderr", "-p", file.parent, "-c", file),
+    "caddy": lambda file: ("run", "--config", file, "--adapter", "caddyfile"),
+}
