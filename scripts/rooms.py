@@ -271,7 +271,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("", ("app",)),
-    ("process", ("signals", "certificates", "reloader", "listeners", "admin", "server")),
+    ("process", ("signals", "certificates", "expiry", "reloader", "listeners", "admin", "server")),
     (
         "cli",
         (

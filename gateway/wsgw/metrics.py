@@ -136,6 +136,12 @@ TABLE: tuple[Spec, ...] = (
         (),
         "When the configuration in use was read, in seconds since 1970.",
     ),
+    Spec(
+        "wsgw_certificate_expires_timestamp_seconds",
+        "gauge",
+        ("certificate",),
+        "Until when the certificate that clients, or NATS, see of the gateway is good, in seconds since 1970.",
+    ),
     Spec("wsgw_event_loop_lag_seconds", "gauge", (), "How late the event loop ran its last periodic timer."),
     Spec("wsgw_build_info", "gauge", ("version",), "Always 1; the version is in the label."),
 )
@@ -184,6 +190,7 @@ class Metrics:
     config_reloads: Counter
     config_last_reload_successful: Gauge
     config_last_reload_success_timestamp_seconds: Gauge
+    certificate_expires_timestamp_seconds: Gauge
     event_loop_lag_seconds: Gauge
     build_info: Gauge
 

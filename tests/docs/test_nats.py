@@ -12,6 +12,7 @@ from helpers.gateway import GatewayProcess
 from helpers.guide import PAGE, Example
 from helpers.nats_server import NatsServer
 from helpers.ports import free_port
+from helpers.waiting import eventually
 from wsgw.config.file import read
 from wsgw.config.load import load
 
@@ -34,6 +35,8 @@ async def test_they_know_one_another(nats: NatsServer, tmp_path: Path) -> None:
     try:
         await gateway.ready()
         assert f"Connected to tls://localhost:{port}" in gateway.output
+        until = "wsgw_certificate_expires_timestamp_seconds"
+        await eventually(lambda: gateway.metric(until, certificate="nats"), "until when it is good is in the metrics")
     finally:
         gateway.kill()
         server.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -11,6 +12,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from wsgw.config.natsfiles import BadFileError, TlsFiles, content_of, untimely
 
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "tls.ca_file", "tls.certificate_file", "tls.key_file"
+
+
+def ends_of(files: TlsFiles) -> datetime:
+    """Until when the own certificate is good, which there has to be; raises BadFileError."""
+    assert files.certificate_file is not None
+    return _certificates(CERTIFICATE_FILE, files.certificate_file)[0].not_valid_after_utc
 
 
 def overdue_of(files: TlsFiles) -> list[BadFileError]:

@@ -27,21 +27,24 @@ Looks = tuple[Look | None, Look | None]
 
 
 class Certificates:
-    """``context`` is the one for listeners, whatever is read later. The constructor raises ConfigError."""
+    """``context`` is the one for listeners, whatever is read later; ``current`` the certificate that is in use.
+
+    The constructor raises ConfigError.
+    """
 
     def __init__(self, tls: TlsSettings) -> None:
         self._tls = tls
         self._seen = _look(tls)  # before it is read: what changes meanwhile is read again
         self._looked = self._seen
         try:
-            self._current, certificate = _read(tls)
+            self._context, self.current = _read(tls)
         except BadCertificateError as error:
             raise ConfigError(f"tls.{error.key}: {error}") from None
         self.context = _new_context()
         self.context.sni_callback = self._choose
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        _tell("TLS", certificate)
+        _tell("TLS", self.current)
 
     def request(self) -> None:
         """Read it again, whether it has changed or not."""
@@ -62,20 +65,20 @@ class Certificates:
         """Called by each handshake, whether a name is asked for or not. A context that is in use is never changed:
         certificate and key could not be in one step.
         """
-        connection.context = self._current
+        connection.context = self._context
 
     async def _run(self) -> None:
         while True:
             await self._is_due()
             self._seen = self._looked = await in_thread(partial(_look, self._tls), "looking at the certificate")
             try:
-                self._current, certificate = await in_thread(partial(_read, self._tls), "reading the certificate")
+                self._context, self.current = await in_thread(partial(_read, self._tls), "reading the certificate")
             except BadCertificateError as error:
                 log.error("certificate not read again, the one before stays: tls.%s: %s", error.key, error)
             except Exception:  # whatever it is, the gateway goes on
                 log.exception("certificate not read again, the one before stays: a fault")
             else:
-                _tell("TLS: certificate read again", certificate)
+                _tell("TLS: certificate read again", self.current)
 
     async def _is_due(self) -> None:
         while True:

@@ -23,6 +23,7 @@ from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway, make_broker
 from wsgw.metrics import Metrics, without_created_series
 from wsgw.process.admin import AdminServer
+from wsgw.process.expiry import Expiry
 from wsgw.process.listeners import BACKLOG, Listener, close_all, open_listeners
 from wsgw.process.reloader import Reloader, Source
 from wsgw.process.signals import Signals
@@ -76,6 +77,7 @@ class GatewayServer(uvicorn.Server):
         self._certificates = certificates
         self._admin = admin
         self._reloader = reloader
+        self._expiry: Expiry | None = None
         self._probe: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -145,11 +147,17 @@ class GatewayServer(uvicorn.Server):
             self._reloader.start(self._state.gateway)
         if self._certificates is not None:
             self._certificates.start()
+        gateway: Gateway = self._state.gateway
+        shown = gateway.settings.nats.tls
+        self._expiry = Expiry(gateway.metrics, self._certificates, None if shown is None else shown.files())
+        self._expiry.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As the base class', but every step has its time, and connections that remain are dropped without a word."""
         if self._reloader is not None:
             await self._reloader.stop()
+        if self._expiry is not None:
+            await self._expiry.stop()
         if self._certificates is not None:
             await self._certificates.stop()
         for server in self.servers:
