@@ -17,6 +17,7 @@ from wsgw.errors import FORBIDDEN, GatewayError
 from wsgw.fanout.publication import Encoded
 from wsgw.protocols.engineio.packets import open_packet
 from wsgw.protocols.socketio.packets import encode_connect_error
+from wsgw.protocols.websocket.request import any_of
 from wsgw.transports.accept import MAX_UNTAKEN_BYTES, refuse, turn_away
 from wsgw.transports.asgi import Event, Receive, Send
 from wsgw.transports.exchange import STREAM_EXTENSION, Exchange
@@ -86,7 +87,7 @@ class Gate:
         if verdict.setting == "hosts":
             await refuse(scope, send, FORBIDDEN.http_status, _body(why))
             return
-        subprotocol = next(filter(None, scope.get("subprotocols") or ()), None)  # else browsers see no code
+        subprotocol = any_of(scope.get("subprotocols") or ())  # else browsers see no code
         first = _refusing_connect(why) if _first(path) == SOCKETIO else ()
         await turn_away(scope, receive, send, FORBIDDEN.close_code, why, subprotocol, first)
 

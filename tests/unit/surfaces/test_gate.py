@@ -189,11 +189,24 @@ async def test_what_a_close_says_is_cut(nats: NatsServer, direct: bool) -> None:
 
 
 @WAYS
-async def test_a_subprotocol_is_answered_lest_browsers_hide_the_close(nats: NatsServer, direct: bool) -> None:
+@pytest.mark.parametrize("path", WEBSOCKETS)
+@pytest.mark.parametrize(
+    ("offered", "answered"),
+    [
+        ("a, b", "a"),
+        ("bearer, a.token", "bearer"),
+        ("a.token, bearer", "bearer"),
+        ("a.token, wsgw.envelope.v1, bearer", "wsgw.envelope.v1"),
+    ],
+)
+async def test_a_subprotocol_is_answered_lest_browsers_hide_the_close(
+    nats: NatsServer, direct: bool, path: str, offered: str, answered: str
+) -> None:
+    """Never one that may be a token."""
     async with running(nats.url, direct=direct) as served:
-        client = await shake_hands(served, "/ws/BOTH", **{"Origin": EVIL, "Sec-WebSocket-Protocol": "a, b"})
+        client = await shake_hands(served, path, **{"Origin": EVIL, "Sec-WebSocket-Protocol": offered})
         assert client.response is not None
-        assert client.response.headers["Sec-WebSocket-Protocol"] == "a"
+        assert client.response.headers["Sec-WebSocket-Protocol"] == answered
 
 
 @WAYS

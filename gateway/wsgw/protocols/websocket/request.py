@@ -39,3 +39,11 @@ def chosen(subprotocols: Sequence[str]) -> str | None:
     A token is never answered with: it would stand in one place more.
     """
     return next((known for known in (ENVELOPE_PROTOCOL, BEARER_PROTOCOL) if known in subprotocols), None)
+
+
+def any_of(subprotocols: Sequence[str]) -> str | None:
+    """The same where they say nothing of what is spoken: the first one, where none is known.
+
+    What stands beside ``bearer`` may be a token, on either side: then it is that.
+    """
+    return chosen(subprotocols) or next(filter(None, subprotocols), None)

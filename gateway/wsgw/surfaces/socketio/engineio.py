@@ -17,6 +17,7 @@ from wsgw.protocols.engineio import packets as engineio
 from wsgw.protocols.engineio.engine import State, Timing
 from wsgw.protocols.engineio.packets import RequestError, RequestRefused
 from wsgw.protocols.handshake import Handshake
+from wsgw.protocols.websocket.request import any_of
 from wsgw.shares.slices import one_by_one
 from wsgw.surfaces.socketio.binding import Binding
 from wsgw.surfaces.socketio.scopes import Scopes
@@ -263,7 +264,7 @@ class EngineIOServer:
             return
         try:
             # browsers fail a connection whose server takes none of the subprotocols offered; which, is no matter here
-            subprotocol = next(filter(None, scope.get("subprotocols", ())), None)
+            subprotocol = any_of(scope.get("subprotocols", ()))
             link = await open_link(scope, receive, send, websocket, self._options.max_packet_bytes(), subprotocol)
             self._websockets.add(websocket)
             websocket.on_lost = self._websocket_lost

@@ -6,7 +6,7 @@ import pytest
 
 from wsgw.channels.start import NOW, Start
 from wsgw.errors import GatewayError
-from wsgw.protocols.websocket.request import ENVELOPE_PROTOCOL, WebSocketRequest, websocket_request
+from wsgw.protocols.websocket.request import ENVELOPE_PROTOCOL, WebSocketRequest, any_of, websocket_request
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,18 @@ def test_requests(query: dict[str, str], offered: tuple[str, ...], wanted: WebSo
 def test_a_position_needs_an_envelope() -> None:
     with pytest.raises(GatewayError, match="needs envelope=1"):
         websocket_request({"after": "1"}, ())
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted"),
+    [
+        ((), None),
+        (("",), None),
+        (("", "a", "b"), "a"),
+        (("bearer", "token"), "bearer"),
+        (("token", "bearer"), "bearer"),
+        (("token", "bearer", ENVELOPE_PROTOCOL), ENVELOPE_PROTOCOL),
+    ],
+)
+def test_a_token_is_never_answered_with(offered: tuple[str, ...], wanted: str | None) -> None:
+    assert any_of(offered) == wanted

@@ -252,8 +252,12 @@ async def test_a_websocket_that_is_gone_at_its_accept() -> None:
     assert not endpoint.server._sessions
 
 
-@pytest.mark.parametrize(("offered", "taken"), [(["", "a", "b"], "a"), ([""], None), ([], None)])
-async def test_a_subprotocol_without_a_name_is_none(offered: list[str], taken: str | None) -> None:
+@pytest.mark.parametrize(
+    ("offered", "taken"), [(["", "a", "b"], "a"), ([""], None), ([], None), (["a.token", "bearer"], "bearer")]
+)
+async def test_a_subprotocol_without_a_name_is_none_and_a_token_is_not_told(
+    offered: list[str], taken: str | None
+) -> None:
     endpoint = Endpoint()
     gone = {"type": "websocket.disconnect", "code": 1006}
     await endpoint.call({**WEBSOCKET, "subprotocols": offered}, {"type": "websocket.connect"}, gone)
