@@ -19,6 +19,9 @@ SEND_BUFFER_BYTES = 128 * 1024
 #: How long an attacker waits for an answer that it needs.
 PATIENCE_SECONDS = 30.0
 
+#: IP_BIND_ADDRESS_NO_PORT of Linux: the port is chosen when it is connected, and so each address has its own.
+_NO_PORT_YET = 24
+
 HANDSHAKE_HEADERS = (
     b"Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
@@ -34,14 +37,14 @@ class Target:
     port: int
     nats_port: int
 
-    async def connect(self, receive_buffer_bytes: int | None = None) -> socket.socket:
-        """A TCP connection to the gateway; raises OSError."""
-        return await _connected(self.port, receive_buffer_bytes)
+    async def connect(self, receive_buffer_bytes: int | None = None, source: str | None = None) -> socket.socket:
+        """A TCP connection to the gateway, from the address ``source``; raises OSError."""
+        return await _connected(self.port, receive_buffer_bytes, source)
 
     async def connect_nats(self) -> socket.socket:
         """A TCP connection to the NATS server that takes publishes."""
         made = await _connected(self.nats_port, None)
-        await send(made, b'CONNECT {"verbose":false}\r\n')
+        await send(made, b'CONNECT {"verbose":false,"headers":true}\r\n')
         return made
 
     async def websocket(self, path: str, receive_buffer_bytes: int | None = None) -> socket.socket:
@@ -80,13 +83,16 @@ class Target:
                 await ended(sending)
 
 
-async def _connected(port: int, receive_buffer_bytes: int | None) -> socket.socket:
+async def _connected(port: int, receive_buffer_bytes: int | None, source: str | None = None) -> socket.socket:
     made = socket.socket()
     made.setblocking(False)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     if receive_buffer_bytes is not None:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
     try:
+        if source is not None:
+            made.setsockopt(socket.IPPROTO_IP, _NO_PORT_YET, 1)
+            made.bind((source, 0))
         async with asyncio.timeout(PATIENCE_SECONDS):
             await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -38,6 +39,7 @@ class HostileGateway(GatewayProcess):
     ) -> None:
         self._files = files
         self._level = level
+        self._json = configuration.get("log", {}).get("format") == "json"
         super().__init__(folder, {"nats": {"servers": servers}, "channels": CHANNELS} | configuration)
 
     def _command(self) -> tuple[str, *tuple[str | Path, ...]]:
@@ -49,19 +51,36 @@ class HostileGateway(GatewayProcess):
     def target(self, nats: NatsServer) -> Target:
         return Target(self.port, nats.port)
 
-    def check_log(self, since: int = 0) -> None:
+    def check_log(self, since: int = 0, *, errors: bool = False) -> None:
         """AssertionError where the log has a traceback, a line at level error, one that is forged, or raw escapes.
 
-        ``since`` characters of ``output`` are passed over.
+        ``since`` characters of ``output`` are passed over. Lines at level error may be there with ``errors``.
         """
         output = self.output[since:]
         assert "Traceback" not in output, output[-5000:]
         strange = _STRANGE.search(output)
         assert strange is None, ascii(output[max(0, strange.start() - 200) : strange.end() + 50])
         for line in output.splitlines():
-            found = _LINE.match(line)
-            assert found is not None, f"no line of the gateway's: {line!r}"
-            assert found[1] != "error", line
+            level = _level_of_json(line) if self._json else _level(line)
+            assert level is not None, f"no line of the gateway's: {line!r}"
+            assert errors or level != "error", line
+
+
+def _level(line: str) -> str | None:
+    """That of a line of the log; None where it is none."""
+    found = _LINE.match(line)
+    return None if found is None else found[1]
+
+
+def _level_of_json(line: str) -> str | None:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(said, dict) or list(said) != ["label", "level", "message", "timestamp"]:
+        return None
+    shown = f"{said['timestamp']} [{said['label']}] {said['level']}: "
+    return said["level"] if _level(shown) == said["level"] else None
 
 
 def say(*words: object) -> None:

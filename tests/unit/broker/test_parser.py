@@ -45,6 +45,9 @@ LINES: list[tuple[bytes, object]] = [
     (b"-ERR 'Slow Consumer'\r\n", b"-ERR 'Slow Consumer'\r\n"),
     (b'INFO {"a": 1}\r\n', b'INFO {"a": 1}\r\n'),
     (b"MSG  a.c\t1  4\r\nMSG \r\n", (b"a.c", b"MSG ")),
+    (b"MSG a\x0bb.\x0c 1 1\r\nx\r\n", (b"a\x0bb.\x0c", b"x")),
+    (b"MSG a\x85\x1c\xa0 1 r\x0b 1\r\nx\r\n", (b"a\x85\x1c\xa0", b"x", b"r\x0b", b"")),
+    (b"HMSG h\x0b 1 \x0c 2 3\r\nabc\r\n", (b"h\x0b", b"c", b"\x0c", b"ab")),
 ]
 #: Of a server that says nothing of what it takes.
 LARGEST = LEAST_PAYLOAD_BYTES + HEADERS_BYTES
