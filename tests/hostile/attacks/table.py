@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hostile.attack import Attack
-from hostile.attacks import heads, pipelining, slow, socketios, websockets, worst
+from hostile.attacks import connects, heads, pipelining, slow, socketios, websockets, worst
 from hostile.form import MIB
 
 _HEAD = {"size": 200 * MIB, "seconds": 20}
@@ -112,5 +112,10 @@ ATTACKS: dict[str, Attack] = {
     ),
     "resets": Attack(slow.resets, {"rounds": 500}, {"rounds": 20}),
     "connects and disconnects": Attack(slow.connects, {"count": 20_000, "at_once": 20}, {"count": 1_000}),
+    "flood of connects": Attack(
+        connects.flood,
+        {"count": 20_000, "addresses": 20, "at_once": 500, "spare": 2_500},
+        {"count": 1_000, "at_once": 100},
+    ),
     "the worst": Attack(worst.mixed, {"connections": 100, "seconds": 15}, {"connections": 40, "seconds": 1.5}),
 }
