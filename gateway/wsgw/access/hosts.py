@@ -20,7 +20,9 @@ class Hosts:
 
     def __init__(self, listening: Collection[str], named: Iterable[str] | None) -> None:
         self._has_names = named is not None
-        self._checks = self._has_names or (bool(listening) and all(map(is_loopback, listening)))
+        #: listened on is loopback only: browsers of this machine reach it as proxies do
+        self.on_loopback = bool(listening) and all(map(is_loopback, listening))
+        self._checks = self._has_names or self.on_loopback
         self._named = HostPatterns(named or ())
 
     def allows(self, host: str | None, *, proxied: bool = False) -> bool:

@@ -66,7 +66,8 @@ class Pages:
     ) -> Verdict:
         """Of a request's ``headers``, whose names are in lower case. One that is there twice is none.
 
-        ``proxied`` is that of ``Hosts.allows``; what proxies that are trusted say goes before Host (``asked``).
+        ``proxied`` is that of ``Hosts.allows``; what proxies that are trusted say goes before Host (``asked``). On
+        loopback Host has to be allowed as well: a page there can send what a proxy sends, but no other Host.
         """
         origin = host = None
         for name, value in [header for header in headers if header[0] in _READ]:
@@ -76,10 +77,10 @@ class Pages:
                 host = value if host is None else b"%b, %b" % (host, value)
         if asked is None:
             asked = NOTHING
-        elif asked.host is not None:
-            host = asked.host
-        if (origin is not None and len(origin) > MAX_HEADER_BYTES) or (
-            host is not None and len(host) > MAX_HEADER_BYTES
+        if (
+            (origin is not None and len(origin) > MAX_HEADER_BYTES)
+            or (host is not None and len(host) > MAX_HEADER_BYTES)
+            or (asked.host is not None and len(asked.host) > MAX_HEADER_BYTES)
         ):
             return self._decide(origin, host, proxied, asked)
         return self._known(origin, host, proxied, asked)
@@ -100,6 +101,10 @@ class Pages:
     def _decide(self, origin: bytes | None, host: bytes | None, proxied: bool, asked: Asked) -> Verdict:
         page = None if origin is None else origin.decode("latin-1")
         name = None if host is None else host.decode("latin-1")
+        if asked.host is not None:
+            if self._hosts.on_loopback and not self._hosts.allows(name, proxied=proxied):
+                return Verdict([], f"host {_shown(name)} is not in 'hosts'", "hosts")
+            name = asked.host.decode("latin-1")
         if not self._hosts.allows(name, proxied=proxied):
             return Verdict(SAFE, f"host {_shown(name)} is not in 'hosts'", "hosts")
         if not self._origins.allows(page, name, asked):
