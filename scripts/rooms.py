@@ -75,6 +75,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "handshake",
             "forwarded",
+            "proxyheader",
             "http1.head",
             "http1.chunked",
             "floods",
@@ -228,6 +229,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "direct",
             "accept",
             "clock",
+            "proxied",
             "exchange",
             "openstream",
             "connection",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
@@ -19,7 +19,9 @@ from wsgw.fanout.publication import Encoded
 from wsgw.metrics import Metrics
 from wsgw.transports.accept import open_link
 from wsgw.transports.asgi import Event, Receive, Send
+from wsgw.transports.connection import HttpConnection
 from wsgw.transports.http11 import http_class
+from wsgw.transports.proxied import entrance
 
 
 class Fault(Exception):
@@ -152,7 +154,7 @@ class LinkServer:
         self.port: int = self._listener.getsockname()[1]
         config = uvicorn.Config(
             application,
-            http=http_class(edge_of or (lambda: self.edge), always) if direct else "httptools",
+            http=self._connections(edge_of or (lambda: self.edge), always) if direct else "httptools",
             ws="none" if direct else "websockets-sansio",
             ws_per_message_deflate=False,
             log_config=None,
@@ -165,6 +167,11 @@ class LinkServer:
         self.metrics = Metrics()
         self.edge = Edge(LimitsSettings(), self.metrics)
         self._task: asyncio.Task[None] | None = None
+
+    def _connections(self, edge_of: Callable[[], Edge], always: Collection[str]) -> type[asyncio.Protocol]:
+        """As ``process.server`` makes them."""
+        make = cast("Callable[..., HttpConnection]", http_class(edge_of, always))
+        return cast("type[asyncio.Protocol]", lambda **given: entrance(make(**given), edge_of()))
 
     async def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self.uvicorn.serve([self._listener]))

@@ -32,6 +32,7 @@ from wsgw.surfaces.basepath import BasePath
 from wsgw.tasks import end_all
 from wsgw.transports.connection import HttpConnection
 from wsgw.transports.http11 import http_class
+from wsgw.transports.proxied import entrance
 from wsgw.transports.tls import TlsEntrance
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ class GatewayServer(uvicorn.Server):
         self.servers = []
         for listener in self._listeners:
             serve = loop.create_unix_server if listener.is_unix else loop.create_server
-            make = self._connection if listener.is_unix or self._certificates is None else self._tls_connection
+            plain = listener.is_unix or self._certificates is None
+            make = self._plain_connection if plain else self._tls_connection
             for each in listener.sockets:
                 self.servers.append(await serve(make, sock=each, backlog=BACKLOG))
         self.started = True
@@ -175,14 +177,19 @@ class GatewayServer(uvicorn.Server):
         if self._admin is not None:
             await self._admin.stop()
 
-    def _connection(self) -> asyncio.Protocol:
-        make = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
+    def _connection(self) -> HttpConnection:
+        make = cast("Callable[..., HttpConnection]", self.config.http_protocol_class)
         return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    def _plain_connection(self) -> asyncio.Protocol:
+        return entrance(self._connection(), self._state.gateway.edge)
 
     def _tls_connection(self) -> asyncio.Protocol:
         assert self._certificates is not None
-        make = cast("Callable[[], HttpConnection]", self._connection)
-        return TlsEntrance(lambda: self._state.gateway.edge, self._certificates.context, make, self.server_state)
+        edge = self._state.gateway.edge
+        return entrance(
+            TlsEntrance(lambda: edge, self._certificates.context, self._connection, self.server_state), edge
+        )
 
     def _exit(self) -> None:
         self.should_exit = True

@@ -17,8 +17,9 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from wsgw.access.pages import SAFE
+from wsgw.config.proxies import UNIX
 from wsgw.core.edge import Edge
-from wsgw.errors import NO_FILES, NO_MEMORY, REQUEST_TIMEOUT, Kind
+from wsgw.errors import BAD_REQUEST, NO_FILES, NO_MEMORY, REQUEST_TIMEOUT, Kind
 from wsgw.protocols.http1.head import Head
 from wsgw.shares.files import Standing
 from wsgw.transports.clock import NEVER, Clock
@@ -137,6 +138,14 @@ class HttpConnection(asyncio.Protocol):
         """The first head has to be there when the loop's clock says ``due``, if not before."""
         self._clock.set(min(due, self._clock.due))
 
+    def comes_from(self, client: tuple[str, int]) -> None:
+        """A proxy passes it on: ``client`` is whose it is (address and port)."""
+        self._client = client
+
+    def turn_away(self, why: str) -> None:
+        """Nothing can be made of what comes: answer 400 and end."""
+        self._refuse(BAD_REQUEST, "%s", why)
+
     def eof_received(self) -> None:
         """Who sends no more is gone, as far as one can tell: of who waits for a poll nothing else comes either.
 
@@ -250,7 +259,9 @@ class HttpConnection(asyncio.Protocol):
                 return
         common = exchange.common if exchange is not None else SAFE
         if head is not None:
-            common = self._edge.pages.look(head.headers).headers
+            peer = UNIX if self._client is None else self._client[0]
+            asked = self._edge.proxies.caller(peer, head.headers).asked
+            common = self._edge.pages.look(head.headers, asked=asked).headers
         answer = refusal_of_events if head is not None and head.wants_events else refusal
         self.write(answer(kind, detail % args, self.default_headers + common))
         self._finish(unread=not self._short)

@@ -33,6 +33,7 @@ from wsgw.transports.clock import NEVER
 from wsgw.transports.connection import HttpConnection
 from wsgw.transports.direct import DirectProtocol
 from wsgw.transports.exchange import BODY_HIGH_WATER_BYTES, STREAM_EXTENSION, Exchange
+from wsgw.transports.proxied import why_none
 from wsgw.transports.scope import scope_of
 from wsgw.transports.stream import StreamProtocol
 from wsgw.transports.upgrading import OF_THE_HANDSHAKE
@@ -41,7 +42,7 @@ from wsgw.transports.upgrading import OF_THE_HANDSHAKE
 AHEAD_BYTES = 64 * 1024
 #: A smaller piece of a body costs less than to look at the clock.
 SMALL_BYTES = 4096
-_BEGINNING = re.compile(rb"[A-Z-]{0,20}(?: |\Z)|\r?\Z")
+_BEGINNING = re.compile(rb"(?!PROXY )[A-Z-]{0,20}(?: |\Z)|\r?\Z")
 #: What a request costs for which a turn was waited, about; the application's part comes later.
 REQUEST_SECONDS = 0.0005
 #: What is looked at of a request to know whether it is answered in any need.
@@ -217,7 +218,7 @@ class HttpProtocol(HttpConnection):
             if not self._check_head(data, at):
                 return False
             if _BEGINNING.match(data, at) is None:  # TLS, say: its client is not to wait until the clock runs out
-                self._refuse(BAD_REQUEST, "what came is no request of HTTP/1.1")
+                self.turn_away(why_none(data[self._at :], self._client, "what came is no request of HTTP/1.1"))
                 return False
             if not self._fresh:
                 self._set_clock(self._edge.limits.head_timeout)
@@ -231,7 +232,7 @@ class HttpProtocol(HttpConnection):
             self._refuse(URI_TOO_LONG, str(error))
             return False
         except HeadError as error:
-            self._refuse(BAD_REQUEST, str(error).replace("%", "%%"))
+            self.turn_away(why_none(data[self._at :], self._client, str(error)))
             return False
         if self._fresh:
             self._fresh = False
@@ -285,7 +286,7 @@ class HttpProtocol(HttpConnection):
         rest = self._kept[self._at :]
         self._leave()
         protocol = DirectProtocol(self._config, self._state, self._app_state, edge=self._edge)
-        protocol.upgraded(self._transport, head, rest)
+        protocol.upgraded(self._transport, head, rest, self._client)
         self._transport.set_protocol(protocol)
 
     def _leave(self) -> None:

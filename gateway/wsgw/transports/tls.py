@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
+from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
 from wsgw.access.pages import SAFE
@@ -22,6 +23,7 @@ from wsgw.shares.files import Standing
 from wsgw.transports.clock import Clock
 from wsgw.transports.connection import LINGER_SECONDS, SHORT_SECONDS, HttpConnection, came
 from wsgw.transports.exchange import refusal
+from wsgw.transports.proxied import why_none
 
 #: The first byte of a TLS handshake (RFC 8446 section 5.1).
 HANDSHAKE = 0x16
@@ -109,6 +111,7 @@ class TlsEntrance(asyncio.Protocol):
         self._came = b""  # and not taken: of the handshake, then of what is within
         self._begun = False  # the handshake, or the answer to who wants none
         self._told = False  # that TLS is spoken here
+        self._client: tuple[str, int] | None = None  # whose it is, if a proxy says that
         self._lost = False
 
     # -- asyncio.Protocol, of the connection and then of what is within
@@ -133,7 +136,7 @@ class TlsEntrance(asyncio.Protocol):
             return  # of the handshake, before ``start_tls`` reads; or of what is within, before ``_enter``
         self._begun = True
         if data[0] != HANDSHAKE:
-            self._tell()
+            self._tell(why_none(data, get_remote_addr(self._raw), "what came is no TLS"), NOT_TLS)
             return
         if self._edge.slices.spent():
             self._raw.pause_reading()
@@ -144,6 +147,14 @@ class TlsEntrance(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
         self._leave()
+
+    # -- of a proxy that passes it on
+
+    def comes_from(self, client: tuple[str, int]) -> None:
+        self._client = client
+
+    def turn_away(self, why: str) -> None:
+        self._tell(why, why)
 
     # -- uvicorn's server, and those who make room
 
@@ -166,12 +177,12 @@ class TlsEntrance(asyncio.Protocol):
             self._edge.refused(REQUEST_TIMEOUT.name, "a connection on which no TLS handshake came")
         self._raw.abort()
 
-    def _tell(self) -> None:
+    def _tell(self, why: str, message: str) -> None:
         """Answer who speaks plain HTTP. What still comes is read for a while, else the answer were lost."""
         self._told = True
         self._came = b""
-        self._edge.refused(BAD_REQUEST.name, "what came is no TLS")
-        self._raw.write(refusal(BAD_REQUEST, NOT_TLS, self._state.default_headers + SAFE))
+        self._edge.refused(BAD_REQUEST.name, "%s", why)
+        self._raw.write(refusal(BAD_REQUEST, message, self._state.default_headers + SAFE))
         self._raw.write_eof()
         self._clock.set(self._loop.time() + LINGER_SECONDS)
 
@@ -251,6 +262,8 @@ class TlsEntrance(asyncio.Protocol):
         transport.set_protocol(within)
         within.connection_made(transport)
         within.due_by(self._due)
+        if self._client is not None:
+            within.comes_from(self._client)
         data, self._came = self._came, b""
         if data:
             within.data_received(data)

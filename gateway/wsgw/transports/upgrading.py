@@ -62,12 +62,18 @@ class UpgradingProtocol(ClosingProtocol):
         self._kept_bytes = 0
         self._head_bytes = 0  # of them, until the application has answered
 
-    def upgraded(self, transport: asyncio.Transport, head: Head, rest: bytes) -> None:
+    def upgraded(
+        self, transport: asyncio.Transport, head: Head, rest: bytes, client: tuple[str, int] | None = None
+    ) -> None:
         """Take over ``transport``, whose client sent ``head``, a GET with ``Upgrade: websocket``, and then ``rest``.
+
+        It is that of ``client``, where that is not None.
 
         The caller sets the transport's protocol. A handshake that is none is answered and closed here.
         """
         self.connection_made(transport)
+        if client is not None:
+            self.client = client
         self.handshake_initiated = True
         looked_at = [(name, value.decode("latin-1")) for name, value in head.headers if name in OF_THE_HANDSHAKE]
         request = Request(head.path, Headers([(name.decode(), value) for name, value in looked_at]))

@@ -13,6 +13,7 @@ from helpers.http_server import HttpServer, get, post
 from helpers.metrics import value
 from helpers.waiting import eventually
 from wsgw.access.pages import Pages
+from wsgw.access.proxies import Proxies
 from wsgw.shares.slices import Slices, Work
 from wsgw.transports.clock import NEVER
 from wsgw.transports.http11 import AHEAD_BYTES
@@ -146,6 +147,19 @@ async def test_in_the_reserve_of_files(server: HttpServer) -> None:
         await client.answer()
     assert server.refused("no_files") == 5
     assert value(server.metrics, "wsgw_open_files") == files.open
+
+
+async def test_who_is_refused_for_want_of_files_is_told_so_by_a_proxy(server: HttpServer) -> None:
+    files = server.edge.files
+    files.limit = files.open + files.reserve - 1
+    server.edge.pages = Pages("same")
+    server.edge.proxies = Proxies(["127.0.0.1"])
+    asked = get("/a", "Origin: https://page", "X-Forwarded-Host: page", "X-Forwarded-Proto: https")
+    for trusted, told in ((["127.0.0.1"], "https://page"), (["10.0.0.1"], None)):
+        server.edge.proxies.replace(trusted)
+        client = await server.ask(asked)
+        status, headers, _ = await client.answer()
+        assert (status, headers.get("access-control-allow-origin")) == (503, told)
 
 
 async def test_where_little_is_left_the_silent_go_first(
