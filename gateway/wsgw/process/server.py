@@ -125,6 +125,9 @@ class GatewayServer(uvicorn.Server):
         loop = asyncio.get_running_loop()
         if self._admin is not None:
             await self._admin.start()
+        gateway: Gateway = self._state.gateway
+        # each may have taken a connection that is not counted yet, and another that has to make room is closed only then
+        gateway.edge.files.set_aside(2 * sum(len(listener.sockets) for listener in self._listeners))
         self.servers = []
         for listener in self._listeners:
             serve = loop.create_unix_server if listener.is_unix else loop.create_server
@@ -146,10 +149,9 @@ class GatewayServer(uvicorn.Server):
             return
         if self._reloader is not None:
             self._reloader.certificates = self._certificates
-            self._reloader.start(self._state.gateway)
+            self._reloader.start(gateway)
         if self._certificates is not None:
             self._certificates.start()
-        gateway: Gateway = self._state.gateway
         shown = gateway.settings.nats.tls
         self._expiry = Expiry(gateway.metrics, self._certificates, None if shown is None else shown.files())
         self._expiry.start()
