@@ -147,7 +147,7 @@ class Proxies:
         way = self._way(self._peer(peer).address, lines)
         client = None if way.address is None or not way.hops else str(way.address)
         if way.fault:
-            self._repeats.say(logging.WARNING, f"not believed is whom proxies name behind {peer}", f": {way.fault}")
+            self._repeats.say(logging.WARNING, f"what {peer} says of clients is not believed", f": {way.fault}")
             return Caller(client, UNIX if way.address is None else network_of(way.address))
         network = network_of(way.address) if way.told and way.address is not None else None
         return Caller(client, network, _asked(way, lines))
@@ -164,7 +164,7 @@ class Proxies:
             return _Way(peer)
         if len(ways) == 2 and (ways[0][:2] != ways[1][:2] or ways[0].fault or ways[1].fault):
             return _Way(
-                peer, fault="by Forwarded it is another than by X-Forwarded-For; a proxy is to remove the other one"
+                peer, fault="Forwarded and X-Forwarded-For name two; have it remove the one that it does not write"
             )
         return ways[0]
 
@@ -216,7 +216,8 @@ def _asked(way: _Way, lines: dict[bytes, list[bytes]]) -> Asked | None:
 def _port(text: str | None) -> int | None:
     if text is None or not (text.isascii() and text.isdecimal()) or len(text) > 5:
         return None
-    return int(text)
+    port = int(text)
+    return port if 0 < port < 65536 else None
 
 
 def _of(lines: dict[bytes, list[bytes]], name: bytes, hops: int) -> str | None:

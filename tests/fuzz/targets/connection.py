@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 from fuzz.memorytransport import MemoryTransport
 from fuzz.target import Run, Target, cut
 from fuzz.targets.http import HEAD_WORDS, QUERY_WORDS
+from fuzz.targets.proxies import HEADER_WORDS
 from fuzz.targets.socketio import WORDS as PACKET_WORDS
 from fuzz.targets.tokens import SECRET
 from wsgw.app import create_app
@@ -28,6 +29,7 @@ from wsgw.config.file import ConfigFile
 from wsgw.config.load import load
 from wsgw.surfaces import ops
 from wsgw.transports.http11 import HttpProtocol
+from wsgw.transports.proxied import entrance
 
 NATS_VARIABLE = "WSGW_FUZZ_NATS"
 #: Rounds of the loop in which what came may be worked off while the connection is there, and after it.
@@ -51,6 +53,7 @@ SETTINGS: dict[str, Any] = {
         "query_parameter": "token",
     },
     "limits": {"unconnected_sessions": 20},
+    "trusted_proxies": ["127.0.0.1"],
     "drain_seconds": 1,
 }
 
@@ -121,7 +124,8 @@ class Application:
     async def _connection(self, data: bytes) -> bytes:
         transport = MemoryTransport(self.loop)
         edge = self.app.state.gateway.edge
-        transport.begin(HttpProtocol(lambda: edge, ops.PATHS, self.config, self.state, {}, self.loop))
+        within = HttpProtocol(lambda: edge, ops.PATHS, self.config, self.state, {}, self.loop)
+        transport.begin(entrance(within, edge))
         for piece in cut(data) if len(data) <= SMALL_BYTES else (data[: len(data) // 2], data[len(data) // 2 :]):
             if transport.is_reading():
                 transport.protocol.data_received(piece)
@@ -167,6 +171,8 @@ TARGETS = (
             b"GET /sse/BOTH?token=x" + _GET + b"Last-Event-ID: 1.ab-3\r\n\r\n",
             b"POST /publish/OUT" + _GET + b"Content-Length: 5\r\nNats-Msg-Id: 1\r\n\r\nhello" + b"GET /healthz",
             b"POST /publish/chat.a" + _GET + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            b"PROXY TCP4 8.8.8.8 10.0.0.1 1234 443\r\nPOST /publish/OUT" + _GET + b"Content-Length: 1\r\n\r\nx",
+            b"GET /sse/IN" + _GET + b"X-Forwarded-For: 9.9.9.9, 8.8.8.8\r\nX-Forwarded-Host: a.example\r\n\r\n",
             b"POST /request/SUM" + _GET + b"Content-Length: 2\r\n\r\n12",
             b"OPTIONS /publish/OUT" + _GET + b"Origin: http://a\r\nAccess-Control-Request-Method: POST\r\n\r\n",
             b"GET /ws/BOTH?envelope=1" + _UPGRADE + TEXT + b"\x88\x80\x00\x00\x00\x00",
@@ -180,7 +186,18 @@ TARGETS = (
             + _UPGRADE
             + b"\x81\x86\0\0\0\x002probe\x81\x81\0\0\0\x005",
         ),
-        (*HEAD_WORDS, *QUERY_WORDS, *PACKET_WORDS, b"$SID", b"/ws/", b"/sse/", b"/publish/", b"/socket.io/", b"chat.a"),
+        (
+            *HEAD_WORDS,
+            *QUERY_WORDS,
+            *HEADER_WORDS,
+            *PACKET_WORDS,
+            b"$SID",
+            b"/ws/",
+            b"/sse/",
+            b"/publish/",
+            b"/socket.io/",
+            b"chat.a",
+        ),
         share=0.2,
     ),
 )

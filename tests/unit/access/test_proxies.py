@@ -164,7 +164,7 @@ def test_what_is_not_believed_is_said_seldom(caplog: pytest.LogCaptureFixture) -
     proxies = Proxies(TRUSTED, clock=lambda: 0.0)
     for number in range(3):
         proxies.caller("10.0.0.1", headers(x_forwarded_for="x\n" * (200 + number)))
-    assert caplog.messages == ["not believed is whom proxies name behind 10.0.0.1: what is said is no address"]
+    assert caplog.messages == ["what 10.0.0.1 says of clients is not believed: what is said is no address"]
 
 
 def test_others_while_it_runs() -> None:
@@ -191,6 +191,9 @@ def test_others_while_it_runs() -> None:
         ({"x_forwarded_port": "8443"}, Asked(None, None, 8443)),
         ({"x_forwarded_proto": "https", "x_forwarded_port": "8443"}, Asked(None, "https", 8443)),
         ({"x_forwarded_port": "x"}, None),
+        ({"x_forwarded_port": "0"}, None),
+        ({"x_forwarded_port": "65535"}, Asked(None, None, 65535)),
+        ({"x_forwarded_port": "65536"}, None),
         ({"x_forwarded_port": "123456"}, None),
         ({"x_forwarded_host": ""}, None),
         ({"forwarded": "host=a;proto=https"}, Asked(b"a", "https", 443)),

@@ -109,6 +109,15 @@ async def test_when_asked(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     assert lines.count("configuration read again: as before until a restart: listen, limits.memory") == 2
 
 
+async def test_other_proxies_are_trusted_from_now_on(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    async with site.running() as (gateway, reloader):
+        assert not gateway.edge.proxies.trusts("10.0.0.1")
+        site.write([IN], trusted_proxies=["10.0.0.1"])
+        reloader.request()
+        await eventually(lambda: gateway.edge.proxies.trusts("10.0.0.1"), "read")
+    assert "as before until a restart" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
