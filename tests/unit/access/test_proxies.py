@@ -86,6 +86,7 @@ def test_that_limits_do_not_apply_is_said_once(caplog: pytest.LogCaptureFixture)
     Proxies([], counting=True).caller("10.0.0.1", ())
     Proxies(["10.0.0.1"], counting=True).caller("10.0.0.1", ())
     Proxies(None, counting=True).caller("8.8.8.8", ())
+    Proxies(None).caller("8.8.8.8", headers(via="1.1 a"))
     assert caplog.messages == []
     proxies = Proxies(None, counting=True)
     for peer in ("10.0.0.1", "10.0.0.2"):
@@ -98,6 +99,10 @@ def test_that_limits_do_not_apply_is_said_once(caplog: pytest.LogCaptureFixture)
     ]
     Proxies(None, counting=True).caller("8.8.8.8", headers(via="1.1 a"))
     assert "8.8.8.8, which sends the header via, as proxies do" in caplog.messages[1]
+    Proxies(None, counting=True).caller(UNIX, ())
+    assert "do not apply to unix, which is no address: whether" in caplog.messages[2]
+    Proxies(None, counting=True).caller("", ())
+    assert "do not apply to a peer, which is no address: whether" in caplog.messages[3]
 
 
 # -- from proxies that are trusted
@@ -138,6 +143,8 @@ TRUSTED = ["10.0.0.0/8", "fd00::/8", UNIX]
         ({"forwarded": "for=8.8.8.8", "x_forwarded_for": "9.9.9.9"}, None, "10.0.0.1"),
         ({"forwarded": "for=unknown", "x_forwarded_for": "9.9.9.9"}, None, "10.0.0.1"),
         ({"forwarded": "for=9.9.9.9", "x_forwarded_for": "garbage"}, None, "10.0.0.1"),
+        ({"forwarded": "for=unknown", "x_forwarded_for": "garbage"}, None, "10.0.0.1"),
+        ({"forwarded": "garbage", "x_forwarded_for": "unknown"}, None, "10.0.0.1"),
         ({"forwarded": "for=9.9.9.9,", "x_forwarded_for": "," * 5000}, None, "10.0.0.1"),
         ({"x_forwarded_for": "1.1.1.1" + ",10.0.0.2" * (MAX_HOPS + 1)}, "10.0.0.2", "10.0.0.2"),
         ({"x_forwarded_for": "1.1.1.1" + ",10.0.0.2" * (MAX_HOPS - 1)}, "1.1.1.1", "1.1.1.1"),
@@ -165,6 +172,15 @@ def test_what_is_not_believed_is_said_seldom(caplog: pytest.LogCaptureFixture) -
     for number in range(3):
         proxies.caller("10.0.0.1", headers(x_forwarded_for="x\n" * (200 + number)))
     assert caplog.messages == ["what 10.0.0.1 says of clients is not believed: what is said is no address"]
+
+
+def test_who_says_the_same_is_not_looked_at_again() -> None:
+    proxies = Proxies(TRUSTED)
+    for number in range(3):
+        caller = proxies.caller("10.0.0.1", headers(x_forwarded_for="8.8.8.8", host=str(number)))
+    assert caller is proxies.caller("10.0.0.1", headers(x_forwarded_for="8.8.8.8"))
+    long = headers(x_forwarded_for="8.8.8.8, " * 50 + "9.9.9.9")
+    assert proxies.caller("10.0.0.1", long) is not proxies.caller("10.0.0.1", long), "that is not kept"
 
 
 def test_others_while_it_runs() -> None:
@@ -205,6 +221,7 @@ def test_others_while_it_runs() -> None:
         ({"x_forwarded_for": "8.8.8.8", "x_forwarded_host": ["evil", "app"]}, Asked(b"app")),
         ({"forwarded": "for=1.1.1.1;host=evil, for=8.8.8.8;host=app, for=10.0.0.2;host=inner"}, Asked(b"app")),
         ({"forwarded": "for=8.8.8.8;proto=https, for=10.0.0.2;host=inner;proto=http"}, Asked(b"inner", "https", 443)),
+        ({"forwarded": "for=8.8.8.8;host=app, for=10.0.0.2;proto=https"}, Asked(b"app", "https", 443)),
         ({"forwarded": "for=unknown;host=app"}, Asked(b"app")),
         # who is not believed in one thing is not in another
         ({"x_forwarded_for": "garbage", "x_forwarded_host": "app"}, None),

@@ -79,6 +79,7 @@ def test_headers(header: bytes, source: Source | None) -> None:
         b"PROXY TCP4 ::1 ::1 1 2\r\n",
         b"PROXY TCP6 8.8.8.8 8.8.8.8 1 2\r\n",
         b"PROXY TCP6 fe80::1%eth0 ::1 1 2\r\n",
+        b"PROXY TCP6 fe80::1%1 ::1 1 2\r\n",
         b"PROXY TCP6 \xff ::1 1 2\r\n",
         b"PROXY UDP4 8.8.8.8 8.8.8.8 1 2\r\n",
         b"PROXY tcp4 8.8.8.8 8.8.8.8 1 2\r\n",
