@@ -12,8 +12,13 @@ help: ## Say what can be made.
 run: $(VENV)/.installed ## Run a NATS server and the gateway here, until Ctrl-C. PORT=, NATS_PORT=, NATS_SERVERS= choose others.
 	@$(BIN)/python scripts/run.py
 
-test: $(VENV)/.installed ## Run all tests. ARGS= goes to pytest.
+test: $(VENV)/.installed ## Run all tests, JOBS= at a time where they do not mind. ARGS= goes to pytest, which runs those only.
+ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
+else
+	@$(BIN)/python -m pytest -n $(or $(JOBS),3) --dist loadfile $(addprefix --ignore=,$(ALONE)); together=$$?; \
+	  $(BIN)/python -m pytest $(ALONE) && exit $$together
+endif
 
 bench: $(VENV)/.installed ## Compare with NATS' own WebSocket and others. QUICK=1, ROWS=, SYSTEMS=, ROUNDS=, OUT=, CENTRIFUGO= a binary, BEFORE= another commit's wsgw.
 	@$(BIN)/python -m bench.run

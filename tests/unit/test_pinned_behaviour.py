@@ -68,6 +68,7 @@ def test_a_close_is_received() -> None:
         (sent(Frame(Opcode.TEXT, bytes(101))), None, 1009),
         (b"\x81\x00", None, 1002),
     ],
+    ids=["continuation", "no room", "too long", "empty close", "too long at once", "not masked"],
 )
 def test_what_ends_it(data: bytes, size: int | None, code: int) -> None:
     conn = resumed(size)
