@@ -168,6 +168,29 @@ async def test_older_than_1_2_is_refused(site: Site) -> None:
         assert await client.recv() == "x"
 
 
+async def test_who_does_not_speak_it_is_counted_and_seldom_logged(site: Site) -> None:
+    async def plain() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.gateway.port)
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")  # and then the end, not a reset
+        writer.close()
+
+    async def too_old() -> None:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.open_connection("127.0.0.1", site.gateway.port, ssl=old())
+
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        for _ in range(20):
+            await asyncio.gather(plain(), too_old())
+
+    async def counted() -> bool:
+        return await site.metric('wsgw_rejected_total{reason="bad_request"}') == 40
+
+    await eventually(counted, "each of them counts")  # type: ignore[arg-type]
+    said = [line for line in site.gateway.messages if re.search("what came is no TLS|a TLS handshake: ", line)]
+    assert len(said) == 1, "an example a minute"
+
+
 #: A whole ClientHello takes some 500 bytes; these never come to its end.
 SLOW = [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100)]
 
