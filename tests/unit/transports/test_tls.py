@@ -20,7 +20,9 @@ from wsgw.config.settings import LimitsSettings
 from wsgw.core.edge import Edge
 from wsgw.process.certificates import Certificates
 from wsgw.shares.files import Files
+from wsgw.transports import tls as module
 from wsgw.transports.asgi import Event, Receive, Send
+from wsgw.transports.connection import LINGER_SECONDS, SHORT_SECONDS
 from wsgw.transports.http11 import HttpProtocol
 from wsgw.transports.tls import TlsEntrance, TlsTransport
 
@@ -177,10 +179,12 @@ async def test_who_goes_while_it_waits_for_its_turn(served: Served, monkeypatch:
 
 
 async def test_no_tls(served: Served) -> None:
+    served.limits(head_timeout=60)
     reader, writer = await served.bare()
     writer.write(b"GET / HTTP/1.1\r\n\r\n")
     assert b"TLS is spoken here" in await reader.read()
-    assert served.connections, "it is told at once that this is all, and what it still sends is read"
+    (entrance,) = served.connections  # it is told at once that this is all, and what it still sends is read
+    assert entrance._clock.due <= asyncio.get_running_loop().time() + LINGER_SECONDS, "for a while"
     assert served.refused("bad_request") == 1
     writer.close()
     await eventually(lambda: not served.connections, "it is over")
@@ -231,7 +235,8 @@ async def test_the_first_head_has_what_the_handshake_leaves(served: Served) -> N
     client.writer.close()
 
 
-async def test_where_no_file_is_left(served: Served) -> None:
+async def test_where_no_file_is_left(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHORT_SECONDS", 600.0)
     served.server.edge.files = Files(8, 16)
     served.server.edge.files._others = 16
     first, second = await served.bare(), await served.bare()
@@ -239,6 +244,15 @@ async def test_where_no_file_is_left(served: Served) -> None:
     assert served.refused("no_files") >= 1
     for _, writer in (first, second):
         writer.close()
+
+
+async def test_who_comes_when_few_files_are_left_has_a_second(served: Served) -> None:
+    served.limits(head_timeout=60)
+    served.server.edge.files = Files(8, 32, others=26)
+    _, writer = await served.bare()
+    entrance = await eventually(lambda: next(iter(served.connections), None), "it is there")
+    assert entrance._due <= asyncio.get_running_loop().time() + SHORT_SECONDS
+    writer.close()
 
 
 async def test_the_server_stops_in_a_handshake(served: Served) -> None:
@@ -250,13 +264,19 @@ async def test_the_server_stops_in_a_handshake(served: Served) -> None:
     writer.close()
 
 
-async def test_nothing_is_left(served: Served) -> None:
+@pytest.mark.parametrize("shaken", [True, False])
+async def test_nothing_is_left(served: Served, shaken: bool) -> None:
     left: list[str] = []
 
     async def life() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port, ssl=blind())
-        writer.write(REQUEST % 1)
-        await reader.readuntil(b";")
+        if shaken:
+            reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port, ssl=blind())
+            writer.write(REQUEST % 1)
+            await reader.readuntil(b";")
+        else:
+            reader, writer = await served.bare()
+            writer.write(b"\x16\x03\x01\x00\x05hello")
+            await reader.read()
         writer.close()
         await eventually(lambda: not served.connections and not served.server.uvicorn.server_state.tasks, "it is over")
         for _ in range(10):
