@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hostile.attack import Attack
-from hostile.attacks import connects, heads, pipelining, slow, socketios, websockets, worst
+from hostile.attacks import connects, frames, heads, pipelining, slow, socketios, websockets, worst
 from hostile.form import MIB
 
 _HEAD = {"size": 200 * MIB, "seconds": 20}
@@ -112,6 +112,14 @@ ATTACKS: dict[str, Attack] = {
     ),
     "resets": Attack(slow.resets, {"rounds": 500}, {"rounds": 20}),
     "connects and disconnects": Attack(slow.connects, {"count": 20_000, "at_once": 20}, {"count": 1_000}),
+    "slow handshakes and frames": Attack(
+        frames.drip,
+        {"what": list(frames.DRIPS), "each": 300, "interval": 1.0, "seconds": 60},
+        {"each": 25, "interval": 0.2, "seconds": 3},
+    ),
+    "messages without an end": Attack(
+        frames.hoard, {"connections": 150, "size": MIB, "seconds": 5}, {"connections": 30, "seconds": 0.5}
+    ),
     "flood of connects": Attack(
         connects.flood,
         {"count": 20_000, "addresses": 20, "at_once": 500, "spare": 2_500},
