@@ -15,6 +15,7 @@ from helpers.gateway import GatewayProcess, StartGateway
 from helpers.nats_server import NatsServer
 from helpers.program import BIN
 from helpers.waiting import DEADLINE_SECONDS, eventually
+from wsgw import __version__
 from wsgw.config.load import load
 from wsgw.errors import ConfigError
 
@@ -54,6 +55,74 @@ async def test_what_is_where(gateway: GatewayProcess) -> None:
         upgrade = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
         asked = await http.get(f"{admin}/ws/IN", headers={**upgrade, "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA=="})
         assert asked.status_code == 404
+
+
+#: Where something of operators is, or may be with other servers and tools; and what some take for these.
+SOUGHT = (
+    *(
+        "/metrics",
+        "/metrics/",
+        "//metrics",
+        "/./metrics",
+        "/x/../metrics",
+        "/METRICS",
+        "/%6detrics",
+        "/metrics%00",
+        "/metrics;a",
+    ),
+    *(
+        "/metrics?format=json",
+        "http://127.0.0.1/metrics",
+        "/rt/metrics",
+        "/admin",
+        "/admin/metrics",
+        "/-/metrics",
+        "/debug",
+    ),
+    *(
+        "/readyz",
+        "/readyz/",
+        "/readyz?verbose",
+        "//readyz",
+        "/readyz/nats",
+        "/healthz",
+        "/healthz?verbose",
+        "/livez",
+        "/status",
+    ),
+    *(
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+        "/docs/oauth2-redirect",
+        "/varz",
+        "/connz",
+        "/console",
+        "/",
+        "/index.html",
+        "*",
+    ),
+    *("/sse/metrics", "/ws/metrics", "/.env", "/wsgw.yml", "/publish/../metrics", "/socket.io/../metrics"),
+)
+#: What is for operators only.
+TOLD = ("wsgw_", "IN", "bridges", "draining", "connected", "version", "python", __version__)
+
+
+async def test_nothing_of_operators_is_for_clients(gateway: GatewayProcess) -> None:
+    """By no path, method or header."""
+    for method in ("GET", "HEAD", "POST", "OPTIONS", "TRACE", "PUT"):
+        for path in SOUGHT:
+            for line in ("", "X-Original-URL: /metrics\r\nX-Rewrite-URL: /metrics\r\nX-Forwarded-Prefix: /\r\n"):
+                reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+                host = f"Host: 127.0.0.1:{port_of(gateway) if line else gateway.port}\r\n"
+                writer.write(f"{method} {path} HTTP/1.1\r\n{host}Connection: close\r\n{line}\r\n".encode())
+                head, _, body = (await asyncio.wait_for(reader.read(), DEADLINE_SECONDS)).partition(b"\r\n\r\n")
+                writer.close()
+                found = head.decode() + body.decode().replace(path, "")
+                assert not [each for each in TOLD if each in found], (method, path, found)
+                assert "server:" not in found.lower(), found
+                if b"200" in head[:15]:
+                    assert body in (b'{"status":"ok"}', b'{"ready":true}', b""), (method, path, found)
 
 
 async def test_no_page_and_no_name_of_others(gateway: GatewayProcess) -> None:
