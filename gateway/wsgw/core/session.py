@@ -6,6 +6,7 @@ Every protocol comes through here: what a client may do, how much of it waits, a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -29,6 +30,8 @@ from wsgw.errors import CLOSE_CODES, FORBIDDEN, OVERLOADED, TOKEN_EXPIRED, Gatew
 from wsgw.fanout.publication import Publication
 from wsgw.fanout.sender import Sender
 from wsgw.shares.slices import one_by_one
+
+log = logging.getLogger("wsgw.session")
 
 T = TypeVar("T")
 
@@ -247,6 +250,8 @@ class Session(Receiving):
         self.principal.settle()
         self._house.drain.add(self._client)
         self._house.connected[self.principal.transport] += 1
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s: connected, receives %s", self.principal, ", ".join(self.names) or "nothing")
 
     def reject(self, error: GatewayError) -> None:
         """Count the client as one that was refused."""
@@ -302,6 +307,7 @@ class Session(Receiving):
         if client is not None and self._house.drain.discard(client):
             self._house.connected[self.principal.transport] -= 1
             self._house.metrics.closes.labels(str(code) if code in CLOSE_CODES else "other").inc()
+            log.debug("%s: closed with %d", self.principal, code)
         if self.sender is not None:
             self.sender.session = None
 

@@ -151,7 +151,6 @@ class ChannelWebSocket:
     def lost(self, code: int) -> None:
         if not self._ended:
             self._ended = True
-            log.debug("websocket %s: closed with %d", self._name, code)
             self._sender.close()
             self._session.end(code)
 
@@ -307,7 +306,6 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
         subprotocol = None if isinstance(asked, GatewayError) else asked.subprotocol
         link = await open_link(scope, receive, send, client, gateway.max_payload_bytes, subprotocol)
         client.attach(link)
-        log.debug("websocket %s: connected", name)
         await link.run()
     except GatewayError:
         client.lost(closecodes.ABNORMAL)

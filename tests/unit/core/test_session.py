@@ -81,6 +81,22 @@ async def test_life(gateway: Gateway, made: Made) -> None:
     assert subscriptions(gateway, "IN") == subscriptions(gateway, "chat.*") == 0
 
 
+async def test_the_log_has_who_comes_and_goes(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "wsgw.session"):
+        ann, bob = Made(gateway, "192.0.2.1"), Made(gateway, "192.0.2.2")
+        ann.session.join("IN")
+        for each in (ann, bob):
+            each.session.open()
+        for code in (1000, 1001):
+            ann.session.end(code)
+        Made(gateway, "192.0.2.3").session.end(1000)
+    assert [line for line in caplog.messages if "192.0.2" in line] == [
+        "websocket 192.0.2.1: connected, receives IN",
+        "websocket 192.0.2.2: connected, receives nothing",
+        "websocket 192.0.2.1: closed with 1000",
+    ]
+
+
 async def test_what_has_ended_does_not_begin_again(gateway: Gateway, made: Made) -> None:
     made.session.join("IN")
     made.session.end(4008)

@@ -7,7 +7,6 @@ take one name and an ack.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -30,8 +29,6 @@ from wsgw.surfaces.socketio.payloads import LARGE_CHARS, TRUE, answer_of, error_
 from wsgw.surfaces.socketio.recovery import GAP, Recovery, gap
 from wsgw.surfaces.socketio.refresh import REFRESH, Refresh
 from wsgw.surfaces.socketio.subscriptions import Subscriptions, failed
-
-log = logging.getLogger("wsgw.socketio")
 
 SUBSCRIBE = "wsgw:subscribe"
 UNSUBSCRIBE = "wsgw:unsubscribe"
@@ -92,7 +89,6 @@ class ChannelsHandler:
             self._recovery.connected()
         self._subscriptions.connected()
         self._socket.handshake.forget()  # what is needed of it for another CONNECT is known
-        log.debug("socketio %s: connected, %s", self._socket.sid, ",".join(self._session.names))
         if self._session.draining:  # it began since, and told those that were connected
             self.drain()
 
@@ -142,7 +138,6 @@ class ChannelsHandler:
         self._ids.append(id)
 
     def disconnected(self, code: int) -> None:
-        log.debug("socketio %s: closed with %d", self._socket.sid, code)
         self._publish_kept()
         self._answers.clear()
         self._end(code)
