@@ -68,18 +68,18 @@ class Site:
         self.origin = f"http{'s' if authority else ''}://{NAME}:{proxy.port}"
         self.url = self.origin + path
         self.authority = authority
-        self._context = None if authority is None else ssl.create_default_context(cafile=authority.file)
+        self.context = None if authority is None else ssl.create_default_context(cafile=authority.file)
 
     def websocket(self, path: str, **options: Any) -> connect:
         """A client of ``path`` on a page of the site."""
         url = self.url.replace("http", "ws", 1) + path
-        options = {"origin": self.origin, "max_size": None, "ssl": self._context, **options}
+        options = {"origin": self.origin, "max_size": None, "ssl": self.context, **options}
         return connect(url, proxy=None, **options)
 
     def http(self, **options: Any) -> httpx.AsyncClient:
         """The same for HTTP."""
         headers = {"origin": self.origin}
-        verify = True if self._context is None else self._context
+        verify = True if self.context is None else self.context
         options = {"headers": headers, "timeout": DEADLINE_SECONDS, "verify": verify, **options}
         return httpx.AsyncClient(base_url=self.url, trust_env=False, **options)
 

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 import yaml
@@ -47,11 +47,22 @@ def found(kind: str) -> Path:
     program = KINDS[kind].program
     path = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if path is None:
-        problem = f"there is no {program} on this machine; on Debian: apt-get install {program}"
-        if os.environ.get(VARIABLE) == "required":
-            pytest.fail(problem)
-        pytest.skip(problem)
+        _missing(program, program)
     return Path(path)
+
+
+def found_stream() -> None:
+    """The same for nginx's module that passes on connections."""
+    found("nginx")
+    if not list(Path("/etc/nginx/modules-enabled").glob("*stream*")):
+        _missing("stream module of nginx", "libnginx-mod-stream")
+
+
+def _missing(what: str, package: str) -> NoReturn:
+    problem = f"there is no {what} on this machine; on Debian: apt-get install {package}"
+    if os.environ.get(VARIABLE) == "required":
+        pytest.fail(problem)
+    pytest.skip(problem)
 
 
 def files() -> dict[str, str]:
@@ -114,8 +125,10 @@ def _certificates(folder: Path, authority: Authority | None) -> tuple[Path, Path
 
 
 def _haproxy(text: str, port: int, folder: Path, authority: Authority | None) -> str:
-    if " ssl " not in text:
-        return replaced(text, {"bind :80": f"bind 127.0.0.1:{port}"})
+    if " ssl crt" not in text:
+        text, places = re.subn(r"bind :(80|443)$", f"bind 127.0.0.1:{port}", text, flags=re.MULTILINE)
+        assert places == 1
+        return text
     certificate, key = _certificates(folder, authority)
     both = folder / "rt.example.pem"
     both.write_bytes(certificate.read_bytes() + key.read_bytes())
@@ -123,17 +136,21 @@ def _haproxy(text: str, port: int, folder: Path, authority: Authority | None) ->
 
 
 def _nginx(text: str, port: int, folder: Path, authority: Authority | None) -> str:
-    certificate, key = _certificates(folder, authority)
-    secure = "443 ssl" in text
-    places = {
-        "listen 443" if secure else "listen 80": f"listen 127.0.0.1:{port}",
-        "/etc/nginx/rt.example.crt": str(certificate),
-        "/etc/nginx/rt.example.key": str(key),
-    }
-    paths = "".join(f"{name}_temp_path {folder}/{name}; " for name in _NGINX_PATHS)
+    text, places = re.subn(r"listen (80|443)\b", f"listen 127.0.0.1:{port}", text)
+    assert places == 1
     # its workers are somebody else's, who may not look into the test's folder
     user = "user root;" if os.geteuid() == 0 else ""
-    text = replaced(text, {**places, "http {": f"http {{ access_log off; {paths}"})
+    if "http {" in text:
+        certificate, key = _certificates(folder, authority)
+        paths = "".join(f"{name}_temp_path {folder}/{name}; " for name in _NGINX_PATHS)
+        text = replaced(
+            text,
+            {
+                "/etc/nginx/rt.example.crt": str(certificate),
+                "/etc/nginx/rt.example.key": str(key),
+                "http {": f"http {{ access_log off; {paths}",
+            },
+        )
     return f"pid {folder}/nginx.pid; daemon off; {user}\n{text}"
 
 
@@ -149,6 +166,6 @@ def _caddy(text: str, port: int, folder: Path, authority: Authority | None) -> s
 _PLACED = {"haproxy": _haproxy, "nginx": _nginx, "caddy": _caddy}
 _ARGUMENTS: dict[str, Callable[[Path], Sequence[str | Path]]] = {
     "haproxy": lambda file: ("-db", "-f", file),
-    "nginx": lambda file: ("-e", "stderr", "-p", file.parent, "-c", file),
+    "nginx": lambda file: ("-e", "stderr", "-c", file),
     "caddy": lambda file: ("run", "--config", file, "--adapter", "caddyfile"),
 }
