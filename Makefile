@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CODE := gateway/wsgw gateway/sbom.py tests scripts bench
 
-.PHONY: help run test bench fuzz frames frozen hostile chaos herd reload mutants audit sbom lint docs format clean up down
+.PHONY: help run test bench fuzz frames frozen hostile chaos herd proxied reload mutants audit sbom lint docs format clean up down
 
 help: ## Say what can be made.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ chaos: $(VENV)/.installed ## The long form of faults under traffic, with a ledge
 
 herd: $(VENV)/.installed ## The long form of many clients that come back to a durable channel at once. CLIENTS= how many.
 	WSGW_HERD=$(or $(CLIENTS),10000) $(BIN)/python -m pytest -s --timeout 600 tests/integration/test_herd.py
+
+proxied: $(VENV)/.installed ## The long form of many clients by one HAProxy. CLIENTS= how many.
+	WSGW_PROXIED=$(or $(CLIENTS),5000) $(BIN)/python -m pytest -s --timeout 600 tests/proxies/test_crowd.py
 
 reload: $(VENV)/.installed ## The long form of configurations that are read again under load. CLIENTS= how many.
 	WSGW_RELOAD_CLIENTS=$(or $(CLIENTS),1000) $(BIN)/python -m pytest --timeout 600 tests/integration/test_reload.py

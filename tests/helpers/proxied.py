@@ -116,7 +116,7 @@ async def site(
     kind: str,
     folder: Path,
     gateways: Iterable[GatewayProcess],
-    authority: Authority,
+    authority: Authority | None,
     *,
     tls: bool = False,
     below: bool = False,
