@@ -19,8 +19,9 @@ from pydantic_core import PydanticUndefined
 
 from rooms import ROOMS
 from wsgw.config.auth import RightsSettings
+from wsgw.config.limits import LimitsSettings
 from wsgw.config.load import ENVIRONMENT, INBOUND_VARIABLE, OUTBOUND_VARIABLE
-from wsgw.config.settings import LimitsSettings, Settings
+from wsgw.config.settings import Settings
 from wsgw.config.values import seconds
 from wsgw.errors import HTTP_ONLY, KINDS
 from wsgw.metrics import TABLE
@@ -74,7 +75,7 @@ def _range(field: FieldInfo) -> str:
     """Of a number or a size; durations all have the same."""
     if _is_duration(field):
         return ""
-    of_bytes = isinstance(field.default, ByteSize)
+    of_bytes = ByteSize in (field.annotation, *get_args(field.annotation))
     least = next((_number(one.ge, of_bytes) for one in field.metadata if isinstance(one, Ge)), "")
     most = next((_number(one.le, of_bytes) for one in field.metadata if isinstance(one, Le)), "")
     return f"{least} to {most}" if most else f"from {least}" if least else ""
@@ -111,16 +112,38 @@ BEYOND = {
     "unconnected_sessions": "the oldest ones end, 1013 (`too_many_sessions`)",
     "session_requests": "ack (`overloaded`); a request over HTTP is a client of its own",
     "session_names": "CONNECT is refused, ack (`too_many_subjects`)",
+    "message_bytes": "as for `max_payload`, below (`too_large`)",
+    "messages_per_second": "see [Rates](#rates): held back or ack (`rate_limited`); closed, 4009, where it goes on",
+    "bytes_per_second": "the same",
+    "burst": "",
+    "rate_timeout": "closed, 4009 (`rate_limited`)",
+    "user.connections": "closed, 4009; CONNECT is refused; a stream says so and ends (`too_many_connections`)",
+    "user.connects_per_second": "the same (`rate_limited`)",
+    "user.messages_per_second": "as for one connection; 429 (`rate_limited`)",
+    "user.bytes_per_second": "the same",
+    "address.connections": "429 before the upgrade; a stream says so and ends (`too_many_connections`)",
+    "address.connects_per_second": "the same (`rate_limited`)",
+    "address.messages_per_second": "as for one connection; 429 (`rate_limited`)",
+    "address.bytes_per_second": "the same",
 }
 
 
 def limits() -> str:
     """Every setting that bounds what clients can do, and what happens beyond it."""
     rows = [
-        (f"`limits.{name}`", _default(field), field.description or "", BEYOND[name])
-        for name, field in LimitsSettings.model_fields.items()
+        (f"`limits.{name}`", _default(field), (field.description or "").replace("docs/limits.md#", "#"), BEYOND[name])
+        for name, field in _limits(LimitsSettings, "")
     ]
     return _table(("setting", "default", "bound", "beyond"), rows)
+
+
+def _limits(model: type[BaseModel], prefix: str) -> Iterable[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _limits(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
 
 
 def environment() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 #: rooms; a package is named where its ``__init__`` has code.
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks")),
-    ("shares", ("repeats", "tick", "slices", "memory", "heap", "files", "kept", "asking")),
+    ("shares", ("repeats", "tick", "slices", "memory", "heap", "files", "kept", "asking", "bucket", "book")),
     (
         "channels",
         (
@@ -32,6 +32,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "yaml12",
             "file",
             "values",
+            "limits",
             "delegate",
             "hemera",
             "hosts",
@@ -169,7 +170,9 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "pages",
             "rights",
             "identity",
+            "seats",
             "principal",
+            "meter",
             "authenticator",
             "rules",
             "compact",
@@ -198,6 +201,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "edge",
             "expiries",
             "sessionclient",
+            "pace",
             "subscription",
             "followings",
             "entry",
@@ -255,6 +259,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "sse.stream",
             "sse.endpoint",
             "socketio.scopes",
+            "socketio.seating",
             "socketio.service",
             "socketio.websocket",
             "socketio.session",

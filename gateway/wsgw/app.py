@@ -97,7 +97,7 @@ def _socketio(gateway: Gateway) -> SocketIOServer:
     server = SocketIOServer(
         {"/": ChannelsNamespace(gateway)},
         Options(
-            max_packet_bytes=lambda: 6 * gateway.max_payload_bytes + 1024,
+            max_packet_bytes=lambda: 6 * gateway.broker.max_payload_bytes + 1024,
             max_value_bytes=lambda: gateway.max_payload_bytes,
         ),
         edge=gateway.edge,

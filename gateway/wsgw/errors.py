@@ -44,12 +44,20 @@ CHANNEL_CHANGED = Kind(
 WRONG_DIRECTION = Kind("wrong_direction", 405, 4505, "the channel does not go that way")
 NOT_FOUND = Kind("not_found", 404, 4504, "nothing is served on that path")
 METHOD_NOT_ALLOWED = Kind("method_not_allowed", 405, 4505, "the path does not take that HTTP method")
-TOO_LARGE = Kind("too_large", 413, closecodes.TOO_BIG, "the payload is larger than NATS max_payload")
+TOO_LARGE = Kind(
+    "too_large", 413, closecodes.TOO_BIG, "the payload is larger than NATS max_payload, or limits.message_bytes"
+)
 REQUEST_TIMEOUT = Kind("request_timeout", 408, closecodes.TRY_AGAIN_LATER, "the request did not come in time")
 URI_TOO_LONG = Kind("uri_too_long", 414, 4504, "the request's line is longer than a head may be")
 HEADERS_TOO_LARGE = Kind("headers_too_large", 431, 4504, "the request has too many headers, or too large ones")
 FLOOD = Kind(
     "flood", 429, closecodes.POLICY_VIOLATION, "empty or control frames or packets, far more than a client needs"
+)
+RATE_LIMITED = Kind(
+    "rate_limited", 429, 4009, "more than the client may send, or connect, in a second: less, and come back later"
+)
+TOO_MANY_CONNECTIONS = Kind(
+    "too_many_connections", 429, 4009, "the user, or the address, has as many connections as it may"
 )
 TOO_MANY_SESSIONS = Kind(
     "too_many_sessions", 503, closecodes.TRY_AGAIN_LATER, "too many Socket.IO sessions have not connected yet"
@@ -98,6 +106,8 @@ KINDS: tuple[Kind, ...] = (
     TOO_LARGE,
     URI_TOO_LONG,
     FLOOD,
+    RATE_LIMITED,
+    TOO_MANY_CONNECTIONS,
     HEADERS_TOO_LARGE,
     NATS_UNAVAILABLE,
     AUTH_UNAVAILABLE,
@@ -162,6 +172,14 @@ class GatewayError(WsgwError):
     def as_json(self) -> dict[str, dict[str, str]]:
         """The error as HTTP bodies and Socket.IO acks carry it."""
         return {"error": {"code": self.kind.name, "message": self.message}}
+
+
+class LimitError(GatewayError):
+    """A GatewayError of who is over a limit that passes: to come back makes sense in ``retry_after_seconds``."""
+
+    def __init__(self, kind: Kind, message: str, retry_after_seconds: float) -> None:
+        super().__init__(kind, message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ConfigError(WsgwError):

@@ -86,6 +86,13 @@ TABLE: tuple[Spec, ...] = (
     Spec("wsgw_publishes_in_flight", "gauge", (), "Messages of clients handed to NATS and not yet confirmed."),
     Spec("wsgw_rejected_total", "counter", ("reason",), "Connections and HTTP requests refused."),
     Spec(
+        "wsgw_limited_total",
+        "counter",
+        ("scope", "limit"),
+        "Times a client was held back or refused, by whose limit (session, user, address) and which.",
+    ),
+    Spec("wsgw_limited_names", "gauge", ("scope",), "Users, or addresses, that something is remembered of."),
+    Spec(
         "wsgw_gaps_total",
         "counter",
         ("channel",),
@@ -172,6 +179,8 @@ class Metrics:
     closes: Counter
     publishes_in_flight: Gauge
     rejected: Counter
+    limited: Counter
+    limited_names: Gauge
     gaps: Counter
     resumes: Counter
     ring_messages: Gauge

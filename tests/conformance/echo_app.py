@@ -17,7 +17,7 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from wsgw.config.settings import LimitsSettings
+from wsgw.config.limits import LimitsSettings
 from wsgw.core.edge import Edge
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from wsgw.config.settings import LimitsSettings
+from wsgw.config.limits import LimitsSettings
 from wsgw.core.edge import Edge
 from wsgw.fanout.frames import Message
 from wsgw.fanout.outbox import OutboxTotals

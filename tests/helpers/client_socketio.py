@@ -58,7 +58,7 @@ class SocketIOClient:
         try:
             await self.sio.connect(gateway.url + query, transports=transports, wait_timeout=DEADLINE_SECONDS)
         except socketio.exceptions.ConnectionError:
-            if self._refusal is None:
+            if not isinstance(self._refusal, dict) or "data" not in self._refusal:  # its handshake was refused
                 raise
             raise Refused(self._refusal["data"]["error"]["code"]) from None
 

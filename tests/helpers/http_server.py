@@ -7,7 +7,7 @@ from typing import Any
 
 from helpers.link_server import LinkServer
 from helpers.metrics import value
-from wsgw.config.settings import LimitsSettings
+from wsgw.config.limits import LimitsSettings
 from wsgw.core.edge import Edge
 from wsgw.metrics import Metrics
 from wsgw.transports.asgi import Event, Receive, Send

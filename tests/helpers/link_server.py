@@ -11,7 +11,7 @@ import uvicorn
 
 from helpers.ports import listen
 from helpers.waiting import eventually
-from wsgw.config.settings import LimitsSettings
+from wsgw.config.limits import LimitsSettings
 from wsgw.core.edge import Edge
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link

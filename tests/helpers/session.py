@@ -50,6 +50,9 @@ class Client:
     def expired(self, error: GatewayError) -> None:
         self.calls.append(error.kind.name)
 
+    def limited(self, error: GatewayError) -> None:
+        self.calls.append(error.kind.name)
+
     def refused(self, name: str, error: GatewayError) -> None:
         self.refusals.append((name, error.kind.name))
 

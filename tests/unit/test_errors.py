@@ -46,6 +46,8 @@ def test_what_passes() -> None:
         "timeout",
         "too_many_subjects",
         "too_many_sessions",
+        "too_many_connections",
+        "rate_limited",
         "slow_consumer",
         "overloaded",
         "no_files",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wsgw.access.identity import Identity
+from wsgw.access.seats import Seat
 from wsgw.protocols.handshake import Handshake
 
 
@@ -16,7 +17,7 @@ class Principal:
     admitted anew.
     """
 
-    __slots__ = ("client", "grant", "handshake", "identity", "network", "transport")
+    __slots__ = ("client", "grant", "handshake", "identity", "network", "seat", "transport")
 
     def __init__(self, transport: str, handshake: Handshake) -> None:
         #: the value of the ``transport`` label in metrics
@@ -25,6 +26,8 @@ class Principal:
         self.client = handshake.client
         #: what limits by address count it as (an address, or an IPv6 network); None where the address says nothing
         self.network: str | None = handshake.network
+        #: what counts its connection, None where nothing does
+        self.seat = handshake.seat if isinstance(handshake.seat, Seat) else None
         self.handshake: Handshake | None = handshake
         #: who it proved to be; None without authentication, and before it
         self.identity: Identity | None = None

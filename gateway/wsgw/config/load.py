@@ -25,13 +25,13 @@ from wsgw.config.auth import (
 )
 from wsgw.config.delegate import AuthorizeSettings, DelegateSettings
 from wsgw.config.file import ConfigFile
+from wsgw.config.limits import LimitsSettings, QuotaSettings, UserLimitsSettings
 from wsgw.config.listening import AdminSettings, TlsSettings, admin_problem, port_problem, tls_problem
 from wsgw.config.nats import NatsSettings, NatsTlsSettings
 from wsgw.config.origins import cookie_problem
 from wsgw.config.settings import (
     ChannelSettings,
     DurableSettings,
-    LimitsSettings,
     LogSettings,
     OnJoinSettings,
     OutboxSettings,
@@ -355,6 +355,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "nats.tls": NatsTlsSettings,
     "log": LogSettings,
     "limits": LimitsSettings,
+    "limits.user": UserLimitsSettings,
+    "limits.address": QuotaSettings,
     "channels": ChannelSettings,
     "outbox": OutboxSettings,
     "durable": DurableSettings,

@@ -17,6 +17,7 @@ from wsgw.config.auth import AuthSettings
 from wsgw.config.delegate import Authorizing
 from wsgw.config.hemera import HemeraFields, action_of
 from wsgw.config.hosts import Hosts
+from wsgw.config.limits import MOST_SUBJECTS, LimitsSettings
 from wsgw.config.listening import Address, Admin, BasePath, Listen, Tls, addresses_of
 from wsgw.config.nats import NatsSettings
 from wsgw.config.origins import SAME, Origins
@@ -25,7 +26,6 @@ from wsgw.config.values import Delay, Model, Seconds
 from wsgw.log import FORMATS, LEVELS
 
 DEFAULT_FILE = "wsgw.yml"
-MOST_SUBJECTS = 1_000_000
 MOST_REPLAYED = 10_000
 
 
@@ -205,53 +205,6 @@ class LogSettings(Model):
         default="info", description=f"One of {', '.join(LEVELS)}. Payloads are logged at no level."
     )
     format: Annotated[str, _one_of(FORMATS)] = Field(default="plainText", description=f"One of {', '.join(FORMATS)}.")
-
-
-class LimitsSettings(Model):
-    """What one client, and all together, can make the gateway do. What happens beyond is in docs/limits.md."""
-
-    head_bytes: ByteSize = Field(
-        default=ByteSize(64 * 1024),
-        ge=1024,
-        le=16 * 1024**2,
-        description="Most bytes of a request's head: request line, headers, and trailers of a chunked body.",
-    )
-    headers: int = Field(default=100, ge=10, le=10_000, description="Most headers of a request, trailers included.")
-    pipelined_requests: int = Field(
-        default=32, ge=1, le=1000, description="Requests of one connection that are read while another one is answered."
-    )
-    head_timeout: Seconds = Field(
-        default=10.0, description="How long a head may take: the first one from the connection's start on."
-    )
-    body_stall_timeout: Seconds = Field(default=20.0, description="How long a body may stand still.")
-    body_timeout: Seconds = Field(default=120.0, description="How long a body may take in all.")
-    idle_timeout: Seconds = Field(
-        default=75.0, description="How long a connection may wait between two requests; balancers wait 60 s or less."
-    )
-    files_reserve: int = Field(
-        default=64,
-        ge=8,
-        le=10_000,
-        description="Open files that connections of clients leave free: for NATS, health checks and metrics.",
-    )
-    memory: ByteSize = Field(
-        default=ByteSize(128 * 1024 * 1024),
-        ge=1024**2,
-        description="Most bytes kept for clients in all: what waits for slow ones, what is not complete yet, and their "
-        "subscriptions to names of patterns.",
-    )
-    unconnected_sessions: int = Field(
-        default=2000,
-        ge=1,
-        le=1_000_000,
-        description="Socket.IO sessions that have not connected yet; beyond it the oldest of them end.",
-    )
-    session_requests: int = Field(
-        default=256, ge=1, le=10_000, description="Requests of one client that wait for replies."
-    )
-    session_names: int = Field(
-        default=1000, ge=1, le=MOST_SUBJECTS, description="Names of pattern channels that one client is subscribed to."
-    )
 
 
 class Settings(BaseSettings):

@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable
 from copy import copy
 
+from wsgw.access.meter import SessionRates
 from wsgw.access.pages import Pages
 from wsgw.access.proxies import Proxies
-from wsgw.config.settings import LimitsSettings
+from wsgw.access.seats import Seat, Seats
+from wsgw.config.limits import LimitsSettings
+from wsgw.errors import LimitError
 from wsgw.metrics import Metrics
 from wsgw.shares.files import Files
 from wsgw.shares.memory import Memory
@@ -45,6 +48,9 @@ class Edge:
         self.memory = Memory(int(limits.memory), loop)
         self.memory.on_evicted = self._evicted
         self.files = Files(limits.files_reserve)
+        self.seats = Seats(limits, metrics, clock)
+        self.rates = SessionRates(limits)
+        self.proxies.counting = self.seats.addresses is not None
         self._metrics = metrics
         self._repeats = Repeats(log, LOG_PERIOD_SECONDS, clock)
         metrics.memory_bytes.set_function(lambda: self.memory.used_bytes)
@@ -69,6 +75,22 @@ class Edge:
         self._metrics.rejected.labels(reason).inc()
         if detail:
             self._repeats.say(logging.WARNING, f"refused: {reason}", f": {detail}", *args)
+
+    def arrive(self, network: str | None, *, stays: bool = True) -> Seat | None:
+        """See ``Seats.arrive``; raises LimitError, which is counted as refused."""
+        try:
+            return self.seats.arrive(network, stays=stays)
+        except LimitError as error:
+            self.over_limit(error, network)
+            raise
+
+    def over_limit(self, error: LimitError, whose: object) -> None:
+        """Count a connection or request of ``whose`` that was refused, for it was over a limit."""
+        self.refused(error.kind.name, "%s: %s", whose, error.message)
+
+    def closed(self, error: LimitError, whose: object) -> None:
+        """Log, once in a period, that the connection of ``whose`` is closed for it was over a limit on end."""
+        self._repeats.say(logging.WARNING, f"closed: {error.kind.name}", ": %s: %s", whose, error.message)
 
     # -- inside
 

@@ -35,12 +35,12 @@ from wsgw.core.edge import Edge
 from wsgw.core.expiries import Expiries
 from wsgw.core.house import Reconfigured
 from wsgw.core.identityheaders import IdentityHeaders
-from wsgw.core.outbound import Outlets
+from wsgw.core.outbound import ANY_SIZE, Outlets
 from wsgw.core.permits import Permits
 from wsgw.core.scrapes import Scrapes
 from wsgw.core.session import Session
 from wsgw.core.sessionclient import SessionClient
-from wsgw.errors import DRAINING, NO_MEMORY, UNCONFIRMED, GatewayError
+from wsgw.errors import DRAINING, NO_MEMORY, UNCONFIRMED, GatewayError, LimitError
 from wsgw.fanout.hub import Hub
 from wsgw.fanout.outbox import OutboxTotals
 from wsgw.fanout.publication import Wire
@@ -95,7 +95,11 @@ class Gateway:
         self.identity_headers = _identity_headers(settings)
         self.hub = Hub(metrics, self.broker.turn, time.monotonic, self.broker)
         self._storing = Storing(self.broker)
-        self.outlets = Outlets(self.channels, self.broker, self._storing, metrics, hemera.kind_of)
+        most = settings.limits.message_bytes
+        self._max_message_bytes = ANY_SIZE if most is None else int(most)
+        self.outlets = Outlets(
+            self.channels, self.broker, self._storing, metrics, hemera.kind_of, self._max_message_bytes
+        )
         self.drain = Drain(settings.drain_seconds, self.hub.flush, time.monotonic)
         self.totals = OutboxTotals(self.edge.memory)
         self._catching_up = Slices(asyncio.get_running_loop())
@@ -180,12 +184,20 @@ class Gateway:
             self.edge.refused(error.kind.name)
             raise
 
+    def arrive(self, principal: Principal, *, stays: bool = True) -> None:
+        """A client comes that wants to stay, or has a single message: to be called before anything is found out of it.
+
+        Raises LimitError, which is counted as rejected: so many come from its address.
+        """
+        principal.seat = self.edge.arrive(principal.network, stays=stays)
+
     def open_session(
         self, principal: Principal, client: SessionClient | None = None, sender: Sender | None = None
     ) -> Session:
         """A session for a client that comes now; raises GatewayError, which is counted as rejected.
 
-        draining, no_memory, token_expired, or what the rules say. See ``Session`` for ``client`` and ``sender``.
+        draining, no_memory, token_expired, what the rules say, rate_limited, too_many_connections. See ``Session`` for
+        ``client`` and ``sender``.
         """
         try:
             self.drain.check()
@@ -193,6 +205,11 @@ class Gateway:
             self._check_expiry(principal)
             if principal.handshake is not None:  # else it was admitted before
                 self.rules.admit(principal)
+            self._seat(principal, stays=client is not None)
+        except LimitError as error:
+            user = principal.user
+            self.edge.over_limit(error, principal.network if user is None else repr(user))
+            raise
         except GatewayError as error:
             self.edge.refused(error.kind.name, "%s" if error.kind is NO_MEMORY else "", error.message)
             raise
@@ -212,8 +229,8 @@ class Gateway:
 
     @property
     def max_payload_bytes(self) -> int:
-        """The largest payload that NATS takes now."""
-        return self.broker.max_payload_bytes
+        """The largest payload that is taken of a client now: what NATS takes, or less."""
+        return min(self.broker.max_payload_bytes, self._max_message_bytes)
 
     def bridge_of(self, channel: Channel) -> Bridge:
         """The bridge of a channel that delivers."""
@@ -239,6 +256,15 @@ class Gateway:
         if memory.full:
             raise GatewayError(NO_MEMORY, f"more than {memory.limit_bytes} bytes are kept for clients; come later")
 
+    def _seat(self, principal: Principal, *, stays: bool) -> None:
+        seat = principal.seat = self.edge.seats.seat_of(principal.seat, principal.user)
+        if seat is None:
+            return
+        if principal.user is not None:
+            seat.identify(principal.user, stays=stays)
+        if stays:
+            seat.enter()
+
     def _check_expiry(self, principal: Principal) -> None:
         if principal.identity is not None:
             self.expiries.check(principal.identity.expires_at)
@@ -259,6 +285,7 @@ class Gateway:
             await asyncio.sleep(LAG_INTERVAL_SECONDS)
             self.metrics.event_loop_lag_seconds.set(max(0.0, loop.time() - due))
             heap.look(self.edge.memory.used_bytes)
+            self.edge.seats.sweep()
 
 
 def _without_close(left_seconds: float) -> float:

@@ -10,7 +10,7 @@ from wsgw.broker.puback import PublishOutcome
 from wsgw.broker.stored import Storing
 from wsgw.channels.channel import Channel
 from wsgw.channels.hemera import Codec
-from wsgw.core.outbound import Failures, Outlet
+from wsgw.core.outbound import ANY_SIZE, Failures, Outlet
 from wsgw.errors import GatewayError
 from wsgw.fanout.publication import Publication
 from wsgw.metrics import Metrics
@@ -37,8 +37,9 @@ class HemeraOutlet(Outlet):
         storing: Storing,
         metrics: Metrics,
         failures: Failures,
+        max_message_bytes: int = ANY_SIZE,
     ) -> None:
-        super().__init__(key, channel, subject, transport, broker, storing, metrics, failures)
+        super().__init__(key, channel, subject, transport, broker, storing, metrics, failures, max_message_bytes)
         assert channel.hemera is not None
         self._codec = Codec(channel.hemera)
 
@@ -49,9 +50,12 @@ class HemeraOutlet(Outlet):
 
     def check(self, payload: Sized, headers_bytes: int = 0) -> None:
         """See ``Outlet.check``; of a client's payload it asks whether it can be wrapped, and how large it is then."""
+        if isinstance(payload, Act):
+            self._check_for_nats(payload, headers_bytes)
+            return
         super().check(payload, headers_bytes)
-        if isinstance(payload, bytes) and not isinstance(payload, Act):
-            super().check(self._act(payload), headers_bytes)
+        if isinstance(payload, bytes):
+            self._check_for_nats(self._act(payload), headers_bytes)
 
     def publish(
         self,

@@ -53,5 +53,9 @@ class House(Protocol):
     #: how many are connected, by transport
     connected: dict[str, int]
 
+    @property
+    def max_payload_bytes(self) -> int:
+        """The largest payload that is taken of a client now: what NATS takes, or less."""
+
     def bridge_of(self, channel: Channel) -> Bridge:
         """The bridge of a channel that delivers."""

@@ -18,13 +18,15 @@ from wsgw.channels.channel import Channel, Use
 from wsgw.channels.durable import Durable
 from wsgw.channels.table import ChannelTable, too_large, wrong_direction
 from wsgw.channels.template import id_prefix, name_in
-from wsgw.errors import GatewayError, Kind
+from wsgw.errors import TOO_LARGE, GatewayError, Kind
 from wsgw.fanout.publication import Publication
 from wsgw.metrics import Metrics
 
 #: Resolved names that are kept; more (of pattern channels) are resolved anew. And names that lead nowhere, if short.
 MAX_OUTLETS = 4096
 MAX_REFUSALS, MAX_REFUSED_NAME = 1024, 128
+#: Of messages, where NATS alone bounds them: it takes none of 64 MiB.
+ANY_SIZE = 2**40
 #: Seconds; the loop's own clock has steps of a millisecond.
 clock = time.monotonic
 
@@ -62,6 +64,7 @@ class Outlet:
         "_durable",
         "_failures",
         "_id_prefix",
+        "_max_message_bytes",
         "_request_seconds",
         "_seconds",
         "_storing",
@@ -81,6 +84,7 @@ class Outlet:
         storing: Storing,
         metrics: Metrics,
         failures: Failures,
+        max_message_bytes: int = ANY_SIZE,
     ) -> None:
         self.name = name_in(key)
         self.channel = channel
@@ -88,6 +92,7 @@ class Outlet:
         #: what clients do who send here: PUBLISH or REQUEST
         self.use = Use.PUBLISH if channel.accepts else Use.REQUEST
         self._broker = broker
+        self._max_message_bytes = max_message_bytes
         self._durable = channel.durable
         self._storing = storing
         # clients with other claims share the stream, and none is to have others' messages taken for repeats
@@ -104,19 +109,24 @@ class Outlet:
     @property
     def unchecked_bytes(self) -> int:
         """So large a payload, or a smaller one, needs no ``check``; none does below 0."""
-        return self._broker.max_payload_bytes
+        return min(self._broker.max_payload_bytes, self._max_message_bytes)
 
     def check(self, payload: Sized, headers_bytes: int = 0) -> None:
-        """Raises GatewayError (too_large), and counts it, when NATS would not take ``payload``, or as many bytes.
+        """Raises GatewayError (too_large), and counts it, when ``payload``, or as many bytes, is not taken.
 
-        ``headers_bytes`` are those of the headers that it goes with.
+        Of a client, or by NATS; ``headers_bytes`` are those of the headers that it goes with.
         """
-        if len(payload) + headers_bytes > self._broker.max_payload_bytes:
+        if len(payload) > self._max_message_bytes:
             raise self.too_large(len(payload), headers_bytes)
+        self._check_for_nats(payload, headers_bytes)
 
     def too_large(self, size_bytes: int, headers_bytes: int = 0) -> GatewayError:
         """The error of a payload of so many bytes, counted."""
-        return self.failed(too_large(size_bytes, self._broker.max_payload_bytes - headers_bytes))
+        most = self._broker.max_payload_bytes - headers_bytes
+        if self._max_message_bytes < most:
+            message = f"the payload has {size_bytes} bytes, at most {self._max_message_bytes} are taken of a client"
+            return self.failed(GatewayError(TOO_LARGE, message))
+        return self.failed(too_large(size_bytes, most))
 
     def publish(
         self,
@@ -152,6 +162,10 @@ class Outlet:
             outcome(error)
 
         self._broker.publish(self.subject, payloads, settled, headers, heldable=heldable)
+
+    def _check_for_nats(self, payload: Sized, headers_bytes: int) -> None:
+        if len(payload) + headers_bytes > self._broker.max_payload_bytes:
+            raise self.failed(too_large(len(payload), self._broker.max_payload_bytes - headers_bytes))
 
     def _store(
         self,
@@ -211,10 +225,12 @@ class Outlets:
         storing: Storing,
         metrics: Metrics,
         kind_of: Callable[[Channel], type[Outlet]] = lambda _: Outlet,
+        max_message_bytes: int = ANY_SIZE,
     ) -> None:
-        """``kind_of`` says of which kind the outlets of a channel are."""
+        """``kind_of`` says of which kind the outlets of a channel are. Larger messages are not taken of clients."""
         self._channels = channels
         self._kind_of = kind_of
+        self._max_message_bytes = max_message_bytes
         self._broker = broker
         self._storing = storing
         self._metrics = metrics
@@ -252,6 +268,11 @@ class Outlets:
         channel = outlet.channel
         return self._make(self._filled, key, channel, channel.subject_of(key), transport)
 
+    def failed(self, error: GatewayError) -> GatewayError:
+        """Count ``error`` for a message to no channel, and return it."""
+        self._failures.add("", error.kind, 1)
+        return error
+
     def replace(self, channels: ChannelTable) -> None:
         """From now on names lead to ``channels``; who keeps an outlet is to ask again."""
         self._channels = channels
@@ -267,7 +288,15 @@ class Outlets:
         if len(kept) >= MAX_OUTLETS:
             kept.clear()
         made = kept[key, transport] = self._kind_of(channel)(
-            key, channel, subject, transport, self._broker, self._storing, self._metrics, self._failures
+            key,
+            channel,
+            subject,
+            transport,
+            self._broker,
+            self._storing,
+            self._metrics,
+            self._failures,
+            self._max_message_bytes,
         )
         return made
 

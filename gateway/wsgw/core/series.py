@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wsgw.access.seats import LIMITS, SCOPES
 from wsgw.bridges.place import Coming
 from wsgw.channels.channel import Channel, Direction, Payload, Use
 from wsgw.channels.table import ChannelTable
@@ -16,6 +17,7 @@ from wsgw.errors import (
     NO_RESPONDERS,
     NOT_STORED,
     OVERLOADED,
+    RATE_LIMITED,
     SERVICE_ERROR,
     STREAM_FULL,
     TIMEOUT,
@@ -38,7 +40,7 @@ RESULTS = tuple(coming.name.lower() for coming in (Coming.RECOVERED, Coming.GAP)
 #: What became of a configuration that was read again.
 RELOADS = ("success", "failure")
 
-_SENDING = (WRONG_DIRECTION, FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, TOO_LARGE, UNCONFIRMED)
+_SENDING = (WRONG_DIRECTION, FORBIDDEN, NATS_UNAVAILABLE, OVERLOADED, RATE_LIMITED, TOO_LARGE, UNCONFIRMED)
 #: Why what clients send to a channel can fail.
 _PUBLISH_ERRORS: dict[Direction, tuple[Kind, ...]] = {
     Direction.INBOUND: (WRONG_DIRECTION,),
@@ -58,6 +60,11 @@ def make(metrics: Metrics, channels: ChannelTable) -> None:
         metrics.rejected.labels(kind.name)
     for refusal in REQUEST_ERRORS:
         metrics.rejected.labels(refusal.reason)
+    for scope in SCOPES:
+        for limit in LIMITS if scope != "session" else LIMITS[2:]:
+            metrics.limited.labels(scope, limit)
+    for scope in SCOPES[1:]:
+        metrics.limited_names.labels(scope)
     for code in (*map(str, sorted(CLOSE_CODES)), "other"):
         metrics.closes.labels(code)
     for result in RELOADS:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from wsgw.access.identity import Identity
+from wsgw.access.meter import meter_of
 from wsgw.access.principal import Principal
 from wsgw.access.rights import NO_RIGHTS
 from wsgw.broker.headers import HeaderBlock
@@ -22,6 +23,7 @@ from wsgw.core.backpressure import BackPressure
 from wsgw.core.house import House
 from wsgw.core.identityheaders import ids_of, new_session_id
 from wsgw.core.outbound import Outlet
+from wsgw.core.pace import Pace
 from wsgw.core.question import Decision, Question
 from wsgw.core.receiving import Receiving
 from wsgw.core.sessionclient import SessionClient
@@ -46,7 +48,7 @@ class Session(Receiving):
     ``end`` once. The sender is the transport's to close. Implements ``memory.Holder``, of its subscriptions.
     """
 
-    __slots__ = ("_giver", "_headers", "_outlet", "_pressure", "_requests", "_undecided")
+    __slots__ = ("_giver", "_headers", "_outlet", "_pace", "_pressure", "_requests", "_seat", "_undecided")
 
     def __init__(self, house: House, principal: Principal, client: SessionClient | None, sender: Sender | None) -> None:
         super().__init__(house, principal, client, sender)
@@ -60,13 +62,17 @@ class Session(Receiving):
                 house.expiries.set(self, principal.identity.expires_at)
         self._pressure: BackPressure | None = None
         self._requests: set[asyncio.Task[Publication]] = _NO_REQUESTS  # that wait for replies; its own once it asks
+        self._seat = None if client is None else principal.seat  # which it has entered
+        edge = house.edge
+        meter = meter_of(edge.seats, edge.rates, principal, stays=client is not None)
+        self._pace = None if meter is None else Pace(meter, edge, principal, client)  # None: as fast as it likes
 
     # -- sending
 
     @property
     def max_payload_bytes(self) -> int:
-        """The largest payload that NATS takes now."""
-        return self._house.broker.max_payload_bytes
+        """The largest payload that is taken of a client now: what NATS takes, or less."""
+        return self._house.max_payload_bytes
 
     @property
     def headers_bytes(self) -> int:
@@ -82,6 +88,29 @@ class Session(Receiving):
     def is_waited_for(self) -> bool:
         """Whether the client is still to be told of something: a message's outcome, a reply."""
         return bool(self.unsettled or self._requests)
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether there is a limit to how fast the client sends."""
+        return self._pace is not None
+
+    def at_a_time(self, most: int) -> int:
+        """How many messages of the client, of ``most``, are to be taken at once: it is held back behind them only."""
+        return most if self._pace is None else min(most, self._pace.burst)
+
+    def refuse(self, name: str | None, size: int) -> GatewayError | None:
+        """Why one more message of ``size`` bytes to ``name`` may not be sent now; None where it may, and is.
+
+        For surfaces that tell of each message. What is refused counts; who goes on with it is closed. Without a name
+        it is for the gateway itself.
+        """
+        error = None if self._pace is None else self._pace.refuse(1, size)
+        if error is None:
+            return None
+        if name is None:
+            return self._house.outlets.failed(error)
+        outlet = self.find(name)
+        return outlet if isinstance(outlet, GatewayError) else outlet.failed(error)
 
     def why_not_publish(self, name: str) -> GatewayError | None:
         """Why messages to ``name`` would be refused, whatever they are; None where they would not. Counts nothing.
@@ -138,12 +167,18 @@ class Session(Receiving):
         return outlet
 
     def publish(
-        self, name: str, payloads: Sequence[bytes], outcome: PublishOutcome, ids: Sequence[str | None] = ()
+        self,
+        name: str,
+        payloads: Sequence[bytes],
+        outcome: PublishOutcome,
+        ids: Sequence[str | None] = (),
+        *,
+        paid: bool = False,
     ) -> None:
         """Publish ``payloads`` to ``name``, in order of calls; ``outcome`` is told once for all of them.
 
         It is told at once when they are refused here; otherwise see ``Outlet.publish``, for ``ids`` too. A client that
-        has too much on its way is held.
+        has too much on its way is held, or sends too fast, unless that was asked for each of them (``paid``).
         """
         outlet, undecided = self._outlet, None
         if outlet is None or outlet.name != name or outlet.use is not Use.PUBLISH:
@@ -155,7 +190,10 @@ class Session(Receiving):
             outlet, undecided = found, self._undecided_of(found)
         client = self._client
         if client is None:
-            if undecided is None:
+            too_fast = self._too_fast(outlet, payloads)
+            if too_fast is not None:
+                outcome(too_fast)
+            elif undecided is None:
                 outlet.publish(payloads, outcome, ids, self._headers, heldable=False, giver=self._giver)
             else:
                 undecided.publish(outlet, payloads, outcome, ids, self._headers, heldable=False, giver=self._giver)
@@ -176,17 +214,23 @@ class Session(Receiving):
             undecided.pressure = pressure
             undecided.publish(outlet, payloads, settled, ids, self._headers, giver=self._giver)
         pressure.check()
+        if self._pace is not None and not paid:
+            self._pace.sent(count, size, pressure)
 
     def request(self, name: str, payload: bytes) -> asyncio.Task[Publication]:
         """What waits for the reply to a request, and raises GatewayError; to be cancelled where nobody waits for it.
 
-        Raises GatewayError at once: where nothing can be asked, or too much of this client's is (overloaded).
+        Raises GatewayError at once: where nothing can be asked, or too much of this client's is (overloaded). That
+        it does not ask too fast is the surface's to see to (``refuse``), but where it comes alone.
         """
         outlet = self.find(name, Use.REQUEST)
         refusal = outlet if isinstance(outlet, GatewayError) else outlet.not_for(Use.REQUEST)
         if isinstance(outlet, GatewayError) or refusal is not None:
             assert refusal is not None
             raise GatewayError(refusal.kind, refusal.message)  # one that this frame has would keep it, and itself
+        too_fast = self._too_fast(outlet, (payload,)) if self._client is None else None
+        if too_fast is not None:
+            raise too_fast
         most = self._house.edge.limits.session_requests
         if len(self._requests) >= most:
             raise outlet.failed(GatewayError(OVERLOADED, f"{most} requests of this client wait for replies"))
@@ -231,6 +275,13 @@ class Session(Receiving):
         if channel.authorize is None:
             return None
         return self._as_asker().question(channel.authorize, Use.PUBLISH, name)
+
+    def _too_fast(self, outlet: Outlet, payloads: Sequence[bytes]) -> GatewayError | None:
+        """Why a client that comes alone, and paid for that, may not send so many bytes; counted."""
+        if self._pace is None:
+            return None
+        error = self._pace.refuse(0, sum([len(payload) for payload in payloads]))
+        return None if error is None else outlet.failed(error)
 
     def _undecided_of(self, outlet: Outlet) -> Undecided | None:
         """What has to be passed before something is sent by ``outlet``."""
@@ -303,6 +354,11 @@ class Session(Receiving):
             asking.cancel()
         if self._pressure is not None:
             self._pressure.close()
+        if self._pace is not None:
+            self._pace.close()
+        seat, self._seat = self._seat, None
+        if seat is not None:
+            seat.leave()
         client, self._client = self._client, None
         if client is not None and self._house.drain.discard(client):
             self._house.connected[self.principal.transport] -= 1

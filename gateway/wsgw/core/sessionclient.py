@@ -27,6 +27,9 @@ class SessionClient(Protocol):
     def expired(self, error: GatewayError) -> None:
         """What the client proved to be it is no longer: tell it so, and end the session behind what came before."""
 
+    def limited(self, error: GatewayError) -> None:
+        """The client goes on to send more than it may: end the session behind what came before."""
+
     def refused(self, name: str, error: GatewayError) -> None:
         """NATS, or who is asked, refuses ``name``, which is being joined or was; the subscription has ended."""
 

@@ -19,7 +19,7 @@ class Handshake:
     does here. ``raw_headers`` have lower-case names, as ASGI's.
     """
 
-    __slots__ = ("_fields", "_query", "_raw_headers", "_raw_query", "client", "network", "path")
+    __slots__ = ("_fields", "_query", "_raw_headers", "_raw_query", "client", "network", "path", "seat")
 
     def __init__(
         self,
@@ -32,6 +32,8 @@ class Handshake:
         self.path = path
         self.client = client
         self.network = network
+        #: what counts the connection that it opened, where something does; ``access`` knows it
+        self.seat: object = None
         self._raw_query = raw_query
         self._raw_headers = raw_headers
         self._fields: Sequence[tuple[str, str]] | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import orjson
 from fastapi import Response
 
-from wsgw.errors import GatewayError
+from wsgw.errors import GatewayError, LimitError
 
 #: With every 401 (RFC 9110 section 11.6.1, RFC 6750 section 3).
 CHALLENGE: Mapping[str, str] = {"www-authenticate": "Bearer"}
@@ -25,4 +26,11 @@ def json_response(value: object, status: int = 200, headers: Mapping[str, str] |
 def refusal(error: GatewayError, headers: Mapping[str, str] | None = None) -> Response:
     """``error`` as its row of the table of errors says it."""
     challenge = CHALLENGE if error.http_status == 401 else {}
-    return json_response(error.as_json(), error.http_status, {**challenge, **(headers or {})})
+    return json_response(error.as_json(), error.http_status, {**challenge, **when_to_retry(error), **(headers or {})})
+
+
+def when_to_retry(error: GatewayError) -> dict[str, str]:
+    """The header that says so (RFC 9110 section 10.2.3), in whole seconds, where that is known."""
+    if not isinstance(error, LimitError):
+        return {}
+    return {"retry-after": str(max(1, math.ceil(error.retry_after_seconds)))}

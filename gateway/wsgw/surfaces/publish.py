@@ -64,6 +64,7 @@ async def _answer(request: Request, ask: Callable[[Session, bytes], Awaitable[Re
     gateway = gateway_of(request.scope)
     principal = principal_of(request.scope, TRANSPORT)
     try:
+        gateway.arrive(principal, stays=False)
         if gateway.authenticator is not None:
             await gateway.identify(principal)
         session = gateway.open_session(principal)
@@ -93,7 +94,7 @@ async def _payload(body: Body, limit_bytes: int) -> bytes:
     try:
         return await body.read(limit_bytes)
     except BodyTooLarge:
-        message = f"the payload has more than {limit_bytes} bytes, which is what NATS takes at most"
+        message = f"the payload has more than {limit_bytes} bytes, which is the most that is taken"
         raise GatewayError(TOO_LARGE, message) from None
     except BodyDropped:
         raise GatewayError(NO_MEMORY, NO_MEMORY.summary) from None

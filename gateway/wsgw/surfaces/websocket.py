@@ -31,6 +31,7 @@ from wsgw.errors import (
     WRONG_DIRECTION,
     GatewayError,
     Kind,
+    LimitError,
 )
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
@@ -39,6 +40,7 @@ from wsgw.fanout.sender import Sender
 from wsgw.protocols.envelope import gap, joined
 from wsgw.protocols.websocket.request import WebSocketRequest, chosen, websocket_request
 from wsgw.protocols.websocket.wire import ENVELOPE_WIRE, WEBSOCKET_WIRE
+from wsgw.surfaces.answers import when_to_retry
 from wsgw.surfaces.application import gateway_of, principal_of
 from wsgw.transports.accept import open_link, refuse, turn_away
 from wsgw.transports.asgi import Event, Receive, Send
@@ -47,6 +49,8 @@ log = logging.getLogger("wsgw.websocket")
 
 TRANSPORT = WEBSOCKET_WIRE.transport
 
+#: They are published together.
+MESSAGES_AT_A_TIME = 256
 #: What most ask for.
 PLAIN = WebSocketRequest(envelope=False, subprotocol=None, start=NOW)
 
@@ -68,8 +72,6 @@ class ChannelWebSocket:
         "_start",
         "_taken",
     )
-
-    messages_at_a_time = 256  # they are published together
 
     def __init__(
         self, gateway: Gateway, principal: Principal, name: str, asked: WebSocketRequest | GatewayError = PLAIN
@@ -130,6 +132,10 @@ class ChannelWebSocket:
 
     # -- Receiver
 
+    @property
+    def messages_at_a_time(self) -> int:
+        return self._session.at_a_time(MESSAGES_AT_A_TIME)
+
     def messages_received(self, messages: Sequence[Message]) -> None:
         count = len(messages)
         self._taken += count
@@ -178,6 +184,9 @@ class ChannelWebSocket:
             self._link.resume_reading()
 
     def expired(self, error: GatewayError) -> None:
+        self._leave(error)
+
+    def limited(self, error: GatewayError) -> None:
         self._leave(error)
 
     def refused(self, name: str, error: GatewayError) -> None:
@@ -284,6 +293,11 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
     gateway = gateway_of(scope)
     await receive()  # websocket.connect
     principal = principal_of(scope, TRANSPORT)
+    try:
+        gateway.arrive(principal)
+    except GatewayError as error:
+        await _refuse(scope, send, error)
+        return
     if gateway.authenticator is not None:
         try:
             await gateway.identify(principal)
@@ -299,7 +313,11 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
     try:
         client = ChannelWebSocket(gateway, principal, name, asked)
     except GatewayError as error:
-        await _refuse(scope, send, error)
+        if isinstance(error, LimitError) and principal.user is not None:  # a page that may come has to know why not
+            told = error.kind.close_code, error.message
+            await turn_away(scope, receive, send, *told, chosen(scope.get("subprotocols") or ()))
+        else:
+            await _refuse(scope, send, error)
         return
     try:
         await client.subscribe(must_receive=must_receive)
@@ -327,4 +345,4 @@ def _asked(scope: Event, principal: Principal) -> WebSocketRequest | GatewayErro
 
 
 async def _refuse(scope: Event, send: Send, error: GatewayError) -> None:
-    await refuse(scope, send, error.kind.http_status, orjson.dumps(error.as_json()))
+    await refuse(scope, send, error.kind.http_status, orjson.dumps(error.as_json()), headers=when_to_retry(error))

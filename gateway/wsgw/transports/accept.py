@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from wsgw.closecodes import POLICY_VIOLATION
 from wsgw.fanout.frames import Message
@@ -37,13 +37,24 @@ async def open_link(
     return AsgiLink(receive, send, receiver, max_message_bytes)
 
 
-async def refuse(scope: Event, send: Send, status: int, body: bytes, content_type: str = "application/json") -> None:
-    """Answer a WebSocket handshake with an HTTP response instead (RFC 6455 section 4.2.2), or 403 where ASGI cannot."""
+async def refuse(
+    scope: Event,
+    send: Send,
+    status: int,
+    body: bytes,
+    content_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Answer a WebSocket handshake with an HTTP response instead (RFC 6455 section 4.2.2), or 403 where ASGI cannot.
+
+    It has those ``headers``, too.
+    """
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": POLICY_VIOLATION})
         return
-    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    every = {"content-type": content_type, "content-length": str(len(body)), **(headers or {})}
+    raw = [(name.encode(), value.encode()) for name, value in every.items()]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": raw})
     await send({"type": "websocket.http.response.body", "body": body})
 
 

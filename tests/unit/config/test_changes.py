@@ -24,6 +24,7 @@ def settings(values: dict[str, Any]) -> Settings:
         ({"nats": {"servers": "nats://h:1", "password": "x"}}, ["nats.servers", "nats.password"]),
         ({"nats": {"tls": {}}}, ["nats.tls"]),
         ({"limits": {"memory": "1 MiB"}, "max_subjects": 5}, ["max_subjects", "limits.memory"]),
+        ({"limits": {"user": {"connections": 5}}}, ["limits.user"]),
         ({"drain_seconds": 1}, ["drain_seconds"]),
         ({"auth": {"jwt": {"secret": "x"}}}, ["auth"]),
         ({"channels": [{"name": "A", "direction": "inbound"}], "request_timeout": 1}, []),

@@ -20,6 +20,8 @@ from wsgw.channels.durable import Durable
 from wsgw.channels.template import template_of
 from wsgw.config.auth import AuthSettings
 from wsgw.config.file import ConfigFile, read
+from wsgw.config.limits import QuotaSettings
+from wsgw.config.limits import UserLimitsSettings as UserLimits
 from wsgw.config.listening import TcpAddress
 from wsgw.config.load import ENVIRONMENT, channels_replaced_by, hints, load
 from wsgw.config.nats import NatsTlsSettings
@@ -102,6 +104,13 @@ SOURCES: dict[tuple[str, ...], tuple[Any, tuple[str, Any] | None, Any, Any]] = {
     ("limits", "unconnected_sessions"): (1, None, 2, 2000),
     ("limits", "session_requests"): (1, None, 2, 256),
     ("limits", "session_names"): (1, None, 2, 1000),
+    ("limits", "message_bytes"): (1, None, 2, None),
+    ("limits", "messages_per_second"): (1.0, None, 0.5, None),
+    ("limits", "bytes_per_second"): (2048, None, 4096, None),
+    ("limits", "burst"): (1.0, None, 2.0, 5.0),
+    ("limits", "rate_timeout"): (1.0, None, 2.0, 30.0),
+    ("limits", "user"): (UserLimits(connections=1), None, UserLimits(connections=2), UserLimits()),
+    ("limits", "address"): (QuotaSettings(connections=1), None, QuotaSettings(connections=2), QuotaSettings()),
     ("origins",): ("any", None, ["https://a.example"], "same"),
     ("hosts",): (["a.example"], None, ["b.example"], None),
     ("trusted_proxies",): (["10.0.0.1/32"], None, ["10.0.0.2/32"], None),

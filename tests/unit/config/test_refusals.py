@@ -31,6 +31,14 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
         ("nats:\n  severs: [a]\n", ["x.yml:2: nats.severs: unknown key; did you mean 'servers'?"]),
         ("log: {xyz: 1}\n", ["x.yml:1: log.xyz: unknown key; known here: level, format"]),
         ("limits: {head_byte: 1}\n", ["x.yml:1: limits.head_byte: unknown key; did you mean 'head_bytes'?"]),
+        (
+            "limits: {user: {conections: 1}}\n",
+            ["x.yml:1: limits.user.conections: unknown key; did you mean 'connections'?"],
+        ),
+        (
+            "limits: {address: {connections: 0}}\n",
+            ["x.yml:1: limits.address.connections: 0 is too little; at least 1 is needed"],
+        ),
         ("limits:\n", ["x.yml:1: limits: keys are expected here"]),
         ("limits: 5\n", ["x.yml:1: limits: keys are expected here"]),
         ("channels: {name: A}\n", ["x.yml:1: channels: a list is expected here"]),

@@ -44,6 +44,29 @@ def held(broker: Known, told: list[str], monkeypatch: pytest.MonkeyPatch) -> Bac
     return BackPressure(cast("Broker", broker), lambda: told.append("hold"), lambda: told.append("release"))
 
 
+def test_for_its_rate(held: BackPressure, told: list[str]) -> None:
+    held.slow()
+    held.slow()
+    assert told == ["hold"]
+    held.in_time()
+    held.in_time()
+    assert told == ["hold", "release"]
+
+
+def test_for_several_reasons_at_a_time(held: BackPressure, told: list[str]) -> None:
+    """It goes on when none is left, whichever ends last."""
+    held.wait()
+    held.slow()
+    held.congested()
+    send(held, 5)
+    held.slow()
+    for end in (held.go_on, held.cleared, held.in_time):
+        end()
+        assert told == ["hold"]
+    held.settled(5, 5 * SIZE)
+    assert told == ["hold", "release"]
+
+
 def send(held: BackPressure, count: int, size: int = SIZE) -> None:
     held.sent(count, count * size)
     held.check()

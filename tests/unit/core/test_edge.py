@@ -9,7 +9,7 @@ import pytest
 
 from helpers.metrics import value
 from wsgw.access.pages import Pages
-from wsgw.config.settings import LimitsSettings
+from wsgw.config.limits import LimitsSettings, QuotaSettings
 from wsgw.core.edge import LOG_PERIOD_SECONDS, Edge
 from wsgw.metrics import Metrics
 from wsgw.shares.files import Files
@@ -62,3 +62,8 @@ async def test_a_listener_of_its_own_shares_all_but_who_asks() -> None:
     assert (other.pages, other.files) == (pages, files)
     assert (edge.pages, edge.files) != (pages, files)
     assert (other.memory, other.slices, other.limits) == (edge.memory, edge.slices, edge.limits)
+
+
+async def test_who_counts_by_address_has_to_know_the_proxies() -> None:
+    assert not Edge(LimitsSettings(), Metrics()).proxies.counting
+    assert Edge(LimitsSettings(address=QuotaSettings(connections=5)), Metrics()).proxies.counting

@@ -18,7 +18,7 @@ from wsgw.bridges.pattern import PatternBridge
 from wsgw.broker import broker
 from wsgw.broker.puback import PublishResult
 from wsgw.channels.channel import Use
-from wsgw.config.settings import LimitsSettings
+from wsgw.config.limits import LimitsSettings
 from wsgw.core.gateway import Gateway
 from wsgw.core.receiving import MOST_LEFT_AT_ONCE
 from wsgw.core.session import Session

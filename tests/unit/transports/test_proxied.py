@@ -18,8 +18,8 @@ from helpers.metrics import value
 from helpers.proxyheader import local_2, version_1, version_2
 from helpers.waiting import eventually
 from wsgw.access.proxies import Proxies
+from wsgw.config.limits import LimitsSettings
 from wsgw.config.listening import TlsSettings
-from wsgw.config.settings import LimitsSettings
 from wsgw.process.certificates import Certificates
 from wsgw.protocols.proxyheader import MAX_BYTES_1, SIGNATURE_2
 from wsgw.transports.asgi import Event, Receive, Send

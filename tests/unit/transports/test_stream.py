@@ -15,7 +15,7 @@ from helpers.hearer import Hearer, item
 from helpers.link_server import LinkServer
 from helpers.streams import HEADERS, Served, serving
 from helpers.waiting import eventually
-from wsgw.config.settings import LimitsSettings
+from wsgw.config.limits import LimitsSettings
 from wsgw.core.edge import Edge
 from wsgw.metrics import Metrics
 from wsgw.transports import asgi, stream

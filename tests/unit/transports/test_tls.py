@@ -15,8 +15,8 @@ from helpers.cycles import nothing_left
 from helpers.link_server import LinkServer
 from helpers.metrics import value
 from helpers.waiting import eventually
+from wsgw.config.limits import LimitsSettings
 from wsgw.config.listening import TlsSettings
-from wsgw.config.settings import LimitsSettings
 from wsgw.core.edge import Edge
 from wsgw.process.certificates import Certificates
 from wsgw.shares.files import Files

@@ -6,7 +6,7 @@ Source: the Engine.IO protocol, revision 4 (docs/engine.io-protocol/v4-current.m
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -124,6 +124,8 @@ UNAVAILABLE = RequestError(4, "Auth unavailable", 503)
 DRAINING = RequestError(4, "Draining", 503)
 NO_MEMORY = RequestError(4, "No memory", 503)
 OVERLOADED = RequestError(4, "Overloaded", 503)
+RATE_LIMITED = RequestError(4, "Rate limited", 429)
+TOO_MANY_CONNECTIONS = RequestError(4, "Too many connections", 429)
 UNSUPPORTED_VERSION = RequestError(5, "Unsupported protocol version")
 REQUEST_ERRORS = (
     UNKNOWN_TRANSPORT,
@@ -137,16 +139,19 @@ REQUEST_ERRORS = (
     DRAINING,
     NO_MEMORY,
     OVERLOADED,
+    RATE_LIMITED,
+    TOO_MANY_CONNECTIONS,
     UNSUPPORTED_VERSION,
 )
 
 
 class RequestRefused(WsgwError):
-    """A request that is answered with ``refusal``."""
+    """A request that is answered with ``error``, and ``headers``."""
 
-    def __init__(self, error: RequestError) -> None:
+    def __init__(self, error: RequestError, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(error.message)
         self.error = error
+        self.headers: Mapping[str, str] = {} if headers is None else headers
 
 
 def _decode_text(data: bytes) -> EnginePacket:

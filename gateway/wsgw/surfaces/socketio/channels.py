@@ -25,7 +25,17 @@ from wsgw.protocols.socketio.arguments import Argument
 from wsgw.protocols.socketio.recovery import Returning
 from wsgw.protocols.socketio.socket import Socket
 from wsgw.surfaces.socketio.answers import Answers
-from wsgw.surfaces.socketio.payloads import LARGE_CHARS, TRUE, answer_of, error_of, id_of, name_of, only, payload_of
+from wsgw.surfaces.socketio.payloads import (
+    LARGE_CHARS,
+    TRUE,
+    answer_of,
+    error_of,
+    id_of,
+    name_of,
+    only,
+    payload_of,
+    size_of,
+)
 from wsgw.surfaces.socketio.recovery import GAP, Recovery, gap
 from wsgw.surfaces.socketio.refresh import REFRESH, Refresh
 from wsgw.surfaces.socketio.subscriptions import Subscriptions, failed
@@ -46,6 +56,7 @@ class ChannelsHandler:
         self._session = gateway.open_session(principal, self, socket.sender)
         sender = socket.sender
         self._recovery = Recovery(socket, self._session, sender, again) if isinstance(sender, StampingSender) else None
+        self._is_paced = self._session.is_paced
         self._answers = Answers(socket)
         self._refresh = Refresh(gateway, socket, self._session, principal, self._answers)
         self._subscriptions = Subscriptions(socket, self._session, self._recovery, self._answers, gateway.edge.slices)
@@ -93,6 +104,11 @@ class ChannelsHandler:
             self.drain()
 
     def event(self, name: str, args: list[Argument], ack: Ack | None) -> None:
+        if self._is_paced:
+            too_fast = self._session.refuse(None if name in EVENTS else name, size_of(args))
+            if too_fast is not None:
+                self._answer(ack, too_fast)
+                return
         try:
             id = None
             if len(args) == 1 and isinstance(text := args[0], str):  # nearly all
@@ -162,6 +178,9 @@ class ChannelsHandler:
         self._socket.emit(EXPIRED, error_of(error))
         self._leave(error.kind)
 
+    def limited(self, error: GatewayError) -> None:
+        self._leave(error.kind)
+
     def refused(self, name: str, error: GatewayError) -> None:
         """A name that is being joined is answered for by who joins it; any other ends the connection."""
         if not self._subscriptions.refused(name, error):
@@ -210,7 +229,7 @@ class ChannelsHandler:
         acks, self._acks = self._acks, []
         ids, self._ids = self._ids, []
         if payloads:
-            self._session.publish(self._name, payloads, partial(self._settled, acks), ids)
+            self._session.publish(self._name, payloads, partial(self._settled, acks), ids, paid=True)
 
     def _stores(self, name: str) -> bool:
         """Whether what is sent to ``name`` goes to a stream."""

@@ -21,6 +21,7 @@ from wsgw.protocols.websocket.request import any_of
 from wsgw.shares.slices import one_by_one
 from wsgw.surfaces.socketio.binding import Binding
 from wsgw.surfaces.socketio.scopes import Scopes
+from wsgw.surfaces.socketio.seating import seat, unseat
 from wsgw.surfaces.socketio.service import Service
 from wsgw.surfaces.socketio.session import EngineSession
 from wsgw.surfaces.socketio.taking import Taking
@@ -157,7 +158,7 @@ class EngineIOServer:
             else:
                 raise RequestRefused(engineio.BAD_REQUEST)  # noqa: TRY301  all refusals are answered below
         except RequestRefused as refused:
-            await respond(send, refused.error.http_status, refused.error.body, headers | _JSON)
+            await respond(send, refused.error.http_status, refused.error.body, headers | _JSON | dict(refused.headers))
 
     async def _poll(self, session: EngineSession, receive: Receive, send: Send, headers: Headers) -> None:
         answer = session.poll()
@@ -260,7 +261,7 @@ class EngineIOServer:
             else:
                 websocket = session.websocket_opened()
         except RequestRefused as refused:
-            await refuse(scope, send, refused.error.http_status, refused.error.body)
+            await refuse(scope, send, refused.error.http_status, refused.error.body, headers=refused.headers)
             return
         try:
             # browsers fail a connection whose server takes none of the subprotocols offered; which, is no matter here
@@ -328,6 +329,7 @@ class EngineIOServer:
         except RequestRefused as refused:
             self.edge.refused(refused.error.reason)
             raise
+        seat(self.edge, handshake)
         most = self.edge.limits.unconnected_sessions
         while len(self._unconnected) >= most or self._unconnected_bytes > MAX_UNCONNECTED_BYTES:
             oldest = next(iter(self._unconnected))
@@ -360,6 +362,7 @@ class EngineIOServer:
 
     def forget(self, session: EngineSession) -> None:
         self._sessions.pop(session.sid, None)
+        unseat(session.handshake)
         if session in self._unconnected:
             self.accepted(session)
         self._posts.end(session.sid)

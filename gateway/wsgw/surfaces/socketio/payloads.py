@@ -65,6 +65,21 @@ def payload_of(argument: Argument, outlet: Outlet) -> bytes:
     return text.encode()
 
 
+def size_of(args: list[Argument]) -> int:
+    """About how many bytes they are: exactly, where they are ASCII or binary."""
+    size = 0
+    for argument in args:
+        if isinstance(argument, str):
+            size += len(argument) if argument.isascii() else len(argument.encode(errors="replace"))
+        elif isinstance(argument, bytes):
+            size += len(argument)
+        elif isinstance(argument, Oversized):
+            size += argument.size_bytes
+        else:
+            size += len(argument.raw)
+    return size
+
+
 def name_of(argument: Argument) -> str:
     """As the name of a channel."""
     if isinstance(argument, bytes):

@@ -92,6 +92,7 @@ class EventStreams:
         assert principal.handshake is not None
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         try:
+            self._gateway.arrive(principal)
             await self._gateway.identify(principal)
         except GatewayError as error:
             return error.with_traceback(None)

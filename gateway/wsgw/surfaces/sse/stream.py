@@ -11,7 +11,7 @@ from wsgw.bridges.place import Coming, Place
 from wsgw.core.gateway import Gateway
 from wsgw.core.places import Places
 from wsgw.core.session import Session
-from wsgw.errors import DRAINING, SLOW_CONSUMER, GatewayError
+from wsgw.errors import DRAINING, SLOW_CONSUMER, GatewayError, LimitError
 from wsgw.fanout.frames import Message
 from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
@@ -129,6 +129,9 @@ class EventStream:
     def expired(self, error: GatewayError) -> None:
         self._leave(error)
 
+    def limited(self, error: GatewayError) -> None:
+        """It sends nothing."""
+
     def refused(self, name: str, error: GatewayError) -> None:
         if self._link is None:
             self._refusal = error
@@ -203,11 +206,12 @@ class EventStream:
 
 def failure_of(error: GatewayError) -> bytes:
     """What a stream ends with because of ``error``, and when its client may come back where that makes sense."""
-    return _retry() + failure(error) if error.kind.passes else failure(error)
+    later = error.retry_after_seconds if isinstance(error, LimitError) else 0.0
+    return _retry(later) + failure(error) if error.kind.passes else failure(error)
 
 
-def _retry() -> bytes:
-    return retry(random.randint(*RETRY_MILLISECONDS))  # noqa: S311  no secret
+def _retry(later_seconds: float = 0.0) -> bytes:
+    return retry(int(later_seconds * 1000) + random.randint(*RETRY_MILLISECONDS))  # noqa: S311  no secret
 
 
 def _encoded(data: bytes) -> Encoded:

@@ -16,7 +16,7 @@ from helpers.fanout import IN
 from helpers.running import Running
 from helpers.waiting import eventually
 from wsgw.channels.channel import Channel, Direction
-from wsgw.config.settings import LimitsSettings
+from wsgw.config.limits import LimitsSettings
 from wsgw.core.edge import Edge
 from wsgw.fanout.deliveries import Deliveries
 from wsgw.fanout.outbox import OutboxTotals

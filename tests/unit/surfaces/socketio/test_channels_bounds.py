@@ -12,7 +12,7 @@ from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.running import Running, running
 from helpers.waiting import arrived, eventually
-from wsgw.config.settings import LimitsSettings
+from wsgw.config.limits import LimitsSettings
 from wsgw.core.outbound import Outlet
 from wsgw.core.receiving import MOST_LEFT_AT_ONCE
 from wsgw.errors import TOO_LARGE, GatewayError

@@ -10,7 +10,7 @@ from helpers.peer import Peer
 from helpers.raw_websocket import text
 from helpers.running import Running
 from helpers.waiting import arrived, eventually
-from wsgw.config.settings import LimitsSettings
+from wsgw.config.limits import LimitsSettings
 
 from .client import Client
 

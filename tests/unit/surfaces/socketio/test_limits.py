@@ -1,0 +1,75 @@
+"""Events that come faster than they may: each is refused by its ack, and what it is for makes no difference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from helpers.nats_server import NatsServer
+from helpers.running import Running, running
+from wsgw.protocols.socketio.arguments import Json, Oversized
+from wsgw.surfaces.socketio.payloads import size_of
+
+POLLING = "/socket.io/?EIO=4&transport=polling"
+SEPARATOR = "\x1e"
+
+
+@pytest.fixture
+async def served(nats: NatsServer) -> AsyncIterator[Running]:
+    """Where a connection may send two messages, and no more for a long time."""
+    async with running(nats.url, limits={"messages_per_second": 0.01, "burst": 200}) as made:
+        yield made
+
+
+async def answers(served: Running, *events: list[Any]) -> list[str | bool]:
+    """What a new client's ``events`` are answered: ``True``, or the error's name."""
+    answer = await served.http.get(POLLING)
+    path = f"{POLLING}&sid={json.loads(answer.text[1:])['sid']}"
+    assert (await served.http.post(path, content="40")).status_code == 200
+    assert (await served.http.get(path)).text.startswith("40{")
+    packets = SEPARATOR.join(f"42{number}{json.dumps(event)}" for number, event in enumerate(events))
+    assert (await served.http.post(path, content=packets)).status_code == 200
+    told: dict[int, str | bool] = {}
+    while len(told) < len(events):
+        for packet in (await served.http.get(path)).text.split(SEPARATOR):
+            number, _, rest = packet.removeprefix("43").partition("[")
+            said = json.loads(f"[{rest}")[0]
+            told[int(number)] = said if said is True else said["error"]["code"]
+    assert (await served.http.post(path, content="1")).status_code == 200
+    return [told[number] for number in range(len(events))]
+
+
+def errors(served: Running, channel: str, reason: str) -> float:
+    return served.value("wsgw_publish_errors_total", channel=channel, reason=reason)
+
+
+async def test_messages(served: Running) -> None:
+    assert await answers(served, *[["OUT", str(number)] for number in range(4)]) == [True, True, *["rate_limited"] * 2]
+    assert errors(served, "OUT", "rate_limited") == 2
+    assert await answers(served, ["OUT", "another client"]) == [True]
+
+
+async def test_what_is_for_the_gateway_counts_too(served: Running) -> None:
+    events = [["wsgw:subscribe", "IN"], ["wsgw:unsubscribe", "IN"], ["wsgw:subscribe", "IN"], ["OUT", "x"]]
+    assert await answers(served, *events) == [True, True, "rate_limited", "rate_limited"]
+    assert errors(served, "", "rate_limited") == 1
+    assert errors(served, "", "unknown_channel") == 0
+
+
+async def test_what_is_refused_for_something_else_counts_too(served: Running) -> None:
+    events = [["nowhere", "x"], ["OUT", "x", "y"], ["OUT", "x"], ["nowhere", "x"]]
+    assert await answers(served, *events) == ["unknown_channel", "bad_request", "rate_limited", "unknown_channel"]
+
+
+async def test_requests(served: Running) -> None:
+    assert await answers(served, *[["SUM", "1"]] * 3) == ["no_responders", "no_responders", "rate_limited"]
+
+
+def test_the_size_of_arguments() -> None:
+    assert size_of([]) == 0
+    assert size_of(["ascii", "\u00e4\u20ac", "\ud800", b"\xff\xff", Json('{"a":1}'), Oversized("[", 5000)]) == (
+        5 + 5 + 1 + 2 + 7 + 5000
+    )
