@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hostile.attack import Attack
 from hostile.attacks import connects, frames, heads, pipelining, slow, socketios, websockets, worst
+from hostile.attacks import addresses, connects, heads, pipelining, slow, socketios, websockets, worst
 from hostile.form import MIB
 
 _HEAD = {"size": 200 * MIB, "seconds": 20}
@@ -124,6 +125,9 @@ ATTACKS: dict[str, Attack] = {
         connects.flood,
         {"count": 20_000, "addresses": 20, "at_once": 500, "spare": 2_500},
         {"count": 1_000, "at_once": 100},
+    ),
+    "connects of one address": Attack(
+        addresses.connects, {"count": 20_000, "at_once": 20, "address": "127.0.0.9"}, {"count": 2_000}
     ),
     "the worst": Attack(worst.mixed, {"connections": 100, "seconds": 15}, {"connections": 40, "seconds": 1.5}),
 }
