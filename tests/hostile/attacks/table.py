@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from hostile.attack import Attack
-from hostile.attacks import connects, frames, heads, pipelining, slow, socketios, websockets, worst
-from hostile.attacks import addresses, connects, heads, pipelining, slow, socketios, websockets, worst
+from hostile.attacks import addresses, connects, frames, heads, pipelining, slow, socketios, websockets, worst
 from hostile.form import MIB
 
 _HEAD = {"size": 200 * MIB, "seconds": 20}
