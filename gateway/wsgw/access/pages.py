@@ -103,7 +103,7 @@ class Pages:
         name = None if host is None else host.decode("latin-1")
         if asked.host is not None:
             if self._hosts.on_loopback and not self._hosts.allows(name, proxied=proxied):
-                return Verdict([], f"host {_shown(name)} is not in 'hosts'", "hosts")
+                return Verdict(SAFE, f"host {_shown(name)} is not in 'hosts'", "hosts")
             name = asked.host.decode("latin-1")
         if not self._hosts.allows(name, proxied=proxied):
             return Verdict(SAFE, f"host {_shown(name)} is not in 'hosts'", "hosts")

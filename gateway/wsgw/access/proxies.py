@@ -202,8 +202,8 @@ class Proxies:
 def _asked(way: _Way, lines: dict[bytes, list[bytes]]) -> Asked | None:
     """What the browser asked for."""
     hops = max(1, way.hops)
-    host = _of(lines, _HOST, hops) if way.host is None else way.host
-    proto = _of(lines, _PROTO, hops) if way.proto is None else way.proto
+    host = _one(way.host, _of(lines, _HOST, hops))
+    proto = _one(way.proto, _of(lines, _PROTO, hops))
     scheme = None if proto is None else _SCHEMES.get(proto.lower())
     port = _port(_of(lines, _PORT, hops))
     if port is None and scheme is not None:
@@ -211,6 +211,13 @@ def _asked(way: _Way, lines: dict[bytes, list[bytes]]) -> Asked | None:
     if host is None and port is None:
         return None
     return Asked(None if host is None else host.encode("latin-1"), scheme, port)
+
+
+def _one(said: str | None, other: str | None) -> str | None:
+    """What Forwarded or the other header say; None where they contradict each other, for one may be a client's."""
+    if said is None or other is None:
+        return other if said is None else said
+    return said if said.lower() == other.lower() else None
 
 
 def _port(text: str | None) -> int | None:

@@ -213,7 +213,12 @@ def test_others_while_it_runs() -> None:
         ({"x_forwarded_port": "123456"}, None),
         ({"x_forwarded_host": ""}, None),
         ({"forwarded": "host=a;proto=https"}, Asked(b"a", "https", 443)),
-        ({"forwarded": 'host="a:1"', "x_forwarded_host": "b", "x_forwarded_proto": "http"}, Asked(b"a:1", "http", 80)),
+        (
+            {"forwarded": 'host="a:1"', "x_forwarded_host": "A:1", "x_forwarded_proto": "http"},
+            Asked(b"a:1", "http", 80),
+        ),
+        ({"forwarded": "host=a;proto=https", "x_forwarded_host": "b"}, Asked(None, "https", 443)),
+        ({"forwarded": "host=a;proto=https", "x_forwarded_proto": "http"}, Asked(b"a")),
         # as each proxy appends, what counts is what the one said that is nearest to the client
         ({"x_forwarded_for": "8.8.8.8", "x_forwarded_host": "evil, app"}, Asked(b"app")),
         ({"x_forwarded_for": "8.8.8.8, 10.0.0.2", "x_forwarded_host": "evil, app, inner"}, Asked(b"app")),
