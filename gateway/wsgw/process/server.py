@@ -126,7 +126,7 @@ class GatewayServer(uvicorn.Server):
         if self._admin is not None:
             await self._admin.start()
         gateway: Gateway = self._state.gateway
-        # each may have taken a connection that is not counted yet, and another that has to make room is closed only then
+        # each may have taken one that is not counted yet, and another, that has to make room, is closed only then
         gateway.edge.files.set_aside(2 * sum(len(listener.sockets) for listener in self._listeners))
         self.servers = []
         for listener in self._listeners:
