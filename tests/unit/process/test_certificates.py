@@ -133,6 +133,13 @@ def test_clients_choose_the_cipher(pair: Pair, first: str) -> None:
     assert cipher[0] == first
 
 
+def test_what_is_spoken_within(pair: Pair) -> None:
+    """By ALPN (RFC 7301), where a client offers more than what is spoken here."""
+    client = blind()
+    client.set_alpn_protocols(["h2", "http/1.1"])
+    assert shaken(Certificates(TlsSettings(**pair.settings)).context, client).selected_alpn_protocol() == "http/1.1"
+
+
 async def test_sighup_without_a_configuration_file(made: Certificates, caplog: pytest.LogCaptureFixture) -> None:
     reloader = Reloader(load({}, {}), None)
     reloader.certificates = made
