@@ -15,7 +15,7 @@ from cryptography import x509
 from helpers.authority import Authority
 from helpers.certificates import Pair
 from helpers.metrics import value
-from helpers.waiting import eventually
+from helpers.waiting import arrived, eventually
 from wsgw.config.listening import TlsSettings
 from wsgw.config.natsfiles import TlsFiles
 from wsgw.metrics import Metrics
@@ -27,13 +27,19 @@ NAME = "wsgw_certificate_expires_timestamp_seconds"
 
 
 class Clock:
-    """A day at a time."""
+    """A day at a time; ``looks`` grows with each certificate that was looked at, be it good or not."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC).timestamp()
+        self.looks: list[object] = []
 
     def __call__(self) -> float:
+        self.looks.append(None)
         return self.now
+
+    async def looked(self) -> None:
+        """Returns when a look that begins from now on is over."""
+        await arrived(self.looks, len(self.looks) + 4)  # two of NATS' certificate, which the reader counts, too
 
 
 Start = Callable[[Certificates | None, TlsFiles | None], Metrics]
@@ -43,7 +49,16 @@ Start = Callable[[Certificates | None, TlsFiles | None], Metrics]
 def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Clock:
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
     caplog.set_level(logging.INFO, "wsgw")
-    return Clock()
+    made, ends_of = Clock(), module._ends_of
+
+    def reading(files: TlsFiles) -> datetime:
+        try:
+            return ends_of(files)
+        finally:
+            made.looks.append(files)
+
+    monkeypatch.setattr(module, "_ends_of", reading)
+    return made
 
 
 @pytest.fixture
@@ -70,11 +85,6 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [re.split(",? on 20", record.message)[0] for record in caplog.records if record.levelno == logging.WARNING]
 
 
-async def looks() -> None:
-    """Some more."""
-    await asyncio.sleep(5 * module.LOOK_SECONDS)
-
-
 async def test_of_clients(start: Start, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What is in use, and a word a day once it ends soon; another one for another certificate."""
     pair = Pair(tmp_path)
@@ -83,12 +93,12 @@ async def test_of_clients(start: Start, clock: Clock, tmp_path: Path, caplog: py
     metrics = start(certificates, None)
     certificates.start()
     assert value(metrics, NAME, certificate="clients") == end_of(pair.certificate)
-    await looks()
+    await clock.looked()
     assert warnings(caplog) == []
     clock.now += 2 * DAY_SECONDS
     await eventually(lambda: warnings(caplog), "the first warning")
     clock.now += DAY_SECONDS - 60
-    await looks()
+    await clock.looked()
     assert warnings(caplog) == ["tls.certificate_file: the certificate expires in 13 days"]
     clock.now += 61
     await eventually(lambda: warnings(caplog)[1:], "a day later")
@@ -102,7 +112,7 @@ async def test_of_clients(start: Start, clock: Clock, tmp_path: Path, caplog: py
     certificates.request()
     await eventually(lambda: value(metrics, NAME, certificate="clients") == end_of(pair.certificate), "it is renewed")
     clock.now += 2 * DAY_SECONDS
-    await looks()
+    await clock.looked()
     assert len(warnings(caplog)) == 3
     await certificates.stop()
 
@@ -117,8 +127,9 @@ async def test_of_nats(start: Start, clock: Clock, tmp_path: Path, caplog: pytes
     first = end_of(certificate)
     assert value(metrics, NAME, certificate="nats") == first
     certificate.write_text("garbage")
+    await clock.looked()
     clock.now += 2 * DAY_SECONDS
-    await looks()
+    await clock.looked()
     assert value(metrics, NAME, certificate="nats") == first
     ca.issue("client", days=1)
     await eventually(lambda: warnings(caplog)[1:], "it has expired")
@@ -126,7 +137,7 @@ async def test_of_nats(start: Start, clock: Clock, tmp_path: Path, caplog: pytes
     ca.issue("client", days=90)
     await eventually(lambda: value(metrics, NAME, certificate="nats") == end_of(certificate) != first, "a new one")
     clock.now += 2 * DAY_SECONDS
-    await looks()
+    await clock.looked()
     assert len(warnings(caplog)) == 2
 
 
