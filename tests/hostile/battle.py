@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,14 @@ class Latency:
 
     @classmethod
     def of(cls, times: Times, idle: tuple[float, float], under: tuple[float, float]) -> Latency:
-        before, during = times.between(*idle), times.between(*under)
+        return cls.of_windows(times, [idle], [under])
+
+    @classmethod
+    def of_windows(
+        cls, times: Times, idle: Sequence[tuple[float, float]], under: Sequence[tuple[float, float]]
+    ) -> Latency:
+        """Of several times of either kind."""
+        before, during = (sorted(chain(*(times.between(*each) for each in some))) for some in (idle, under))
         return cls(percentile(before, 0.5), percentile(before, 0.99), percentile(during, 0.5), percentile(during, 0.99))
 
     @property

@@ -30,16 +30,19 @@ async def test_the_others_miss_nothing(battle: Battle) -> None:
             under = (began, time.monotonic())
         sent, missed, faults = await crowd.account()
     figures = battle.figures
-    latency = Latency.of(crowd.times, idle, under)
     seen = figures.seen
+    came = seen["came"]
+    latency = Latency.of_windows(crowd.times, [idle], came)
+    longest = crowd.times.between(*under)[-1]
     count = ATTACKS[name].arguments["count"]
     if LONG:
+        seconds = sum(end - start for start, end in came)
         say(
-            f"{count} connects in {seen['seconds']} s, held {seen['batches']} at a time, beside {HEALTHY} clients: "
-            f"sent {sent}, missed {missed}; round trip idle p50 {latency.idle_50 * 1000:.2f} ms, "
-            f"p99 {latency.idle_99 * 1000:.2f} ms, under attack p50 {latency.under_50 * 1000:.2f} ms "
-            f"({latency.under_50 / latency.idle_50:.1f} x), p99 {latency.under_99 * 1000:.2f} ms "
-            f"({latency.under_99 / latency.idle_99:.1f} x); {figures}"
+            f"{count} connects in {seconds:.1f} s, {seen['batches']} at a time, beside {HEALTHY} clients: sent {sent}, "
+            f"missed {missed}; round trips idle p50 {latency.idle_50 * 1000:.2f}, p99 {latency.idle_99 * 1000:.2f} ms, "
+            f"while they come p50 {latency.under_50 * 1000:.2f}, p99 {latency.under_99 * 1000:.2f} ms "
+            f"({latency.under_50 / latency.idle_50:.1f} and {latency.under_99 / latency.idle_99:.1f} x), "
+            f"when they leave in one moment {longest * 1000:.0f} ms at most; {figures}"
         )
     assert (missed, faults, figures.faults) == (0, [], [])
     assert latency.ratio <= RATIO, latency

@@ -172,12 +172,11 @@ async def test_nats_itself(start_gateway: StartHostile, format: str) -> None:
     said = asyncio.Event()
 
     async def err(connection: LiarConnection) -> None:
-        for text in texts:
-            words = text.replace("\r", "").replace("\n", "").encode()
-            await connection.say(
-                b"-ERR 'Permissions Violation for Publish to \"%b\"'\r\n-ERR '%b'\r\n" % (words, words)
-            )
-            await connection.say(b"-ERR 'Authorization %b'\r\nMSG %b 1 1\r\nx\r\n%b\r\n" % (words, words, words))
+        words = [text.replace("\r", "").replace("\n", "").encode() for text in texts]
+        for each in words:
+            await connection.say(b"-ERR '%b'\r\n-ERR 'Permissions Violation for Publish to \"%b\"'\r\n" % (each, each))
+        each = words[liar.connections % len(words)]
+        await connection.say(b"MSG %b 1 1\r\nx\r\n-ERR 'Authorization %b'\r\n%b\r\n" % (each, each, each))
         said.set()
 
     async with Liar(greeting("\n".join(texts)), err) as liar:
@@ -185,4 +184,5 @@ async def test_nats_itself(start_gateway: StartHostile, format: str) -> None:
         await asyncio.wait_for(said.wait(), 20)
         await eventually(lambda: liar.connections > 1, "it comes again")
         gateway.check_log(errors=True)
+        assert "the server says: " in gateway.output, "there was something to tell"
         assert FORGED not in [line[: len(FORGED)] for line in gateway.output.splitlines()]

@@ -32,23 +32,24 @@ def room(spare: int) -> int:
 async def flood(target: Target, *, count: int, addresses: int, at_once: int, spare: int) -> Seen:
     """``count`` connections from ``addresses`` loopback ones, ``at_once`` being made at a time.
 
-    Those of a batch are held until all of it are there, and then closed or reset; it is as large as files allow, of
-    which the gateway needs ``spare`` for others.
+    Those of a batch are held until all of it are there, and then closed or reset in one moment; it is as large as
+    files allow, of which the gateway needs ``spare`` for others. Seen is when each batch came (``time.monotonic``).
     """
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    seen: Seen = {"answers": {}, "batches": [], "seconds": 0.0}
+    seen: Seen = {"answers": {}, "batches": [], "came": []}
     left = count
     while left:
         batch = min(left, room(spare))
         began = time.monotonic()
         held = await _batch(target, range(left - batch, left), addresses, at_once, seen["answers"])
-        seen["seconds"] += time.monotonic() - began
+        seen["came"].append((began, time.monotonic()))
         seen["batches"].append(len(held))
         left -= batch
         for number, made in enumerate(held):
             (reset if number % 2 else socket.socket.close)(made)
-    seen["seconds"] = round(seen["seconds"], 1)
+        held.clear()
+        await target.ask(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")  # they have left
     return seen
 
 
