@@ -16,7 +16,7 @@ import pytest
 from helpers.authority import Authority
 from helpers.certificates import Pair
 from helpers.gateway import GatewayProcess
-from helpers.nats_server import StartNats, starting
+from helpers.nats_server import NatsServer
 from helpers.nkeys import USER, Nkey, Operator
 from helpers.own_endpoint import OwnEndpoint
 from helpers.secrets import secret_settings
@@ -151,42 +151,40 @@ def test_every_secret_has_a_site(tmp_path: Path) -> None:
     assert set().union(*(site(tmp_path).keys for site in SITES)) == secret_settings()
 
 
-@pytest.fixture
-def start_nats(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with starting(lambda: tmp_path_factory.mktemp("nats")) as start:
-        yield start
-
-
 @pytest.mark.parametrize("make", SITES)
-async def test_nothing_shows_them(tmp_path: Path, start_nats: StartNats, make: Callable[[Path], Site]) -> None:
-    """Where NATS takes them, and where it refuses them; what clients and operators are answered, and what is logged."""
+async def test_nothing_shows_them(tmp_path: Path, make: Callable[[Path], Site]) -> None:
+    """While NATS takes them, and when it refuses them; what clients and operators are answered, and what is logged."""
     site = make(tmp_path)
-    gateways = []
+    server = NatsServer(tmp_path, site.nats)
+    gateway = Asked(tmp_path, configured(site, server.port))
+    url = f"{site.scheme}://127.0.0.1:{gateway.port}"
     try:
-        for number, nats in enumerate([start_nats(site.nats), start_nats(OTHERS)]):
-            (tmp_path / f"{number}").mkdir()
-            gateways.append(Asked(tmp_path / f"{number}", configured(site, nats.port)))
-        taken, refused = gateways
-        async with httpx.AsyncClient(verify=False, trust_env=False, timeout=30) as http:
-            await eventually(lambda: "nats: Connected" in taken.output, "NATS takes it")
-            await eventually(lambda: "waiting for NATS" in refused.output, "NATS refuses it")
-            seen = ""
-            for gateway in gateways:
-                url = f"{site.scheme}://127.0.0.1:{gateway.port}"
-                for path in ("/healthz", "/readyz", "/metrics", "/nothing"):
-                    answer = await http.get(url + path)
-                    seen += f"{answer.headers} {answer.text}"
-                for headers in ({"Authorization": f"Bearer {token()}"}, {"Cookie": "a=b"}, {}):
-                    answer = await http.post(f"{url}/publish/OUT", content=b"x", headers=headers)
-                    seen += f"{answer.headers} {answer.text}"
-        await taken.stop()
-        for gateway in gateways:
-            assert shown(site, gateway.output) == []
-            assert "nats:" in gateway.output, "the configuration is shown"
+        await eventually(lambda: "nats: Connected" in gateway.output, "NATS takes it")
+        seen = await asked(url)
+        server.stop()
+        server = NatsServer(tmp_path, OTHERS, server.port)
+        await eventually(lambda: "waiting for NATS" in gateway.output, "NATS refuses it")
+        seen += await asked(url)
+        await gateway.stop()
+        assert "nats:\n" in gateway.output, "the configuration is shown"
+        assert shown(site, gateway.output) == []
         assert shown(site, seen) == []
     finally:
-        for gateway in gateways:
-            gateway.kill()
+        gateway.kill()
+        server.stop()
+
+
+async def asked(url: str) -> str:
+    """All that is answered to who may know nothing, and to who shows something wrong."""
+    seen = ""
+    async with httpx.AsyncClient(verify=False, trust_env=False, timeout=30) as http:
+        for path in ("/healthz", "/readyz", "/metrics", "/nothing"):
+            answer = await http.get(url + path)
+            seen += f"{answer.headers} {answer.text}"
+        for headers in ({"Authorization": f"Bearer {token()}"}, {"Cookie": "a=b"}, {}):
+            answer = await http.post(f"{url}/publish/OUT", content=b"x", headers=headers)
+            seen += f"{answer.headers} {answer.text}"
+    return seen
 
 
 def token() -> str:
@@ -229,13 +227,13 @@ def test_passwords_that_no_url_may_have(scheme: str, sign: str) -> None:
     assert SECRET not in said
 
 
-async def test_a_call_that_fails_is_told_without_its_key(tmp_path: Path, start_nats: StartNats) -> None:
+async def test_a_call_that_fails_is_told_without_its_key(tmp_path: Path, nats_server: NatsServer) -> None:
     """An endpoint that shows in its answer what it was asked with."""
     own = OwnEndpoint()
     await own.start()
     own.say(500, {"error": f"no code {SECRET}"}, f"X-Asked: {SECRET}")
     auth = {"delegate": {"url": f"{own.url}?code={SECRET}"}}
-    gateway = Asked(tmp_path, {"nats": {"servers": [start_nats().url]}, "auth": auth})
+    gateway = Asked(tmp_path, {"nats": {"servers": [nats_server.url]}, "auth": auth})
     try:
         await gateway.ready()
         async with httpx.AsyncClient(trust_env=False) as http:
