@@ -22,9 +22,13 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "proxies.md"
 VARIABLE = "WSGW_PROXIES"
 #: What stands for the gateway on the page, the name of its site, and the path that it may be below.
 GATEWAY, NAME, PATH = "127.0.0.1:3007", "rt.example", "/rt"
+#: And for another one.
+SECOND = "127.0.0.1:3008"
 
 #: A row of the page's table of what to write instead of what, in which file: without TLS, and below a path.
 _ROW = re.compile(r"^\| ([\w.]+) \| `(.*)` \| (?:`(.*)` )?\| (?:`(.*)` )?\|$", re.MULTILINE)
+#: One of that of what to add for another gateway, behind which line of which file.
+_ADDED = re.compile(r"^\| ([\w.]+) \| `(.*)` \| `(.*)` \|$", re.MULTILINE)
 _NGINX_PATHS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -77,7 +81,7 @@ def gateway_settings() -> dict[str, Any]:
     return settings
 
 
-def configured(kind: str, *, tls: bool = True, below: bool = False) -> str:
+def configured(kind: str, *, tls: bool = True, below: bool = False, two: bool = False) -> str:
     """A proxy's configuration, as the page has it."""
     name = KINDS[kind].file
     text = files()[name]
@@ -85,6 +89,9 @@ def configured(kind: str, *, tls: bool = True, below: bool = False) -> str:
         for wanted, new in ((not tls, without_tls), (below, below_path)):
             if file == name and wanted and new:
                 text = replaced(text, {old: new})
+    for file, line, added in _ADDED.findall(PAGE.read_text(encoding="utf-8")) if two else ():
+        if file == name:
+            text = replaced(text, {f"{line}\n": f"{line}\n{added}\n"})
     return text
 
 
@@ -99,7 +106,7 @@ def replaced(text: str, places: Mapping[str, str]) -> str:
 class RealProxy(Program):
     """One that runs until ``kill``, in ``folder``, which is its own. ``port`` is where it listens.
 
-    ``text`` is its configuration, in which ``gateway_ports`` take the places of the gateway's.
+    ``text`` is its configuration, in which ``gateway_ports``, two at most, take the places of the gateway's.
     """
 
     def __init__(
@@ -110,8 +117,8 @@ class RealProxy(Program):
         program = found(kind)
         file = folder / KINDS[kind].file
         text = _PLACED[kind](text, self.port, folder, authority)
-        for port in gateway_ports:
-            text = replaced(text, {GATEWAY: f"127.0.0.1:{port}"})
+        for place, port in zip((GATEWAY, SECOND), gateway_ports, strict=False):
+            text = replaced(text, {place: f"127.0.0.1:{port}"})
         file.write_text(text, encoding="utf-8")
         homes = dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"), str(folder))
         super().__init__(folder, program, *_ARGUMENTS[kind](file), environment=homes)
