@@ -19,7 +19,7 @@ from helpers.gateway import GatewayProcess
 from helpers.nats_server import NatsServer
 from helpers.nkeys import USER, Nkey, Operator
 from helpers.own_endpoint import OwnEndpoint
-from helpers.secrets import secret_settings
+from helpers.secret_settings import secret_settings
 from helpers.waiting import eventually
 from wsgw.cli.server import dump
 from wsgw.config.file import ConfigFile
