@@ -30,6 +30,7 @@ from wsgw.config.listening import TcpAddress, UnixAddress
 from wsgw.config.load import load
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway
+from wsgw.metrics import Metrics
 from wsgw.process import server as process
 from wsgw.process.listeners import PortUnavailable, open_listeners
 from wsgw.process.server import GatewayServer, open_files, serve
@@ -72,7 +73,10 @@ async def rounds_for(count: int, folder: Path | None = None) -> int:
         (listener,) = open_listeners([TcpAddress("127.0.0.1", 0)])
     else:
         (listener,) = open_listeners([UnixAddress(str(folder / "s"))])
-    server = GatewayServer(config, FastAPI(), listeners=[listener])
+    listener.repeat()
+    app = FastAPI()
+    app.state.gateway = Gateway(settings("nats://127.0.0.1:1"), Metrics())  # not started
+    server = GatewayServer(config, app, listeners=[listener])
     server.lifespan = config.lifespan_class(config)
     await server.startup()
     clients = [socket.socket(listener.socket.family) for _ in range(count)]
