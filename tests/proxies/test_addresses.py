@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from helpers.authority import Authority
 from helpers.gateway import GatewayProcess
@@ -125,6 +126,25 @@ async def test_by_the_proxy_protocol(
     async with site(kind, tmp_path, [secure], authority, tls=True, text=text) as served:
         await known(served, {})
         await known(served, FORGED | {"X-Forwarded-Host": f"{NAME}:1"})
+
+
+async def test_a_limit_by_address_is_for_each(
+    kind: str, nats: NatsServer, authority: Authority, tmp_path: Path
+) -> None:
+    (tmp_path / "gateway").mkdir()
+    settings = configuration(nats, limits={"address": {"connections": 2}})
+    gateway = GatewayProcess(tmp_path / "gateway", settings)
+    try:
+        async with site(kind, tmp_path, [gateway], authority, tls=True) as served, AsyncExitStack() as stack:
+            for address in (next(ADDRESSES), next(ADDRESSES)):
+                for _ in range(2):
+                    await stack.enter_async_context(served.websocket("/ws/IN", local_addr=(address, 0)))
+                for forged in ({}, FORGED):
+                    with pytest.raises(InvalidStatus) as refused:
+                        await served.websocket("/ws/IN", local_addr=(address, 0), additional_headers=forged)
+                    assert refused.value.response.status_code == 429
+    finally:
+        gateway.kill()
 
 
 async def told(client: ClientConnection) -> int | None:

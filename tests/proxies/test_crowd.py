@@ -1,4 +1,4 @@
-"""Many clients by one proxy, in front of a gateway that knows of none: all have one address, and all are served.
+"""Many clients by one proxy, before a gateway that knows of none: all have one address, and no limit by it applies.
 
 ``WSGW_PROXIED=5000`` makes the long form (``make proxied``), which prints its figures, and in which nothing is said for
 longer than the proxy waits.
@@ -31,6 +31,8 @@ CLIENTS = WANTED if HARD == resource.RLIM_INFINITY else min(WANTED, (HARD - 500)
 #: For longer than the page's proxies wait for a byte.
 QUIET_SECONDS = 70.0 if LONG else 0.0
 MESSAGES = 20
+#: What one address may do, where it is known to be one client's.
+LIMITS = {"connections": 5, "connects_per_second": 1, "messages_per_second": 1}
 
 
 async def told(members: list[Member], peer: Peer, first: int) -> float:
@@ -53,11 +55,10 @@ async def test_one_address_is_not_one_client(nats: NatsServer, peer: Peer, tmp_p
     if CLIENTS < WANTED:
         print(f"{CLIENTS} clients instead of {WANTED}: {HARD} open files may be had")
     resource.setrlimit(resource.RLIMIT_NOFILE, (HARD, HARD))
-    settings = {key: value for key, value in gateway_settings().items() if key != "trusted_proxies"}
+    settings = {"nats": {"servers": [nats.url]}, **gateway_settings(), "channels": CHANNELS}
+    del settings["trusted_proxies"]
     (tmp_path / "gateway").mkdir()
-    gateway = GatewayProcess(
-        tmp_path / "gateway", {"nats": {"servers": [nats.url]}, **settings, "channels": CHANNELS}, "-l", "info"
-    )
+    gateway = GatewayProcess(tmp_path / "gateway", {**settings, "limits": {"address": LIMITS}}, "-l", "info")
     published = await peer.listen("OUT")
     members: list[Member] = []
     try:
@@ -80,7 +81,8 @@ async def test_one_address_is_not_one_client(nats: NatsServer, peer: Peer, tmp_p
             assert gateway.metric("wsgw_dropped_messages_total") == 0
             assert kept < 64 * 1024
             warnings = re.findall(r"^.*\b(?:warn|error): .*$", gateway.output, re.MULTILINE)
-            assert not warnings
+            assert len(warnings) == 1
+            assert "limits by address are configured, and do not apply to 127.0.0.1" in warnings[0]
             if LONG:
                 print(
                     f"\n{CLIENTS} clients by one HAProxy: all there in {connecting:.1f} s; {MESSAGES} messages to each "
