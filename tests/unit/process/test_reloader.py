@@ -16,7 +16,7 @@ import yaml
 
 from helpers.metrics import value
 from helpers.nats_server import NatsServer
-from helpers.waiting import eventually
+from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.config import file as configfile
 from wsgw.config.load import hints, load
 from wsgw.config.settings import LogSettings, Settings
@@ -78,7 +78,9 @@ def site(tmp_path: Path, nats: NatsServer, caplog: pytest.LogCaptureFixture) -> 
     made = Site(tmp_path / "wsgw.yml", nats.url)
     made.write([IN])
     yield made
-    assert not [thread for thread in threading.enumerate() if "configuration" in thread.name]
+    for thread in [each for each in threading.enumerate() if "configuration" in each.name]:
+        thread.join(DEADLINE_SECONDS)  # a look that was under way ends by itself
+        assert not thread.is_alive()
 
 
 def names(gateway: Gateway) -> set[str]:
