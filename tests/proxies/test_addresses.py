@@ -99,16 +99,27 @@ async def test_whoever_is_not_trusted_is_not_believed(served: Site) -> None:
         await eventually(lambda: line in served.gateway.messages, line)
 
 
-@pytest.fixture
-def secure(nats: NatsServer, authority: Authority, tmp_path: Path) -> Iterator[GatewayProcess]:
-    """A gateway that has TLS itself."""
-    (tmp_path / "gateway").mkdir()
-    certificate, key = authority.issue("gateway", NAME)
-    tls = {"certificate_file": str(certificate), "key_file": str(key)}
-    made = GatewayProcess(tmp_path / "gateway", configuration(nats, tls=tls))
+def _lasting(folder: Path, nats: NatsServer, **more: Any) -> Iterator[GatewayProcess]:
+    made = GatewayProcess(folder, configuration(nats, **more))
     yield made
     made.kill()
     assert "Traceback" not in made.output, made.output[-5000:]
+
+
+@pytest.fixture(scope="module")
+def secure(
+    nats: NatsServer, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayProcess]:
+    """A gateway that has TLS itself."""
+    certificate, key = authority.issue("gateway", NAME)
+    tls = {"certificate_file": str(certificate), "key_file": str(key)}
+    yield from _lasting(tmp_path_factory.mktemp("gateway"), nats, tls=tls)
+
+
+@pytest.fixture(scope="module")
+def limited(nats: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """One that has two connections for each address."""
+    yield from _lasting(tmp_path_factory.mktemp("gateway"), nats, limits={"address": {"connections": 2}})
 
 
 @pytest.mark.parametrize(
@@ -129,22 +140,16 @@ async def test_by_the_proxy_protocol(
 
 
 async def test_a_limit_by_address_is_for_each(
-    kind: str, nats: NatsServer, authority: Authority, tmp_path: Path
+    kind: str, limited: GatewayProcess, authority: Authority, tmp_path: Path
 ) -> None:
-    (tmp_path / "gateway").mkdir()
-    settings = configuration(nats, limits={"address": {"connections": 2}})
-    gateway = GatewayProcess(tmp_path / "gateway", settings)
-    try:
-        async with site(kind, tmp_path, [gateway], authority, tls=True) as served, AsyncExitStack() as stack:
-            for address in (next(ADDRESSES), next(ADDRESSES)):
-                for _ in range(2):
-                    await stack.enter_async_context(served.websocket("/ws/IN", local_addr=(address, 0)))
-                for forged in ({}, FORGED):
-                    with pytest.raises(InvalidStatus) as refused:
-                        await served.websocket("/ws/IN", local_addr=(address, 0), additional_headers=forged)
-                    assert refused.value.response.status_code == 429
-    finally:
-        gateway.kill()
+    async with site(kind, tmp_path, [limited], authority, tls=True) as served, AsyncExitStack() as stack:
+        for address in (next(ADDRESSES), next(ADDRESSES)):
+            for _ in range(2):
+                await stack.enter_async_context(served.websocket("/ws/IN", local_addr=(address, 0)))
+            for forged in ({}, FORGED):
+                with pytest.raises(InvalidStatus) as refused:
+                    await served.websocket("/ws/IN", local_addr=(address, 0), additional_headers=forged)
+                assert refused.value.response.status_code == 429
 
 
 async def told(client: ClientConnection) -> int | None:
