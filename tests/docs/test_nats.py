@@ -24,7 +24,7 @@ async def test_they_know_one_another(nats: NatsServer, tmp_path: Path) -> None:
     folder.mkdir()
     example = Example(TITLE, folder, nats)
     (commands,) = example.others["sh"]
-    assert example.shell(commands) == ["wsgw.yml: good, 1 channels"]
+    assert example.shell(commands) == ["wsgw.yml: good, 1 channel"]
     port = free_port()
     configuration = example.files["nats.conf"].replace("4222", str(port))
     for name in ("localhost.crt", "localhost.key", "ca.pem"):

@@ -53,8 +53,9 @@ def _remedy(reason: str, tls: TlsFiles) -> str:
         return "the name in nats.servers has to be one that it is for"
     if "expired" in reason or "not yet valid" in reason:
         return "the server needs another one, or a clock is wrong"
-    by = "the CAs of the system" if tls.ca_file is None else f"those in nats.tls.ca_file, {tls.ca_file}"
-    return f"it is to be signed by one of {by}"
+    if tls.ca_file is None:
+        return "it is to be signed by one of the CAs of the system, or nats.tls.ca_file has to name another"
+    return f"it is to be signed by one of those in nats.tls.ca_file, {tls.ca_file}"
 
 
 def _of_certificate(alert: str, tls: TlsFiles) -> str:

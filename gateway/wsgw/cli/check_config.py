@@ -26,4 +26,5 @@ def check_config(file: str) -> None:
         raise SystemExit(1) from None
     for hint in hints(checked, read):
         click.echo(f"warning: {hint}", err=True)
-    click.echo(f"{file}: good, {len(checked.channels)} channels")
+    count = len(checked.channels)
+    click.echo(f"{file}: good, {count} channel{'s' if count != 1 else ''}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,6 +93,8 @@ def address_of(entry: str) -> Address:
     host = host.strip("[]")
     if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
         raise ValueError(f"{entry!r} is not HOST:PORT or unix:/PATH")
+    if ":" in host and not _is_ipv6(host):  # the port is missing, maybe
+        raise ValueError(f"{entry!r} is not HOST:PORT; an address of IPv6 is in brackets: [::1]:3007")
     return TcpAddress(host, int(port))
 
 
@@ -112,12 +115,22 @@ def port_problem(listen: str | Sequence[str], port: int | None) -> str | None:
     return f"'listen' has {with_port} addresses with a port, and this is for one; say the ports there"
 
 
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _unix(entry: str) -> UnixAddress:
     path, mark, mode = entry[len(UNIX) :].partition("?mode=")
+    if "?" in path:
+        raise ValueError(f"{entry[:64]!r}: behind the path there may be ?mode=660, and no other ?")
     if not path.startswith("/"):
         raise ValueError(f"{entry!r} is not unix:/PATH, from the root on")
-    if "\0" in path or "?" in path or len(path.encode()) > MAX_SOCKET_PATH_BYTES:
-        raise ValueError(f"{entry[:64]!r}: a socket's path has at most {MAX_SOCKET_PATH_BYTES} bytes, and no ?")
+    if "\0" in path or len(path.encode()) > MAX_SOCKET_PATH_BYTES:
+        raise ValueError(f"{entry[:64]!r}: a socket's path has at most {MAX_SOCKET_PATH_BYTES} bytes")
     if mark and not _MODE.fullmatch(mode):
         raise ValueError(f"{entry!r}: the mode is three octal digits such as ?mode=660")
     return UnixAddress(path, int(mode, 8) if mark else DEFAULT_MODE)
@@ -145,6 +158,8 @@ def _base_path(value: object) -> str:
     segments = text[1:].split("/")
     if not text.startswith("/") or len(text) > MAX_BASE_PATH_CHARS:
         raise ValueError(f"{text[:64]!r} is not a path such as /rt, of at most {MAX_BASE_PATH_CHARS} characters")
+    if text == "/":
+        raise ValueError("'/' is where everything is without it; leave it out")
     if text.endswith("/"):
         raise ValueError(f"{text!r} ends with a slash; leave that out")
     if not all(_SEGMENT.fullmatch(each) and each not in (".", "..") for each in segments):

@@ -329,6 +329,7 @@ def _suggestion(loc: tuple[str | int, ...]) -> str:
 
 _NO_SIZE = "{given} is not a size such as 64 KiB"
 _NO_WHOLE_NUMBER = "{given} is not a whole number"
+_NO_NUMBER = "{given} is not a number"
 #: For pydantic's, by its name of the error: those are for who knows Python. What may be a secret is not ``given``.
 _WORDS = {
     "missing": "is missing",
@@ -343,9 +344,11 @@ _WORDS = {
     "int_type": _NO_WHOLE_NUMBER,
     "int_parsing": _NO_WHOLE_NUMBER,
     "int_from_float": _NO_WHOLE_NUMBER,
-    "greater_than": "{given} is too little; more than {gt:.0f} is needed",
-    "greater_than_equal": "{given} is too little; at least {ge:.0f} is needed",
-    "less_than_equal": "{given} is too much; at most {le:.0f} can be had",
+    "float_type": _NO_NUMBER,
+    "float_parsing": _NO_NUMBER,
+    "greater_than": "{given} is too little; more than {gt:.15g} is needed",
+    "greater_than_equal": "{given} is too little; at least {ge:.15g} is needed",
+    "less_than_equal": "{given} is too much; at most {le:.15g} can be had",
 }
 
 _SECTIONS: dict[str, type[BaseModel]] = {

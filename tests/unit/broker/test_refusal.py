@@ -31,7 +31,7 @@ VERIFY = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {} (_ssl.c
             VERIFY.format("self-signed certificate"),
             Credentials(),
             "the server's certificate is not good: self-signed certificate; "
-            "it is to be signed by one of the CAs of the system",
+            "it is to be signed by one of the CAs of the system, or nats.tls.ca_file has to name another",
         ),
         (
             VERIFY.format("Hostname mismatch, certificate is not valid for 'h'."),

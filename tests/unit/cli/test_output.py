@@ -116,7 +116,7 @@ def test_errors_that_cannot_be_written(end: Callable[..., Ended], tmp_path: Path
     assert end(redirection, "nonsense") == Ended(2, "", "")
     assert end(redirection, "producer") == Ended(2, "", "")
     assert end(redirection, "check-config", "bad.yml") == Ended(1, "", "")
-    assert end(redirection, "check-config", "easer.yml") == Ended(0, "easer.yml: good, 1 channels\n", "")
+    assert end(redirection, "check-config", "easer.yml") == Ended(0, "easer.yml: good, 1 channel\n", "")
 
 
 @asynccontextmanager

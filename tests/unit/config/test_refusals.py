@@ -52,6 +52,24 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
             ],
         ),
         ("drain_seconds: 0s\n", ["x.yml:1: drain_seconds: '0s' is too little; more than 0 is needed"]),
+        (
+            "limits: {messages_per_second: 0, burst: 100/s}\n",
+            [
+                "x.yml:1: limits.messages_per_second: 0 is too little; at least 0.01 is needed",
+                "x.yml:1: limits.burst: '100/s' is not a duration such as 500ms, 2s or 1h",
+            ],
+        ),
+        (
+            "limits: {messages_per_second: 100/s, user: {connects_per_second: [1]}}\n",
+            [
+                "x.yml:1: limits.messages_per_second: '100/s' is not a number",
+                "x.yml:1: limits.user.connects_per_second: [1] is not a number",
+            ],
+        ),
+        (
+            "limits: {messages_per_second: 20000000}\n",
+            ["x.yml:1: limits.messages_per_second: 20000000 is too much; at most 10000000 can be had"],
+        ),
         ("limits: {headers: x}\n", ["x.yml:1: limits.headers: 'x' is not a whole number"]),
         ("limits: {headers: [1]}\n", ["x.yml:1: limits.headers: [1] is not a whole number"]),
         ("limits: {headers: 11.5}\n", ["x.yml:1: limits.headers: 11.5 is not a whole number"]),
