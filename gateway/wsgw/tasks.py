@@ -80,8 +80,15 @@ async def within(seconds: float, work: Coroutine[Any, Any, T], name: str) -> T:
             await end(task)
 
 
+class NoThread(OSError):
+    """The system has no thread for it now; there may be one later."""
+
+
 async def in_thread(call: Callable[[], T], name: str) -> T:
-    """What ``call`` returns, or raises, in a thread of its own, called ``name``; no end waits for it: it may hang."""
+    """What ``call`` returns, or raises, in a thread of its own, called ``name``; no end waits for it: it may hang.
+
+    Raises NoThread, and ``call`` is not called then.
+    """
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
 
@@ -102,5 +109,8 @@ async def in_thread(call: Callable[[], T], name: str) -> T:
         with suppress(RuntimeError):  # the loop has been closed
             loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    try:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    except RuntimeError as error:
+        raise NoThread(f"{name}: {error}") from None
     return await outcome

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from helpers.threads import no_threads
 from wsgw import tasks
-from wsgw.tasks import MAX_CANCELLATIONS, end, end_all, fault_of, in_thread, within
+from wsgw.tasks import MAX_CANCELLATIONS, NoThread, end, end_all, fault_of, in_thread, within
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -205,6 +206,13 @@ async def test_what_is_done_in_a_thread() -> None:
     assert await in_thread(lambda: threading.current_thread().name, "a name") == "a name"
     with pytest.raises(ValueError, match="no"):
         await in_thread(lambda: int("no"), "a name")
+
+
+async def test_where_there_is_no_thread() -> None:
+    done: list[None] = []
+    with no_threads(), pytest.raises(NoThread, match=r"^a name: can't start new thread$"):
+        await in_thread(lambda: done.append(None), "a name")
+    assert not done
 
 
 async def test_a_thread_that_nobody_waits_for() -> None:

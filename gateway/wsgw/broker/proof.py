@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wsgw.broker.subscription import Credentials
 from wsgw.config.natsfiles import BadFileError, TlsFiles
-from wsgw.tasks import in_thread
+from wsgw.tasks import NoThread, in_thread
 
 if TYPE_CHECKING:
     from wsgw.config.natsidentity import Identity
@@ -32,7 +32,8 @@ class Proof:
 
 
 async def read_proof(credentials: Credentials, scheme: str) -> Proof:
-    """For a URL of ``scheme``; raises BadFileError, and OSError while earlier reads have not ended.
+    """For a URL of ``scheme``; raises BadFileError, and OSError while earlier reads have not ended, or where
+    there is no thread for it.
 
     The files are read in a thread: they may be anywhere.
     """
@@ -41,7 +42,11 @@ async def read_proof(credentials: Credentials, scheme: str) -> Proof:
         return Proof()
     if not _READING.acquire(blocking=False):
         raise OSError("the files of nats.tls, or of its credentials, are still being read: their disk does not answer")
-    return await in_thread(lambda: _read_once(credentials, tls), "nats: reading files")
+    try:
+        return await in_thread(lambda: _read_once(credentials, tls), "nats: reading files")
+    except NoThread:
+        _READING.release()  # nobody else does
+        raise
 
 
 def _read_once(credentials: Credentials, tls: TlsFiles | None) -> Proof:

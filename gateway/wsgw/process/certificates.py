@@ -16,7 +16,7 @@ from wsgw.config.certificates import BadCertificateError, Certificate, certifica
 from wsgw.config.file import Look, look
 from wsgw.config.listening import TlsSettings
 from wsgw.errors import ConfigError
-from wsgw.tasks import end, in_thread
+from wsgw.tasks import NoThread, end, in_thread
 
 log = logging.getLogger("wsgw.server")
 
@@ -70,15 +70,22 @@ class Certificates:
     async def _run(self) -> None:
         while True:
             await self._is_due()
-            self._seen = self._looked = await in_thread(partial(_look, self._tls), "looking at the certificate")
+            seen = self._seen
             try:
+                seen = self._looked = await in_thread(partial(_look, self._tls), "looking at the certificate")
                 self._context, self.current = await in_thread(partial(_read, self._tls), "reading the certificate")
+            except NoThread as error:
+                log.error("certificate not read again, the one before stays until there is a thread for it: %s", error)
+                self._wanted.set()
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
             except BadCertificateError as error:
                 log.error("certificate not read again, the one before stays: tls.%s: %s", error.key, error)
             except Exception:  # whatever it is, the gateway goes on
                 log.exception("certificate not read again, the one before stays: a fault")
             else:
                 _tell("TLS: certificate read again", self.current)
+            self._seen = seen
 
     async def _is_due(self) -> None:
         while True:
@@ -87,7 +94,10 @@ class Certificates:
                     await self._wanted.wait()
                     self._wanted.clear()
                     return
-            seen = await in_thread(partial(_look, self._tls), "looking at the certificate")
+            try:
+                seen = await in_thread(partial(_look, self._tls), "looking at the certificate")
+            except NoThread:
+                continue  # the next look is soon
             before, self._looked = self._looked, seen
             if seen != self._seen and seen == before:
                 return

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from wsgw.config.natsfiles import BadFileError, TlsFiles
 from wsgw.metrics import Metrics
-from wsgw.tasks import end, in_thread
+from wsgw.tasks import NoThread, end, in_thread
 
 if TYPE_CHECKING:
     from wsgw.process.certificates import Certificates
@@ -71,7 +71,7 @@ class Expiry:
     async def _look(self, files: TlsFiles) -> None:
         try:
             ends = await in_thread(partial(_ends_of, files), "looking until when NATS' certificate is good")
-        except BadFileError:
+        except (BadFileError, NoThread):
             return  # the next connection says what is wrong with it; until then it is as it was
         self._gauge.labels("nats").set(ends.timestamp())
         self._seen("nats.tls.certificate_file", ends)

@@ -20,7 +20,7 @@ from wsgw.config.settings import LogSettings, Settings
 from wsgw.core.gateway import Gateway
 from wsgw.core.reload import reload
 from wsgw.errors import ConfigError
-from wsgw.tasks import end, in_thread
+from wsgw.tasks import NoThread, end, in_thread
 
 if TYPE_CHECKING:
     from wsgw.process.certificates import Certificates
@@ -101,7 +101,10 @@ class Reloader:
                     await self._wanted.wait()
                     self._wanted.clear()
                     return
-            seen = await in_thread(partial(look, source.path), "looking at the configuration")
+            try:
+                seen = await in_thread(partial(look, source.path), "looking at the configuration")
+            except NoThread:
+                continue  # the next look is soon
             before, self._looked = self._looked, seen
             if seen != self._seen and seen == before:
                 return

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from helpers.authority import Authority
 from helpers.nkeys import USER, Nkey, Operator
+from helpers.threads import no_threads
 from helpers.waiting import eventually
 from wsgw.broker.proof import MOST_READING, Proof, read_proof
 from wsgw.broker.subscription import Credentials
@@ -100,6 +101,18 @@ async def test_a_disk_that_does_not_answer(tmp_path: Path) -> None:
     assert {type(each.exception()) for each in tries} == {BadFileError}
     path.unlink()
     path.write_text(Nkey(USER).seed)
+    assert (await read_proof(credentials, "nats")).identity is not None
+
+
+async def test_where_there_is_no_thread_for_it(tmp_path: Path) -> None:
+    """However often it is tried, it is read when there is one."""
+    path = tmp_path / "user.nk"
+    path.write_text(Nkey(USER).seed)
+    credentials = Credentials(nkey_seed_file=str(path))
+    with no_threads():
+        for _ in range(2 * MOST_READING):
+            with pytest.raises(OSError, match="nats: reading files: can't start new thread"):
+                await read_proof(credentials, "nats")
     assert (await read_proof(credentials, "nats")).identity is not None
 
 

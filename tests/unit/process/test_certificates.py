@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers.certificates import Pair, blind
+from helpers.threads import no_threads
 from helpers.waiting import arrived, eventually
 from wsgw.config.listening import TlsSettings
 from wsgw.config.load import load
@@ -103,6 +104,32 @@ async def test_a_fault_ends_nothing(
         await eventually(lambda: "the one before stays: a fault" in caplog.text, "it is said")
     made.request()
     await eventually(lambda: "TLS: certificate read again" in caplog.text, "it goes on")
+
+
+async def test_where_there_is_no_thread_to_look(
+    made: Certificates, pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
+    made.request()  # ends the wait of a whole second
+    await eventually(lambda: "TLS: certificate read again" in caplog.text, "it is read")
+    with no_threads() as refused:
+        await arrived(refused, 3)
+    before = shown(made.context)
+    pair.make()
+    await eventually(lambda: shown(made.context) != before, "it looks again")
+    assert "read again," not in caplog.text
+
+
+async def test_where_there_is_no_thread_to_read_it(
+    made: Certificates, pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is read as soon as there is one, though nothing has changed since."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
+    with no_threads() as refused:
+        made.request()
+        await arrived(refused, 3)
+    await eventually(lambda: "TLS: certificate read again" in caplog.text, "it is read")
+    assert "the one before stays until there is a thread for it: looking at the certificate: can't" in caplog.text
 
 
 def test_what_openssl_does_not_take(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

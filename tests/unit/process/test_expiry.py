@@ -15,6 +15,7 @@ from cryptography import x509
 from helpers.authority import Authority
 from helpers.certificates import Pair
 from helpers.metrics import value
+from helpers.threads import no_threads
 from helpers.waiting import arrived, eventually
 from wsgw.config.listening import TlsSettings
 from wsgw.config.natsfiles import TlsFiles
@@ -139,6 +140,17 @@ async def test_of_nats(start: Start, clock: Clock, tmp_path: Path, caplog: pytes
     clock.now += 2 * DAY_SECONDS
     await clock.looked()
     assert len(warnings(caplog)) == 2
+
+
+async def test_where_there_is_no_thread_to_look(start: Start, clock: Clock, tmp_path: Path) -> None:
+    ca = Authority(tmp_path)
+    certificate, key = ca.issue("client", days=90)
+    metrics = start(None, TlsFiles(str(ca.file), str(certificate), str(key)))
+    await clock.looked()
+    with no_threads() as refused:
+        await arrived(refused, 2)
+    ca.issue("client", days=91)
+    await eventually(lambda: value(metrics, NAME, certificate="nats") == end_of(certificate), "it looks again")
 
 
 @pytest.mark.parametrize("nats", [None, TlsFiles()])

@@ -16,7 +16,8 @@ import yaml
 
 from helpers.metrics import value
 from helpers.nats_server import NatsServer
-from helpers.waiting import DEADLINE_SECONDS, eventually
+from helpers.threads import no_threads
+from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
 from wsgw.config import file as configfile
 from wsgw.config.load import hints, load
 from wsgw.config.settings import LogSettings, Settings
@@ -234,6 +235,16 @@ async def test_a_file_that_is_watched(site: Site) -> None:
         site.write([IN])
         await asyncio.sleep(0.1)
         assert names(gateway) == {"NEW"}
+
+
+@pytest.mark.usefixtures("quick")
+async def test_watching_goes_on_where_there_was_no_thread_for_it(site: Site) -> None:
+    site.write([IN], watch=True)
+    async with site.running() as (gateway, _):
+        with no_threads() as refused:
+            await arrived(refused, 3)
+        site.write([NEW], watch=True)
+        await eventually(lambda: names(gateway) == {"NEW"}, "read")
 
 
 @pytest.mark.usefixtures("quick")
