@@ -265,5 +265,5 @@ class TlsEntrance(asyncio.Protocol):
         if self._client is not None:
             within.comes_from(self._client)
         data, self._came = self._came, b""
-        if data:
+        if data and not transport.is_closing():  # there may have been no room for it
             within.data_received(data)

@@ -246,6 +246,21 @@ async def test_where_no_file_is_left(served: Served, monkeypatch: pytest.MonkeyP
         writer.close()
 
 
+async def test_where_no_file_is_left_after_the_handshake(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked together with its end is not answered, and not begun either."""
+    begun: list[object] = []
+    monkeypatch.setattr(HttpProtocol, "_begin", lambda _, head: begun.append(head))
+    client = Client(*await served.bare())
+    client.writer.write(client.hello())
+    end = await client.finish()
+    served.server.edge.files = Files(8, 16, others=16)
+    client.writer.write(end + client.sealed(REQUEST % 1))
+    await eventually(lambda: served.refused("no_files"), "it is dropped")
+    await eventually(lambda: not served.connections, "it is gone")
+    assert begun == []
+    client.writer.close()
+
+
 async def test_who_comes_when_few_files_are_left_has_a_second(served: Served) -> None:
     served.limits(head_timeout=60)
     served.server.edge.files = Files(8, 32, others=26)
