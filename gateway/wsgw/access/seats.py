@@ -139,9 +139,10 @@ class Seat:
     def identify(self, user: str, *, stays: bool) -> None:
         """The client is ``user``, and ``stays`` or has a single message; it counts by its address no more.
 
-        Raises LimitError; then it counts as before. Only the first call does anything.
+        Raises LimitError; then it counts as before. Nothing changes where that is known; who was refused for something
+        else may be another one next time.
         """
-        if self.scope == "user":
+        if self.scope == "user" and self._name == user:
             return
         seats, book = self._seats, self._seats.users
         entry = None if book is None else book.find(user)

@@ -64,6 +64,27 @@ def test_connections_of_an_address() -> None:
     counted.arrive()
 
 
+@pytest.mark.parametrize("address", [None, {"connections": 5}])
+def test_who_was_refused_for_something_else_and_is_another_user_then(address: dict[str, int] | None) -> None:
+    """As over Socket.IO: one CONNECT after another, with another token."""
+    counted = Counted(user={"connections": 1}, **({} if address is None else {"address": address}))
+    seat = counted.seats.seat_of(None if address is None else counted.arrive(), "ann")
+    assert seat is not None
+    seat.identify("ann", stays=True)
+    seat.enter()
+    seat.leave()
+    seat.identify("bob", stays=True)
+    seat.enter()
+    for user, has_room in (("ann", True), ("bob", False)):
+        other = Seat(counted.seats)
+        other.identify(user, stays=True)
+        if has_room:
+            other.enter()
+        else:
+            with pytest.raises(LimitError, match="this user has as many connections"):
+                other.enter()
+
+
 def test_one_connection_is_one_however_many_hold_it() -> None:
     counted = Counted(address={"connections": 1})
     seat = counted.arrive()
