@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsgw.access.principal import Principal
+from wsgw.access.principal import Principal, Spent
 from wsgw.access.seats import Seats
 from wsgw.config.limits import LimitsSettings
 from wsgw.errors import LimitError
@@ -24,6 +24,17 @@ class SessionRates:
         self.messages = None if messages is None else Rate(messages, limits.burst)
         self.bytes = None if size is None else Rate(float(size), limits.burst)
         self.timeout_seconds = limits.rate_timeout
+
+    def spent_by(self, principal: Principal) -> Spent | None:
+        """What is measured of the connection of ``principal``, by all its sessions; None where nothing is."""
+        if self.messages is None and self.bytes is None:
+            return None
+        if principal.spent is None:
+            principal.spent = Spent(
+                None if self.messages is None else Bucket(self.messages),
+                None if self.bytes is None else Bucket(self.bytes),
+            )
+        return principal.spent
 
 
 class Meter:
@@ -100,10 +111,12 @@ class Meter:
 def meter_of(seats: Seats, rates: SessionRates, principal: Principal, *, stays: bool) -> Meter | None:
     """That of a client which ``stays``, or has a single message; None where nothing limits what it sends."""
     counted, sized = [], []
-    if stays and rates.messages is not None:
-        counted.append(("session", Bucket(rates.messages)))
-    if stays and rates.bytes is not None:
-        sized.append(("session", Bucket(rates.bytes)))
+    spent = rates.spent_by(principal) if stays else None
+    if spent is not None:
+        if spent.messages is not None:
+            counted.append(("session", spent.messages))
+        if spent.bytes is not None:
+            sized.append(("session", spent.bytes))
     seat = principal.seat
     entry = None if seat is None else seat.entry
     if seat is not None and entry is not None:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from wsgw.access.identity import Identity
 from wsgw.access.seats import Seat
 from wsgw.protocols.handshake import Handshake
+from wsgw.shares.bucket import Bucket
+
+
+class Spent(NamedTuple):
+    """Of messages and of bytes, None where there is no limit; a later session of the connection goes on with it."""
+
+    messages: Bucket | None
+    bytes: Bucket | None
 
 
 class Principal:
@@ -17,7 +27,7 @@ class Principal:
     admitted anew.
     """
 
-    __slots__ = ("client", "grant", "handshake", "identity", "network", "seat", "transport")
+    __slots__ = ("client", "grant", "handshake", "identity", "network", "seat", "spent", "transport")
 
     def __init__(self, transport: str, handshake: Handshake) -> None:
         #: the value of the ``transport`` label in metrics
@@ -28,6 +38,8 @@ class Principal:
         self.network: str | None = handshake.network
         #: what counts its connection, None where nothing does
         self.seat = handshake.seat if isinstance(handshake.seat, Seat) else None
+        #: what it took of the rates of one connection; None before it has a session, and where these have no limit
+        self.spent: Spent | None = None
         self.handshake: Handshake | None = handshake
         #: who it proved to be; None without authentication, and before it
         self.identity: Identity | None = None

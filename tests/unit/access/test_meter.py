@@ -51,6 +51,17 @@ def test_without_limits_there_is_none() -> None:
         assert meter_of(measured.seats, measured.rates, client, stays=True) is None
 
 
+def test_one_connection_after_another_session() -> None:
+    """Who connects anew on it has sent what it sent; by POST alone nothing is of a connection."""
+    measured = Measured(messages_per_second=10, bytes_per_second=1024)
+    client = measured.client()
+    assert meter_of(measured.seats, measured.rates, client, stays=False) is None
+    for size, over in ((1000, False), (24, False), (1, True)):
+        meter = meter_of(measured.seats, measured.rates, client, stays=True)
+        assert meter is not None
+        assert (meter.refuse(1, size) is not None) is over
+
+
 def test_messages_of_a_connection() -> None:
     measured = Measured(messages_per_second=10)
     meter, other = measured.meter(), measured.meter()

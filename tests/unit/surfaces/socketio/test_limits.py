@@ -42,6 +42,27 @@ async def answers(served: Running, *events: list[Any]) -> list[str | bool]:
     return [told[number] for number in range(len(events))]
 
 
+async def test_who_leaves_and_connects_again_has_sent_what_it_sent(served: Running) -> None:
+    """A limit by connection is by that: no CONNECT on it begins anew."""
+    answer = await served.http.get(POLLING)
+    path = f"{POLLING}&sid={json.loads(answer.text[1:])['sid']}"
+
+    async def told(wanted: str, *packets: str) -> str:
+        """What is told up to what is ``wanted``, after ``packets``."""
+        assert (await served.http.post(path, content=SEPARATOR.join(packets))).status_code == 200
+        got = ""
+        while wanted not in got:
+            got += (await served.http.get(path)).text
+        return got
+
+    await told("40{", "40")
+    await told("431[true]", '420["OUT","x"]', '421["OUT","x"]')
+    await told("40{", "41", "40")
+    assert "rate_limited" in await told("432[", '422["OUT","x"]')
+    assert errors(served, "OUT", "rate_limited") == 1
+    assert (await served.http.post(path, content="1")).status_code == 200
+
+
 def errors(served: Running, channel: str, reason: str) -> float:
     return served.value("wsgw_publish_errors_total", channel=channel, reason=reason)
 
