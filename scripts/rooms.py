@@ -222,6 +222,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "transports",
         (
+            "peer",
             "receivers",
             "asgi",
             "asgistream",

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.protocols.utils import get_local_addr, is_ssl
 from uvicorn.server import ServerState
 
 from wsgw.access.pages import SAFE
@@ -24,6 +24,7 @@ from wsgw.protocols.http1.head import Head
 from wsgw.shares.files import Standing
 from wsgw.transports.clock import NEVER, Clock
 from wsgw.transports.exchange import Exchange, refusal, refusal_of_events
+from wsgw.transports.peer import peer_of
 
 #: A client that takes less of an answer does not take it.
 LEAST_BYTES_PER_SECOND = 1024
@@ -123,7 +124,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._server = get_local_addr(self._transport)
-        self._client = get_remote_addr(self._transport)
+        self._client = peer_of(self._transport)
         self._scheme = "https" if is_ssl(self._transport) else "http"
         self._edge = self._edge_of()
         self._clock = Clock(self._loop, self._expired)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol, cast
 
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr
+from uvicorn.protocols.utils import get_local_addr
 
 from wsgw.config.proxies import UNIX
 from wsgw.core.edge import Edge
 from wsgw.protocols.proxyheader import ProxyHeaderError, find, is_header
+from wsgw.transports.peer import peer_of
 
 
 class Within(Protocol):
@@ -101,7 +102,7 @@ def why_none(data: bytes, client: tuple[str, int] | None, otherwise: str) -> str
 
 def _peer_of(transport: asyncio.Transport) -> str:
     """As ``Proxies`` takes it."""
-    remote = get_remote_addr(transport)
+    remote = peer_of(transport)
     if remote is not None:
         return remote[0]
     local = get_local_addr(transport)

@@ -12,7 +12,6 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
-from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 
 from wsgw.access.pages import SAFE
@@ -23,6 +22,7 @@ from wsgw.shares.files import Standing
 from wsgw.transports.clock import Clock
 from wsgw.transports.connection import LINGER_SECONDS, SHORT_SECONDS, HttpConnection, came
 from wsgw.transports.exchange import refusal
+from wsgw.transports.peer import peer_of
 from wsgw.transports.proxied import why_none
 
 #: The first byte of a TLS handshake (RFC 8446 section 5.1).
@@ -136,7 +136,7 @@ class TlsEntrance(asyncio.Protocol):
             return  # of the handshake, before ``start_tls`` reads; or of what is within, before ``_enter``
         self._begun = True
         if data[0] != HANDSHAKE:
-            self._tell(why_none(data, get_remote_addr(self._raw), "what came is no TLS"), NOT_TLS)
+            self._tell(why_none(data, peer_of(self._raw), "what came is no TLS"), NOT_TLS)
             return
         if self._edge.slices.spent():
             self._raw.pause_reading()
