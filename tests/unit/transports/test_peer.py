@@ -11,7 +11,9 @@ import pytest
 from wsgw.transports.peer import peer_of
 
 
-async def peer_by(listener: socket.socket, address: tuple[str, int] | str, family: socket.AddressFamily) -> tuple[str, int] | None:
+async def peer_by(
+    listener: socket.socket, address: tuple[str, int] | str, family: socket.AddressFamily
+) -> tuple[str, int] | None:
     """Of a client of ``family`` that connects to ``address``."""
     came: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
 
