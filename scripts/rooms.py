@@ -239,6 +239,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "openstream",
             "connection",
             "http11",
+            "tlsreads",
             "tls",
             "http",
         ),

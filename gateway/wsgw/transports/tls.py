@@ -24,13 +24,14 @@ from wsgw.transports.connection import LINGER_SECONDS, SHORT_SECONDS, HttpConnec
 from wsgw.transports.exchange import refusal
 from wsgw.transports.peer import peer_of
 from wsgw.transports.proxied import why_none
+from wsgw.transports.tlsreads import TlsReads
 
 #: The first byte of a TLS handshake (RFC 8446 section 5.1).
 HANDSHAKE = 0x16
 #: What a handshake costs, about.
 HANDSHAKE_SECONDS = 0.002
-#: Of what was read and not taken apart, while nobody wants to read: a record, and one that is not whole.
-READ_AHEAD_BYTES = 32 * 1024
+#: Of what was read and not taken apart, while nobody wants to read: whatever a read has brought is enough.
+READ_AHEAD_BYTES = 1
 LEAST_SECONDS = 0.05
 NOT_TLS = "TLS is spoken here: ask by https:// or wss://"
 
@@ -38,12 +39,13 @@ NOT_TLS = "TLS is spoken here: ask by https:// or wss://"
 class TlsTransport(asyncio.Transport):
     """``secured``, of which what waits in ``raw`` below it counts, too."""
 
-    __slots__ = ("_raw", "_secured", "write")
+    __slots__ = ("_held", "_paused", "_raw", "_secured", "write")
 
     def __init__(self, secured: asyncio.Transport, raw: asyncio.Transport) -> None:
         super().__init__()
         self._secured = secured
         self._raw = raw
+        self._paused = self._held = False
         self.write = secured.write  # type: ignore[method-assign]  # each publication comes this way
 
     def get_write_buffer_size(self) -> int:
@@ -68,13 +70,27 @@ class TlsTransport(asyncio.Transport):
         return self._secured.get_protocol()
 
     def is_reading(self) -> bool:
-        return self._secured.is_reading()
+        return not self._paused and not self.is_closing()
 
     def pause_reading(self) -> None:
+        self._paused = True
         self._secured.pause_reading()
 
     def resume_reading(self) -> None:
-        self._secured.resume_reading()
+        self._paused = False
+        if not self._held:
+            self._secured.resume_reading()
+
+    def hold(self) -> None:
+        """Take nothing apart of what comes, until ``release``, whether it is wanted or not."""
+        self._held = True
+        self._secured.pause_reading()
+
+    def release(self) -> None:
+        """Undo ``hold``."""
+        self._held = False
+        if not self._paused and not self.is_closing():
+            self._secured.resume_reading()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._secured.set_write_buffer_limits(high, low)
@@ -112,6 +128,7 @@ class TlsEntrance(asyncio.Protocol):
         self._begun = False  # the handshake, or the answer to who wants none
         self._told = False  # that TLS is spoken here
         self._client: tuple[str, int] | None = None  # whose it is, if a proxy says that
+        self._reads: TlsReads | None = None
         self._lost = False
 
     # -- asyncio.Protocol, of the connection and then of what is within
@@ -233,7 +250,8 @@ class TlsEntrance(asyncio.Protocol):
         data, self._came = memoryview(self._came), b""
         if protocol is self or self._raw.is_closing():
             return
-        buffered = cast("asyncio.BufferedProtocol", protocol)
+        buffered = self._reads = TlsReads(cast("asyncio.BufferedProtocol", protocol), self._raw, self._edge.slices)
+        self._raw.set_protocol(buffered)
         while data:
             room = memoryview(buffered.get_buffer(len(data)))
             size = min(len(room), len(data))
@@ -258,6 +276,8 @@ class TlsEntrance(asyncio.Protocol):
             return
         cast("Any", secured).set_read_buffer_limits(READ_AHEAD_BYTES)
         transport = TlsTransport(secured, self._raw)
+        if self._reads is not None:
+            self._reads.entered(transport)
         within = self._make()
         transport.set_protocol(within)
         within.connection_made(transport)

@@ -1,0 +1,183 @@
+"""What is read of connections with TLS: a little at a time, and in turn, whatever its records cost."""
+
+from __future__ import annotations
+
+import _ssl
+import asyncio
+import ctypes
+from pathlib import Path
+from time import monotonic
+from typing import Any, cast
+
+import pytest
+
+from helpers.certificates import Pair
+from unit.transports.test_tls import REQUEST, Served
+from wsgw.shares.slices import TICK_SECONDS, Slices
+from wsgw.transports import tlsreads
+from wsgw.transports.tlsreads import READ_BYTES, TlsReads
+
+UPDATES = 20_000
+UPDATE_REQUESTED = 1
+
+
+class KeyUpdater:
+    """A client that has its keys changed as often as it likes, which Python's ssl cannot do."""
+
+    def __init__(self) -> None:
+        try:
+            self._library = ctypes.CDLL(_ssl.__file__)
+            _ = self._library.SSL_key_update
+        except (AttributeError, OSError):
+            pytest.skip("OpenSSL is not to be had beside Python's ssl")
+        pointer = self._call("SSL_CTX_new", self._call("TLS_client_method"))
+        self._tls = self._call("SSL_new", pointer)
+        self._incoming, self._outgoing = [self._call("BIO_new", self._call("BIO_s_mem")) for _ in range(2)]
+        self._call("SSL_set_bio", self._tls, self._incoming, self._outgoing)
+        self._call("SSL_set_connect_state", self._tls)
+
+    async def connect(self, port: int) -> asyncio.StreamWriter:
+        self._reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while self._call("SSL_do_handshake", self._tls) != 1:
+            writer.write(self._made())
+            data = await self._reader.read(65536)
+            assert data, "it ended"
+            self._call("BIO_write", self._incoming, data, ctypes.c_int(len(data)))
+        writer.write(self._made())
+        return writer
+
+    def updates(self, count: int) -> bytes:
+        """So many in a row."""
+        for _ in range(count):
+            assert self._call("SSL_key_update", self._tls, ctypes.c_int(UPDATE_REQUESTED)) == 1
+            self._call("SSL_do_handshake", self._tls)
+        return self._made()
+
+    def sealed(self, data: bytes) -> bytes:
+        self._call("SSL_write", self._tls, data, ctypes.c_int(len(data)))
+        return self._made()
+
+    async def answer(self) -> bytes:
+        room = ctypes.create_string_buffer(65536)
+        while (size := self._int("SSL_read", self._tls, room, 65536)) <= 0:
+            data = await self._reader.read(65536)
+            assert data, "it ended"
+            self._call("BIO_write", self._incoming, data, ctypes.c_int(len(data)))
+        return room.raw[:size]
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        function = getattr(self._library, name)
+        function.restype = ctypes.c_void_p
+        return function(*[ctypes.c_void_p(each) if isinstance(each, int) else each for each in arguments])
+
+    def _int(self, name: str, *arguments: Any) -> int:
+        function = getattr(self._library, name)
+        function.restype = ctypes.c_int
+        return int(function(*[ctypes.c_void_p(arguments[0]), *arguments[1:-1], ctypes.c_int(arguments[-1])]))
+
+    def _made(self) -> bytes:
+        room, made = ctypes.create_string_buffer(1 << 20), b""
+        while (size := self._int("BIO_read", self._outgoing, room, 1 << 20)) > 0:
+            made += room.raw[:size]
+        return made
+
+
+async def test_changes_of_keys_do_not_keep_the_loop(tmp_path: Path) -> None:
+    served = Served(Pair(tmp_path))
+    await served.server.start()
+    client = KeyUpdater()
+    writer = await client.connect(served.server.port)
+    flood = client.updates(UPDATES) + client.sealed(REQUEST % 1)
+    longest, began = 0.0, monotonic()
+    answering = asyncio.create_task(client.answer())
+    writer.write(flood)
+    async with asyncio.timeout(60):
+        while not answering.done():
+            before = monotonic()
+            await asyncio.sleep(0)
+            longest = max(longest, monotonic() - before)
+    assert b"https /1;" in answering.result()
+    assert longest < (monotonic() - began) / 4
+    writer.transport.abort()
+    await served.server.stop()
+
+
+class Costly:
+    """TLS of which a read costs ``cost`` seconds, unless it is held; and its two transports."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.cost = 2 * TICK_SECONDS
+        self.taken = self.waiting = 0
+        self.holds: list[str] = []
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return bytearray(256 * 1024)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self.holds[-1:] == ["hold"]:
+            self.waiting += 1
+        else:
+            self.taken += 1
+            self.now += self.cost
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.holds.append("lost")
+
+    def hold(self) -> None:
+        self.holds.append("hold")
+
+    def release(self) -> None:
+        self.holds.append("release")
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.holds.append("pause")
+
+    def resume_reading(self) -> None:
+        self.holds.append("resume")
+
+
+def reads_of(tls: Costly, monkeypatch: pytest.MonkeyPatch) -> TlsReads:
+    monkeypatch.setattr(tlsreads, "monotonic", lambda: tls.now)
+    slices = Slices(asyncio.get_running_loop(), lambda: tls.now)
+    return TlsReads(cast("Any", tls), cast("Any", tls), slices)
+
+
+async def test_a_handshake_has_one_read_in_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = reads_of(tls := Costly(), monkeypatch)
+    assert len(reads.get_buffer(1 << 20)) == READ_BYTES
+    reads.buffer_updated(1)
+    assert tls.holds == ["pause"]
+    await asyncio.sleep(0)
+    assert tls.holds == ["pause", "resume"]
+
+
+async def test_who_costs_much_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = reads_of(tls := Costly(), monkeypatch)
+    reads.entered(tls)
+    reads.buffer_updated(1)
+    reads.buffer_updated(1)
+    assert (tls.taken, tls.waiting, tls.holds) == (1, 1, ["hold"])
+    await asyncio.sleep(0)
+    assert tls.holds == ["hold", "release"]
+
+
+async def test_who_costs_little_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = reads_of(tls := Costly(), monkeypatch)
+    reads.entered(tls)
+    tls.cost = tlsreads.LEAST_SECONDS / 2
+    for _ in range(100):
+        reads.buffer_updated(1)
+    assert (tls.taken, tls.holds) == (100, [])
+
+
+async def test_who_is_gone_has_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = reads_of(tls := Costly(), monkeypatch)
+    reads.entered(tls)
+    reads.buffer_updated(1)
+    reads.connection_lost(None)
+    await asyncio.sleep(0)
+    assert tls.holds == ["hold", "lost"]
