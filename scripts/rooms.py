@@ -32,6 +32,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "yaml12",
             "file",
             "values",
+            "contents",
             "limits",
             "delegate",
             "hemera",

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from wsgw.config.contents import UnreadableError, content_of
 from wsgw.config.listening import TlsSettings
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -76,11 +76,6 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
 
 def _content(key: str, path: str) -> bytes:
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) else "not a path"
-        raise BadCertificateError(key, f"{path}: {reason}") from None
-    if len(content) > MAX_FILE_BYTES:
-        raise BadCertificateError(key, f"{path}: is larger than {MAX_FILE_BYTES} bytes")
-    return content
+        return content_of(path, MAX_FILE_BYTES, again=True)
+    except UnreadableError as error:
+        raise BadCertificateError(key, f"{path}: {error}") from None

@@ -6,7 +6,6 @@ What is needed for it (PyJWT, cryptography) takes long to import, so this module
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from wsgw.config.auth import JwtSettings
+from wsgw.config.contents import UnreadableError, content_of
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 
@@ -103,13 +103,9 @@ def _algorithms(jwt: JwtSettings, usual: tuple[str, ...], fitting: tuple[str, ..
 
 def _content(key: str, path: str) -> bytes:
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) else "not a path"
-        raise BadKeyError(key, f"{path}: {reason}") from None
-    if len(content) > MAX_FILE_BYTES:
-        raise BadKeyError(key, f"{path}: is larger than {MAX_FILE_BYTES} bytes")
+        content = content_of(path, MAX_FILE_BYTES)
+    except UnreadableError as error:
+        raise BadKeyError(key, f"{path}: {error}") from None
     if not content.strip():
         raise BadKeyError(key, f"{path}: is empty")
     return content

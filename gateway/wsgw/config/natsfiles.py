@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+
+from wsgw.config import contents
 
 MAX_FILE_BYTES = 1024 * 1024  # all CAs of a system are a quarter of it
 
@@ -35,13 +36,9 @@ class TlsFiles:
 def content_of(key: str, path: str) -> bytes:
     """Of the file at ``path``, which is not empty; raises BadFileError."""
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) else "not a path"
-        raise BadFileError(key, path, str(reason)) from None
-    if len(content) > MAX_FILE_BYTES:
-        raise BadFileError(key, path, f"is larger than {MAX_FILE_BYTES} bytes")
+        content = contents.content_of(path, MAX_FILE_BYTES, again=True)
+    except contents.UnreadableError as error:
+        raise BadFileError(key, path, str(error)) from None
     if not content.strip():
         raise BadFileError(key, path, "is empty")
     return content

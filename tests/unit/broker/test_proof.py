@@ -74,10 +74,19 @@ async def test_what_is_of_no_use(tmp_path: Path) -> None:
         await read_proof(Credentials(tls=TlsFiles("nowhere")), "nats")
 
 
-async def test_a_disk_that_does_not_answer(tmp_path: Path) -> None:
+async def test_a_disk_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads that hang are few, however often it is tried; when they end it is tried again."""
-    path = tmp_path / "pipe"
-    os.mkfifo(path)
+    path = tmp_path / "user.nk"
+    path.write_text("not yet")
+    answers = threading.Event()
+    system_open = os.open
+
+    def hanging(wanted: str, *arguments: int) -> int:
+        if wanted == str(path):
+            answers.wait()
+        return system_open(wanted, *arguments)
+
+    monkeypatch.setattr(os, "open", hanging)
     credentials = Credentials(nkey_seed_file=str(path))
 
     def reading() -> int:
@@ -91,15 +100,10 @@ async def test_a_disk_that_does_not_answer(tmp_path: Path) -> None:
             await read_proof(credentials, "nats")
     assert reading() == MOST_READING
     tries.pop().cancel()
-
-    def ended() -> bool:
-        os.close(os.open(path, os.O_RDWR))  # who waits for a writer finds that it has gone
-        return not reading()
-
-    await eventually(ended, "the end of all")
+    answers.set()
+    await eventually(lambda: not reading(), "the end of all")
     await asyncio.wait(tries)
     assert {type(each.exception()) for each in tries} == {BadFileError}
-    path.unlink()
     path.write_text(Nkey(USER).seed)
     assert (await read_proof(credentials, "nats")).identity is not None
 
