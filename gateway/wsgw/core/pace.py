@@ -19,7 +19,7 @@ from wsgw.errors import RATE_LIMITED, LimitError
 class Pace:
     """Of one client; ``close`` it. ``client`` is told when it is to be closed, once."""
 
-    __slots__ = ("_client", "_edge", "_meter", "_pressure", "_principal", "_timer")
+    __slots__ = ("_client", "_closed", "_edge", "_meter", "_pressure", "_principal", "_timer")
 
     def __init__(self, meter: Meter, edge: Edge, principal: Principal, client: SessionClient | None) -> None:
         self._meter = meter
@@ -28,6 +28,7 @@ class Pace:
         self._client = client
         self._pressure: BackPressure | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     @property
     def burst(self) -> int:
@@ -52,6 +53,7 @@ class Pace:
 
     def close(self) -> None:
         """The client is gone."""
+        self._closed = True
         self._client = None
         if self._timer is not None:
             self._timer.cancel()
@@ -60,7 +62,7 @@ class Pace:
     # -- inside
 
     def _set(self, wait_seconds: float) -> None:
-        if self._timer is None:
+        if self._timer is None and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(wait_seconds, self._waited)
 
     def _waited(self) -> None:

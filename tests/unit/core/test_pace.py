@@ -108,6 +108,7 @@ async def test_nothing_is_left_of_who_is_gone() -> None:
     for _ in range(3):
         paced.pace.sent(150, 0, paced.pressure)
     paced.pace.close()
+    paced.pace.sent(150, 0, paced.pressure)  # as it goes
     ref = weakref.ref(paced.pace)
     del paced.pace
     assert ref() is None
