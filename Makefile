@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CODE := gateway/wsgw gateway/sbom.py tests scripts bench
+# They measure what others would disturb: memory, latencies, seconds of a token, all that the machine can do.
+ALONE := tests/chaos tests/hostile tests/compose tests/browser tests/bench \
+  $(addprefix tests/integration/test_,$(addsuffix .py,authorisation frozen_nats herd lives))
 
 .PHONY: help run test bench fuzz frames frozen hostile chaos herd proxied reload mutants audit sbom lint docs format clean up down
 

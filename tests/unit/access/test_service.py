@@ -102,8 +102,16 @@ async def test_nobody_there_nobody_in_time_and_no_nats_are_told(nats_url: str, c
 
     await client.subscribe(subject, cb=never)
     await client.flush()
-    with pytest.raises(Unanswered, match=r"within 0\.1 s"):
-        await Service(broker, subject, 0.1).ask(SHOWN)
+
+    async def told() -> str:
+        with pytest.raises(Unanswered) as caught:
+            await Service(broker, subject, 0.1).ask(SHOWN)
+        return str(caught.value)
+
+    said = await told()
+    while "nobody answers" in said:  # the subscription came by another connection
+        said = await told()
+    assert "within 0.1 s" in said
     await broker.stop(0.1)
     with pytest.raises(Unanswered, match="cannot be asked"):
         await Service(broker, subject, 5).ask(SHOWN)
