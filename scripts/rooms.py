@@ -281,7 +281,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("", ("app",)),
-    ("process", ("signals", "certificates", "expiry", "reloader", "listeners", "admin", "server")),
+    ("process", ("signals", "watch", "certificates", "expiry", "reloader", "listeners", "admin", "server")),
     (
         "cli",
         (

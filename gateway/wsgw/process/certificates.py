@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,12 +15,10 @@ from wsgw.config.certificates import BadCertificateError, Certificate, certifica
 from wsgw.config.file import Look, look
 from wsgw.config.listening import TlsSettings
 from wsgw.errors import ConfigError
+from wsgw.process.watch import Watch
 from wsgw.tasks import NoThread, end, in_thread
 
 log = logging.getLogger("wsgw.server")
-
-#: Between two looks at the files. They are read when two looks on end see the same: some write one after the other.
-LOOK_SECONDS = 1.0
 
 Looks = tuple[Look | None, Look | None]
 
@@ -34,21 +31,20 @@ class Certificates:
 
     def __init__(self, tls: TlsSettings) -> None:
         self._tls = tls
-        self._seen = _look(tls)  # before it is read: what changes meanwhile is read again
-        self._looked = self._seen
+        # looked at before it is read: what changes meanwhile is read again
+        self._watch = Watch(_look(tls), lambda: _look(tls), "looking at the certificate")
         try:
             self._context, self.current = _read(tls)
         except BadCertificateError as error:
             raise ConfigError(f"tls.{error.key}: {error}") from None
         self.context = _new_context()
         self.context.sni_callback = self._choose
-        self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         _tell("TLS", self.current)
 
     def request(self) -> None:
         """Read it again, whether it has changed or not."""
-        self._wanted.set()
+        self._watch.request()
 
     def start(self) -> None:
         """Look after the files from now on; needs the running loop."""
@@ -69,15 +65,14 @@ class Certificates:
 
     async def _run(self) -> None:
         while True:
-            await self._is_due()
-            seen = self._seen
+            await self._watch.due()
+            seen = self._watch.seen
             try:
-                seen = self._looked = await in_thread(partial(_look, self._tls), "looking at the certificate")
+                seen = await self._watch.look()
                 self._context, self.current = await in_thread(partial(_read, self._tls), "reading the certificate")
             except NoThread as error:
                 log.error("certificate not read again, the one before stays until there is a thread for it: %s", error)
-                self._wanted.set()
-                await asyncio.sleep(LOOK_SECONDS)
+                await self._watch.later()
                 continue
             except BadCertificateError as error:
                 log.error("certificate not read again, the one before stays: tls.%s: %s", error.key, error)
@@ -85,22 +80,7 @@ class Certificates:
                 log.exception("certificate not read again, the one before stays: a fault")
             else:
                 _tell("TLS: certificate read again", self.current)
-            self._seen = seen
-
-    async def _is_due(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._wanted.wait()
-                    self._wanted.clear()
-                    return
-            try:
-                seen = await in_thread(partial(_look, self._tls), "looking at the certificate")
-            except NoThread:
-                continue  # the next look is soon
-            before, self._looked = self._looked, seen
-            if seen != self._seen and seen == before:
-                return
+            self._watch.read(seen)
 
 
 def _look(tls: TlsSettings) -> Looks:

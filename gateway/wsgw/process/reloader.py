@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,15 +19,13 @@ from wsgw.config.settings import LogSettings, Settings
 from wsgw.core.gateway import Gateway
 from wsgw.core.reload import reload
 from wsgw.errors import ConfigError
-from wsgw.tasks import NoThread, end, in_thread
+from wsgw.process.watch import Watch
+from wsgw.tasks import end, in_thread
 
 if TYPE_CHECKING:
     from wsgw.process.certificates import Certificates
 
 log = logging.getLogger("wsgw.server")
-
-#: Between two looks at a file that is watched. It is read when two looks on end see the same: some write in parts.
-LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +48,10 @@ class Reloader:
     def __init__(self, settings: Settings, source: Source | None) -> None:
         self._source = source
         self._settings = settings
-        self._watches = settings.watch
-        self._seen: Look | None = None if source is None else source.seen  # when it was read last
-        self._looked: Look | None = self._seen  # at the last look
-        self._wanted = asyncio.Event()
+        self._watch: Watch[Look | None] | None = None
+        if source is not None:
+            self._watch = Watch(source.seen, partial(look, source.path), "looking at the configuration")
+            self._watch.looks = settings.watch
         self._task: asyncio.Task[None] | None = None
         #: read again at SIGHUP, too
         self.certificates: Certificates | None = None
@@ -65,13 +62,13 @@ class Reloader:
             self.certificates.request()
         if self._source is None and self.certificates is None:
             log.warning("SIGHUP: there is no configuration file to read again; nothing changes")
-        else:
-            self._wanted.set()
+        elif self._watch is not None:
+            self._watch.request()
 
     def start(self, gateway: Gateway) -> None:
         """From now on ``gateway`` is told; needs its loop."""
-        if self._source is not None:
-            running = self._run(self._source, gateway)
+        if self._source is not None and self._watch is not None:
+            running = self._run(self._source, self._watch, gateway)
             self._task = asyncio.get_running_loop().create_task(running, name="reading the configuration again")
 
     async def stop(self) -> None:
@@ -81,11 +78,11 @@ class Reloader:
 
     # -- inside
 
-    async def _run(self, source: Source, gateway: Gateway) -> None:
+    async def _run(self, source: Source, watch: Watch[Look | None], gateway: Gateway) -> None:
         while True:
-            await self._is_due(source)
+            await watch.due()
             try:
-                await self._reload(source, gateway)
+                await self._reload(source, watch, gateway)
             except ConfigError as error:
                 gateway.configuration_failed()
                 for line in str(error).splitlines():
@@ -94,25 +91,10 @@ class Reloader:
                 gateway.configuration_failed()
                 log.exception("configuration not reloaded: a fault")
 
-    async def _is_due(self, source: Source) -> None:
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS if self._watches else None):
-                    await self._wanted.wait()
-                    self._wanted.clear()
-                    return
-            try:
-                seen = await in_thread(partial(look, source.path), "looking at the configuration")
-            except NoThread:
-                continue  # the next look is soon
-            before, self._looked = self._looked, seen
-            if seen != self._seen and seen == before:
-                return
-
-    async def _reload(self, source: Source, gateway: Gateway) -> None:
+    async def _reload(self, source: Source, watch: Watch[Look | None], gateway: Gateway) -> None:
         """Raises ConfigError, and nothing has changed."""
         seen, found = await in_thread(partial(_read, source), "reading the configuration")
-        self._seen = self._looked = seen
+        watch.read(seen)
         if isinstance(found, ConfigError):
             raise found
         settings, notes = found
@@ -121,7 +103,7 @@ class Reloader:
             log.info("configuration not reloaded: the gateway is stopping")
             return
         source.set_log(settings.log)
-        self._watches = settings.watch
+        watch.looks = settings.watch
         gateway.edge.proxies.replace(settings.trusted_proxies)
         changes = await reload(gateway, channels)
         gateway.configured(again=True)

@@ -18,6 +18,7 @@ from wsgw.config.listening import TlsSettings
 from wsgw.config.load import load
 from wsgw.errors import ConfigError
 from wsgw.process import certificates as module
+from wsgw.process import watch
 from wsgw.process.certificates import Certificates
 from wsgw.process.reloader import Reloader
 
@@ -70,7 +71,7 @@ async def test_when_asked_or_changed(made: Certificates, pair: Pair, caplog: pyt
 async def test_a_file_that_is_being_written_is_left_alone(
     made: Certificates, pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.05)
     looks: list[int] = []
 
     def changing(_: TlsSettings) -> object:
@@ -109,7 +110,7 @@ async def test_a_fault_ends_nothing(
 async def test_where_there_is_no_thread_to_look(
     made: Certificates, pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.02)
     made.request()  # ends the wait of a whole second
     await eventually(lambda: "TLS: certificate read again" in caplog.text, "it is read")
     with no_threads() as refused:
@@ -124,7 +125,7 @@ async def test_where_there_is_no_thread_to_read_it(
     made: Certificates, pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is read as soon as there is one, though nothing has changed since."""
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.02)
     with no_threads() as refused:
         made.request()
         await arrived(refused, 3)

@@ -23,7 +23,7 @@ from wsgw.config.load import hints, load
 from wsgw.config.settings import LogSettings, Settings
 from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
-from wsgw.process import reloader as module
+from wsgw.process import watch
 from wsgw.process.reloader import Reloader, Source
 
 IN: dict[str, Any] = {"name": "IN", "direction": "inbound"}
@@ -212,7 +212,7 @@ async def test_nothing_while_it_stops(site: Site, caplog: pytest.LogCaptureFixtu
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.02)
 
 
 @pytest.mark.usefixtures("quick")
