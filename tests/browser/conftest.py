@@ -10,7 +10,6 @@ from helpers.browser import Browser
 from helpers.nats_server import NatsServer
 from helpers.node import SOCKET_IO_CLIENT, modules
 from helpers.pages import PageServer
-from helpers.peer import Peer
 
 #: A name with a dot, that somebody else gives away and that is resolved to this machine.
 REBOUND = "evil.example"
@@ -30,13 +29,6 @@ def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     server = NatsServer(tmp_path_factory.mktemp("nats"))
     yield server
     server.stop()
-
-
-@pytest.fixture
-async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
-    made = await Peer.connect(nats.url)
-    yield made
-    await made.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,13 @@
-"""A NATS server, and a program behind it."""
+"""A NATS server of each test's own."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from helpers.nats_server import NatsServer
-from helpers.peer import Peer
 
 
 @pytest.fixture
@@ -18,10 +17,3 @@ def nats(tmp_path: Path) -> Iterator[NatsServer]:
     server = NatsServer(folder)
     yield server
     server.stop()
-
-
-@pytest.fixture
-async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
-    made = await Peer.connect(nats.url)
-    yield made
-    await made.close()

@@ -11,7 +11,6 @@ import pytest
 from helpers.authority import Authority
 from helpers.gateway import GatewayProcess
 from helpers.nats_server import NatsServer
-from helpers.peer import Peer
 from helpers.proxied import Site, resolved, site
 from helpers.proxies import KINDS, PATH, found, gateway_settings
 
@@ -39,13 +38,6 @@ def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     server = NatsServer(tmp_path_factory.mktemp("nats"))
     yield server
     server.stop()
-
-
-@pytest.fixture
-async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
-    made = await Peer.connect(nats.url)
-    yield made
-    await made.close()
 
 
 def configuration(nats: NatsServer, **more: Any) -> dict[str, Any]:

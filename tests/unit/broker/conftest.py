@@ -12,7 +12,6 @@ from helpers.brokers import Brokers
 from helpers.connection import Opened
 from helpers.liar import Liar
 from helpers.nats_server import NatsServer
-from helpers.peer import Peer
 from wsgw.broker.client import DirectClient
 from wsgw.broker.connection import NatsConnection
 from wsgw.broker.subscription import Credentials
@@ -37,14 +36,6 @@ def users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     server = NatsServer(tmp_path_factory.mktemp("nats"), USERS)
     yield server
     server.stop()
-
-
-@pytest.fixture
-async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
-    """A program behind NATS."""
-    made = await Peer.connect(nats.url)
-    yield made
-    await made.close()
 
 
 class FakeServer:

@@ -25,13 +25,6 @@ async def gateway(nats: NatsServer) -> AsyncIterator[Running]:
         yield made
 
 
-@pytest.fixture
-async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
-    made = await Peer.connect(nats.url)
-    yield made
-    await made.close()
-
-
 @pytest.mark.parametrize("end", ["", "/"])
 @pytest.mark.parametrize("scheme", ["http", "ws"])
 async def test_consumer_and_producer(wsgw: Any, gateway: Running, peer: Peer, scheme: str, end: str) -> None:

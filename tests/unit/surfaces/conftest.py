@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from helpers.nats_server import NatsServer
-from helpers.peer import Peer
 from helpers.running import Running, running
 
 
@@ -28,10 +27,3 @@ async def both_ways(nats: NatsServer, request: pytest.FixtureRequest) -> AsyncIt
     """On the gateway's own connections, and as under another ASGI server."""
     async with running(nats.url, direct=request.param) as made:
         yield made
-
-
-@pytest.fixture
-async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
-    made = await Peer.connect(nats.url)
-    yield made
-    await made.close()
