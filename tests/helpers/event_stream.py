@@ -9,6 +9,8 @@ import socket
 from base64 import b64decode
 from typing import NamedTuple
 
+from helpers.reading import read
+
 _LINE_END = re.compile("\r\n|\n|\r")
 
 
@@ -167,11 +169,7 @@ class EventClient:
     # -- inside
 
     async def _read(self) -> None:
-        async with asyncio.timeout(30):
-            try:
-                data = await asyncio.get_running_loop().sock_recv(self._socket, 1024 * 1024)
-            except ConnectionError:
-                data = b""
+        data = await read(self._socket, 1024 * 1024)
         if data:
             self._kept += data
         else:

@@ -12,7 +12,7 @@ from websockets.http11 import Response
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-DEADLINE_SECONDS = 30.0
+from helpers.reading import read
 
 
 class RawWebSocket:
@@ -95,11 +95,7 @@ class RawWebSocket:
         self._socket.close()
 
     async def _read(self) -> None:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            try:
-                data = await asyncio.get_running_loop().sock_recv(self._socket, 65536)
-            except ConnectionError:
-                data = b""
+        data = await read(self._socket, 65536)
         self.received_bytes += len(data)
         if data:
             self._protocol.receive_data(data)
