@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import ByteSize, Field
 
 from wsgw.config.values import Model, Seconds
 
 MOST_SUBJECTS = 1_000_000
 
+# each of a connection, a user or an address; None is no limit
+_Connections = Annotated[int | None, Field(ge=1, le=1_000_000)]
+_ConnectRate = Annotated[float | None, Field(ge=0.01, le=1_000_000)]
+_MessageRate = Annotated[float | None, Field(ge=0.01, le=10_000_000)]
+_ByteRate = Annotated[ByteSize | None, Field(ge=1024, le=1024**4)]
+_COUNTED = "Connections at a time: WebSockets, Socket.IO sessions, streams."
+_OF_THESE = "Bytes of these."
+
 
 class QuotaSettings(Model):
     """What one user, or one address, may have of this process."""
 
-    connections: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Connections at a time: WebSockets, Socket.IO sessions, streams."
+    connections: _Connections = Field(default=None, description=_COUNTED)
+    connects_per_second: _ConnectRate = Field(default=None, description="New ones of these.")
+    messages_per_second: _MessageRate = Field(
+        default=None, description="Messages and requests that it sends, of all its connections and POSTs together."
     )
-    connects_per_second: float | None = Field(default=None, ge=0.01, le=1_000_000, description="New ones of these.")
-    messages_per_second: float | None = Field(
-        default=None,
-        ge=0.01,
-        le=10_000_000,
-        description="Messages and requests that it sends, of all its connections and POSTs together.",
-    )
-    bytes_per_second: ByteSize | None = Field(default=None, ge=1024, le=1024**4, description="Bytes of these.")
+    bytes_per_second: _ByteRate = Field(default=None, description=_OF_THESE)
 
 
 class UserLimitsSettings(QuotaSettings):
     """Of one user."""
 
-    connections: int | None = Field(
-        default=10_000,
-        ge=1,
-        le=1_000_000,
-        description="Connections at a time: WebSockets, Socket.IO sessions, streams. `null` is no limit.",
-    )
+    connections: _Connections = Field(default=10_000, description=f"{_COUNTED} `null` is no limit.")
 
 
 class LimitsSettings(Model):
@@ -87,13 +87,10 @@ class LimitsSettings(Model):
         le=1024**3,
         description="Most bytes of a message of a client; where not given, or where that is less, NATS' `max_payload`.",
     )
-    messages_per_second: float | None = Field(
-        default=None,
-        ge=0.01,
-        le=10_000_000,
-        description="Messages and requests that one connection may send; where not given, any number.",
+    messages_per_second: _MessageRate = Field(
+        default=None, description="Messages and requests that one connection may send; where not given, any number."
     )
-    bytes_per_second: ByteSize | None = Field(default=None, ge=1024, le=1024**4, description="Bytes of these.")
+    bytes_per_second: _ByteRate = Field(default=None, description=_OF_THESE)
     burst: Seconds = Field(
         default=5.0,
         description="Of every rate here: what could have come in this time may come at once, where nothing came.",
