@@ -25,36 +25,36 @@ class SessionRates:
         self.bytes = None if size is None else Rate(float(size), limits.burst)
         self.timeout_seconds = limits.rate_timeout
 
-    def spent_by(self, principal: Principal) -> Spent | None:
-        """What is measured of the connection of ``principal``, by all its sessions; None where nothing is."""
-        if self.messages is None and self.bytes is None:
-            return None
-        if principal.spent is None:
-            principal.spent = Spent(
-                None if self.messages is None else Bucket(self.messages),
-                None if self.bytes is None else Bucket(self.bytes),
-            )
-        return principal.spent
+    def spent(self) -> Spent:
+        """Of a connection that has sent nothing yet."""
+        return Spent(
+            None if self.messages is None else Bucket(self.messages),
+            None if self.bytes is None else Bucket(self.bytes),
+        )
 
 
 class Meter:
-    """Of one connection; ``sized`` and ``counted`` are buckets of bytes and of messages, each by whose it is."""
+    """Of one session; ``sized`` and ``counted`` are buckets of bytes and of messages, each by whose it is.
 
-    __slots__ = ("_counted", "_over_since", "_over_until", "_seats", "_sized", "_timeout_seconds", "goes_on")
+    ``spent`` is of its connection.
+    """
+
+    __slots__ = ("_counted", "_seats", "_sized", "_spent", "_timeout_seconds", "goes_on")
 
     def __init__(
         self,
         seats: Seats,
+        spent: Spent,
         counted: tuple[tuple[str, Bucket], ...],
         sized: tuple[tuple[str, Bucket], ...],
         timeout_seconds: float,
     ) -> None:
         self._seats = seats
+        self._spent = spent
         self._counted = counted
         self._sized = sized
         self._timeout_seconds = timeout_seconds
-        self._over_since = self._over_until = -CALM_SECONDS
-        #: whether it has been beyond its rates for so long on end that it is to be closed
+        #: whether the connection was beyond its rates for so long on end that it is to be closed
         self.goes_on = False
 
     @property
@@ -101,22 +101,22 @@ class Meter:
     # -- inside
 
     def _over(self, scope: str, limit: str, wait_seconds: float, now: float, until: float) -> LimitError:
-        if now - self._over_until >= CALM_SECONDS:
-            self._over_since = now
-        self._over_until = max(self._over_until, until)
-        self.goes_on = now - self._over_since >= self._timeout_seconds
+        spent = self._spent
+        if now - spent.over_until >= CALM_SECONDS:
+            spent.over_since = now
+        spent.over_until = max(spent.over_until, until)
+        self.goes_on = now - spent.over_since >= self._timeout_seconds
         return self._seats.too_fast(scope, limit, wait_seconds)
 
 
 def meter_of(seats: Seats, rates: SessionRates, principal: Principal, *, stays: bool) -> Meter | None:
     """That of a client which ``stays``, or has a single message; None where nothing limits what it sends."""
+    spent = principal.spent or (rates.spent() if stays else Spent())
     counted, sized = [], []
-    spent = rates.spent_by(principal) if stays else None
-    if spent is not None:
-        if spent.messages is not None:
-            counted.append(("session", spent.messages))
-        if spent.bytes is not None:
-            sized.append(("session", spent.bytes))
+    if spent.messages is not None:
+        counted.append(("session", spent.messages))
+    if spent.bytes is not None:
+        sized.append(("session", spent.bytes))
     seat = principal.seat
     entry = None if seat is None else seat.entry
     if seat is not None and entry is not None:
@@ -124,4 +124,7 @@ def meter_of(seats: Seats, rates: SessionRates, principal: Principal, *, stays: 
             counted.append((seat.scope, entry.messages))
         if entry.bytes is not None:
             sized.append((seat.scope, entry.bytes))
-    return Meter(seats, tuple(counted), tuple(sized), rates.timeout_seconds) if counted or sized else None
+    if not counted and not sized:
+        return None
+    principal.spent = spent
+    return Meter(seats, spent, tuple(counted), tuple(sized), rates.timeout_seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
 
 from wsgw.access.identity import Identity
 from wsgw.access.seats import Seat
@@ -10,11 +10,19 @@ from wsgw.protocols.handshake import Handshake
 from wsgw.shares.bucket import Bucket
 
 
-class Spent(NamedTuple):
-    """Of messages and of bytes, None where there is no limit; a later session of the connection goes on with it."""
+class Spent:
+    """What is measured of one connection; a later session of it goes on with that.
 
-    messages: Bucket | None
-    bytes: Bucket | None
+    By the connection's own rates, ``messages`` and ``bytes`` (None where there is no limit), and in which time it was
+    ``over`` these or others that apply to it, on end: from when on, and up to when. The clock is that of ``Seats``.
+    """
+
+    __slots__ = ("bytes", "messages", "over_since", "over_until")
+
+    def __init__(self, messages: Bucket | None = None, bytes: Bucket | None = None) -> None:
+        self.messages = messages
+        self.bytes = bytes
+        self.over_since = self.over_until = -math.inf
 
 
 class Principal:
@@ -38,7 +46,7 @@ class Principal:
         self.network: str | None = handshake.network
         #: what counts its connection, None where nothing does
         self.seat = handshake.seat if isinstance(handshake.seat, Seat) else None
-        #: what it took of the rates of one connection; None before it has a session, and where these have no limit
+        #: what is measured of its connection; None before that is
         self.spent: Spent | None = None
         self.handshake: Handshake | None = handshake
         #: who it proved to be; None without authentication, and before it

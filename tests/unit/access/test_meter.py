@@ -169,6 +169,29 @@ def test_who_goes_on_is_found_out(held: bool) -> None:
     assert meter.goes_on
 
 
+@pytest.mark.parametrize("limits", [{"messages_per_second": 1}, {"user": {"messages_per_second": 1}}])
+def test_who_connects_again_on_its_connection_goes_on(limits: dict[str, Any]) -> None:
+    """By its own rates or by others': a session that is new has not been within them for that."""
+    measured = Measured(**limits)
+    client = measured.client("ann")
+
+    def goes_on() -> bool:
+        meter = meter_of(measured.seats, measured.rates, client, stays=True)
+        assert meter is not None
+        meter.refuse(1, 0)
+        assert meter.refuse(1, 0)
+        return meter.goes_on
+
+    for _ in range(10):
+        assert not goes_on()
+        measured.now += 1
+    assert goes_on()
+    other = measured.meter("bob")
+    other.refuse(1, 0)
+    assert other.refuse(1, 0)
+    assert not other.goes_on
+
+
 def test_who_pauses_did_not_go_on() -> None:
     measured = Measured(messages_per_second=10)
     meter = measured.meter()

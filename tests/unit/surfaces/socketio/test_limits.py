@@ -10,6 +10,7 @@ import pytest
 
 from helpers.nats_server import NatsServer
 from helpers.running import Running, running
+from helpers.waiting import eventually
 from wsgw.protocols.socketio.arguments import Json, Oversized
 from wsgw.surfaces.socketio.payloads import size_of
 
@@ -61,6 +62,24 @@ async def test_who_leaves_and_connects_again_has_sent_what_it_sent(served: Runni
     assert "rate_limited" in await told("432[", '422["OUT","x"]')
     assert errors(served, "OUT", "rate_limited") == 1
     assert (await served.http.post(path, content="1")).status_code == 200
+
+
+async def test_who_goes_on_is_closed_however_often_it_connects(nats: NatsServer) -> None:
+    """A CONNECT is no pause."""
+    limits = {"messages_per_second": 0.01, "burst": 100, "rate_timeout": "500ms"}
+    async with running(nats.url, limits=limits) as served:
+        answer = await served.http.get(POLLING)
+        path = f"{POLLING}&sid={json.loads(answer.text[1:])['sid']}"
+
+        async def ended() -> bool:
+            for packets in (["40"], ['42["OUT","x"]', '42["OUT","x"]', "41"]):
+                answer = await served.http.post(path, content=SEPARATOR.join(packets))
+                if packets == ["40"] and answer.status_code == 200:
+                    answer = await served.http.get(path)
+            return answer.status_code != 200
+
+        await eventually(ended, "the session's end")
+        assert served.value("wsgw_closes_total", code="4009") == 1
 
 
 def errors(served: Running, channel: str, reason: str) -> float:
