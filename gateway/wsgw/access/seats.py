@@ -58,13 +58,23 @@ class Exceeded:
 
 
 class Seats:
-    """Of one process; ``sweep`` it now and then. ``limits`` without any for users, or addresses, cost nothing."""
+    """Of one process; ``sweep`` it now and then. ``limits`` without any for users, or addresses, cost nothing.
 
-    def __init__(self, limits: LimitsSettings, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+    Nor do those for users where nobody can be one (``has_users``).
+    """
+
+    def __init__(
+        self,
+        limits: LimitsSettings,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        has_users: bool = True,
+    ) -> None:
         self.clock = clock
         self.exceeded = Exceeded(metrics)
         #: None where there is no limit
-        self.users = self._book(quota_of(limits.user, limits.burst))
+        self.users = self._book(quota_of(limits.user, limits.burst)) if has_users else None
         self.addresses = self._book(quota_of(limits.address, limits.burst))
         for scope, book in (("user", self.users), ("address", self.addresses)):
             if book is not None:
@@ -73,19 +83,21 @@ class Seats:
     def arrive(self, network: str | None, *, stays: bool = True) -> Seat | None:
         """A client comes from ``network`` that wants to stay, or has a single message; it is not known who it is.
 
-        None where nothing is counted of it. Raises LimitError: so much comes from there.
+        Who stays counts from now on: its seat is ``enter``ed. None where nothing can be counted of it. Raises
+        LimitError: so much comes from there.
         """
         entry = None if self.addresses is None or network is None else self.addresses.find(network)
-        if entry is None:
+        if entry is None and self.users is None:
             return None
-        bucket, limit = (entry.connects, "connects") if stays else (entry.messages, "messages")
-        if bucket is not None and not bucket.take(1, now := self.clock()):
-            raise self.too_fast("address", limit, bucket.wait(now, 1))
-        return Seat(self, network, bucket)
-
-    def seat_of(self, seat: Seat | None, user: str | None) -> Seat | None:
-        """``seat``, or the one of a client without that is ``user``; None where nothing is counted of it."""
-        return Seat(self) if seat is None and user is not None and self.users is not None else seat
+        bucket = None
+        if entry is not None:
+            bucket, limit = (entry.connects, "connects") if stays else (entry.messages, "messages")
+            if bucket is not None and not bucket.take(1, now := self.clock()):
+                raise self.too_fast("address", limit, bucket.wait(now, 1))
+        seat = Seat(self, None if entry is None else network, bucket)
+        if stays:
+            seat.enter()
+        return seat
 
     def sweep(self) -> None:
         """Forget what is not worth to be remembered."""

@@ -29,7 +29,7 @@ LOG_PERIOD_SECONDS = 60.0
 class Edge:
     """Needs a running loop. ``limits`` are the settings of that name; ``pages`` those of the gateway's own, if None.
 
-    Whether there are ``proxies`` is not known, if None.
+    Whether there are ``proxies`` is not known, if None. Without ``has_users`` nobody can prove to be one.
     """
 
     def __init__(
@@ -39,6 +39,8 @@ class Edge:
         clock: Callable[[], float] = time.monotonic,
         pages: Pages | None = None,
         proxies: Proxies | None = None,
+        *,
+        has_users: bool = True,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.limits = limits
@@ -48,7 +50,7 @@ class Edge:
         self.memory = Memory(int(limits.memory), loop)
         self.memory.on_evicted = self._evicted
         self.files = Files(limits.files_reserve)
-        self.seats = Seats(limits, metrics, clock)
+        self.seats = Seats(limits, metrics, clock, has_users=has_users)
         self.rates = SessionRates(limits)
         self.proxies.counting = self.seats.addresses is not None
         self._metrics = metrics

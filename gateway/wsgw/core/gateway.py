@@ -87,7 +87,9 @@ class Gateway:
         cookies = settings.auth is not None and settings.auth.cookie_key is not None
         listening = [each.host for each in settings.addresses if isinstance(each, TcpAddress)]
         pages = Pages(settings.origins, settings.hosts, listening, credentials=cookies)
-        self.edge = Edge(settings.limits, metrics, pages=pages, proxies=Proxies(settings.trusted_proxies))
+        has_users = settings.auth is not None or authenticator is not None
+        proxies = Proxies(settings.trusted_proxies)
+        self.edge = Edge(settings.limits, metrics, pages=pages, proxies=proxies, has_users=has_users)
         self.channels = ChannelTable(settings.channel_table())
         self.broker = make_broker(settings, metrics)
         self.authenticator = authenticator or _authenticator(settings, self.broker)
@@ -187,9 +189,15 @@ class Gateway:
     def arrive(self, principal: Principal, *, stays: bool = True) -> None:
         """A client comes that wants to stay, or has a single message: to be called before anything is found out of it.
 
-        Raises LimitError, which is counted as rejected: so many come from its address.
+        Who stays counts from now on, until ``arrived``: to find out may take long. Raises LimitError, which is counted
+        as rejected: so many come from its address.
         """
         principal.seat = self.edge.arrive(principal.network, stays=stays)
+
+    def arrived(self, principal: Principal) -> None:
+        """The client has a session, which counts it, or is refused. Once, for who wanted to stay."""
+        if principal.seat is not None:
+            principal.seat.leave()
 
     def open_session(
         self, principal: Principal, client: SessionClient | None = None, sender: Sender | None = None
@@ -257,7 +265,7 @@ class Gateway:
             raise GatewayError(NO_MEMORY, f"more than {memory.limit_bytes} bytes are kept for clients; come later")
 
     def _seat(self, principal: Principal, *, stays: bool) -> None:
-        seat = principal.seat = self.edge.seats.seat_of(principal.seat, principal.user)
+        seat = principal.seat
         if seat is None:
             return
         if principal.user is not None:

@@ -298,26 +298,17 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
     except GatewayError as error:
         await _refuse(scope, send, error)
         return
-    if gateway.authenticator is not None:
-        try:
-            await gateway.identify(principal)
-        except GatewayError as error:
-            if error.kind is DRAINING:
-                await _refuse(scope, send, error)
-                return
-            told = error.kind.close_code, error.message
-            await turn_away(scope, receive, send, *told, chosen(scope.get("subprotocols") or ()))
-            return
     must_receive = principal.handshake is not None and principal.handshake.query.get("receive") == "1"
     asked = _asked(scope, principal)
-    try:
-        client = ChannelWebSocket(gateway, principal, name, asked)
-    except GatewayError as error:
-        if isinstance(error, LimitError) and principal.user is not None:  # a page that may come has to know why not
-            told = error.kind.close_code, error.message
+    client = await _client(gateway, principal, name, asked)
+    if isinstance(client, GatewayError):
+        stranger = gateway.authenticator is not None and principal.identity is None
+        limited = isinstance(client, LimitError) and principal.user is not None
+        if client.kind is not DRAINING and (stranger or limited):  # a page that may come has to know why not
+            told = client.kind.close_code, client.message
             await turn_away(scope, receive, send, *told, chosen(scope.get("subprotocols") or ()))
         else:
-            await _refuse(scope, send, error)
+            await _refuse(scope, send, client)
         return
     try:
         await client.subscribe(must_receive=must_receive)
@@ -336,12 +327,26 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
         raise
 
 
+async def _client(
+    gateway: Gateway, principal: Principal, name: str, asked: WebSocketRequest | GatewayError
+) -> ChannelWebSocket | GatewayError:
+    """One that has arrived, or why it cannot be."""
+    try:
+        if gateway.authenticator is not None:
+            await gateway.identify(principal)
+        return ChannelWebSocket(gateway, principal, name, asked)
+    except GatewayError as error:
+        return error.with_traceback(None)  # whose frames have the scope
+    finally:
+        gateway.arrived(principal)
+
+
 def _asked(scope: Event, principal: Principal) -> WebSocketRequest | GatewayError:
     assert principal.handshake is not None
     try:
         return websocket_request(principal.handshake.query, scope.get("subprotocols") or ())
     except GatewayError as error:
-        return error.with_traceback(None)  # whose frames have the scope
+        return error.with_traceback(None)
 
 
 async def _refuse(scope: Event, send: Send, error: GatewayError) -> None:

@@ -30,13 +30,11 @@ class Measured:
 
     def client(self, user: str | None = None, network: str | None = None) -> Principal:
         client = principal()
-        client.seat = self.seats.seat_of(self.seats.arrive(network), user)
+        client.seat = self.seats.arrive(network)
         if user is not None:
             client.identity = Identity(user, NO_RIGHTS)
             if client.seat is not None:
                 client.seat.identify(user, stays=True)
-        if client.seat is not None:
-            client.seat.enter()
         return client
 
     def meter(self, user: str | None = None, network: str | None = None, *, stays: bool = True) -> Meter:

@@ -28,7 +28,6 @@ class Counted:
     def arrive(self, network: str | None = HERE) -> Seat:
         seat = self.seats.arrive(network)
         assert seat is not None
-        seat.enter()
         return seat
 
     def limited(self, scope: str, limit: str) -> float:
@@ -39,17 +38,23 @@ class Counted:
         return value(self.metrics, "wsgw_limited_names", scope=scope)
 
 
-def test_by_default_nothing_counts_by_address_and_without_users() -> None:
+def test_by_default_nothing_counts_by_address() -> None:
     counted = Counted()
-    assert counted.seats.arrive(HERE) is None
-    assert counted.seats.seat_of(None, None) is None
+    assert counted.arrive().entry is None
     assert counted.seats.addresses is None
-    assert Counted(user={"connections": None}).seats.users is None
+
+
+def test_where_nothing_is_limited_nobody_has_a_seat() -> None:
+    counted = Counted(user={"connections": None})
+    assert counted.seats.users is None
+    assert counted.seats.arrive(HERE) is None
+    assert Seats(LimitsSettings(), counted.metrics, has_users=False).arrive(HERE) is None
 
 
 def test_who_has_no_address_that_says_something_is_not_limited() -> None:
     counted = Counted(address={"connections": 1})
-    assert counted.seats.arrive(None) is None
+    for _ in range(3):
+        assert counted.arrive(None).entry is None
 
 
 def test_connections_of_an_address() -> None:
@@ -68,21 +73,15 @@ def test_connections_of_an_address() -> None:
 def test_who_was_refused_for_something_else_and_is_another_user_then(address: dict[str, int] | None) -> None:
     """As over Socket.IO: one CONNECT after another, with another token."""
     counted = Counted(user={"connections": 1}, **({} if address is None else {"address": address}))
-    seat = counted.seats.seat_of(None if address is None else counted.arrive(), "ann")
-    assert seat is not None
+    seat = counted.arrive()
     seat.identify("ann", stays=True)
     seat.enter()
     seat.leave()
     seat.identify("bob", stays=True)
     seat.enter()
-    for user, has_room in (("ann", True), ("bob", False)):
-        other = Seat(counted.seats)
-        other.identify(user, stays=True)
-        if has_room:
-            other.enter()
-        else:
-            with pytest.raises(LimitError, match="this user has as many connections"):
-                other.enter()
+    counted.arrive().identify("ann", stays=True)
+    with pytest.raises(LimitError, match="this user has as many connections"):
+        counted.arrive().identify("bob", stays=True)
 
 
 def test_one_connection_is_one_however_many_hold_it() -> None:
@@ -139,21 +138,15 @@ def test_who_is_known_counts_by_its_user() -> None:
 
 def test_connections_of_a_user() -> None:
     counted = Counted(user={"connections": 2})
-    seats = []
-    for _ in range(2):
-        seat = counted.seats.seat_of(None, "ann")
-        assert seat is not None
+    seats = [counted.arrive(), counted.arrive()]
+    for seat in seats:
         seat.identify("ann", stays=True)
-        seat.enter()
-        seats.append(seat)
-    third = counted.seats.seat_of(None, "ann")
-    assert third is not None
-    third.identify("ann", stays=True)
+    third = counted.arrive()
     with pytest.raises(LimitError, match="this user has as many connections as it may"):
-        third.enter()
+        third.identify("ann", stays=True)
     assert counted.limited("user", "connections") == 1
     seats[0].leave()
-    third.enter()
+    third.identify("ann", stays=True)
 
 
 def test_a_refused_user_counts_by_its_address_as_before() -> None:
@@ -171,9 +164,7 @@ def test_a_refused_user_counts_by_its_address_as_before() -> None:
 
 def test_connects_of_a_user() -> None:
     counted = Counted(user={"connects_per_second": 1})
-    one, other = counted.seats.seat_of(None, "ann"), counted.seats.seat_of(None, "ann")
-    assert one is not None
-    assert other is not None
+    one, other = counted.arrive(), counted.arrive()
     one.identify("ann", stays=True)
     with pytest.raises(LimitError, match="this user has more connections in a second"):
         other.identify("ann", stays=True)
@@ -183,8 +174,7 @@ def test_connects_of_a_user() -> None:
 def test_a_user_is_known_once() -> None:
     """A client of Socket.IO may leave and connect again on its connection."""
     counted = Counted(user={"connects_per_second": 1})
-    seat = counted.seats.seat_of(None, "ann")
-    assert seat is not None
+    seat = counted.arrive()
     for _ in range(3):
         seat.identify("ann", stays=True)
 
@@ -207,7 +197,6 @@ def test_users_that_are_not_limited_are_not_by_their_addresses_either() -> None:
         seat = counted.seats.arrive(HERE)
         assert seat is not None
         seat.identify("ann", stays=True)
-        seat.enter()
         assert seat.entry is None
     counted.arrive()
 

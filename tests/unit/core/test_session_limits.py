@@ -40,9 +40,13 @@ async def opened(
     """A session as a surface opens it."""
     who = principal(network, token)
     gateway.arrive(who, stays=not alone)
-    if gateway.authenticator is not None:
-        await gateway.identify(who, token)
-    return gateway.open_session(who, None if alone else client or Client(), None if alone else Listener())
+    try:
+        if gateway.authenticator is not None:
+            await gateway.identify(who, token)
+        return gateway.open_session(who, None if alone else client or Client(), None if alone else Listener())
+    finally:
+        if not alone:
+            gateway.arrived(who)
 
 
 @pytest.fixture

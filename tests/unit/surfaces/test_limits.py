@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from typing import Any
 
 import pytest
@@ -14,6 +14,8 @@ from helpers.nats_server import NatsServer
 from helpers.raw_websocket import RawWebSocket, close, text
 from helpers.running import Running, running
 from helpers.waiting import eventually
+from wsgw.access.identity import Identity
+from wsgw.protocols.handshake import Handshake
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
 
@@ -108,6 +110,45 @@ async def test_a_user_is_told_by_a_close_code(start: Start) -> None:
         await eventually(lambda: names(served, "user") == 0, "both are gone")
         assert served.value("wsgw_rejected_total", reason="too_many_connections") == 2
         assert names(served) == 0
+
+
+class Slow(Tokens):
+    """It says who somebody is when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_say = asyncio.Event()
+
+    async def identify(self, handshake: Handshake, token: str | None = None) -> Identity:
+        found = super().identify(handshake, token)
+        assert isinstance(found, Identity)
+        await self.may_say.wait()
+        return found
+
+
+@pytest.mark.parametrize("ends", ["known", "gone"])
+async def test_who_is_not_known_yet_counts_by_its_address(start: Start, ends: str) -> None:
+    """To find out may take long, and be asked for many times."""
+    tokens = Slow()
+    tokens.add("a", "ann", publish=[">"], subscribe=[">"])
+    async with start(tokens, address={"connections": 2}) as served:
+        with closing(RawWebSocket(served.server.port, "/ws/IN?token=a")) as websocket:
+            await websocket.connect()
+            stream = await served.event_client()
+            await stream.ask("/sse/IN?token=a")
+            await eventually(lambda: len(tokens.asked) == 2, "both are asked about")
+            assert await status_of(served, "/ws/IN?token=a") == (429, "5")
+            assert '"code":"too_many_connections"' in (await served.http.get("/sse/IN?token=a")).text
+            assert len(tokens.asked) == 2
+            if ends == "gone":
+                websocket.close()
+                stream.close()
+            tokens.may_say.set()
+            await eventually(lambda: names(served) == 0, "nobody counts by the address")
+            for _ in range(3):
+                client = await served.websocket("/ws/IN?token=a")
+                assert client.response is not None
+                assert client.response.status_code == 101
 
 
 async def test_a_stream_says_when_to_come_back(start: Start) -> None:

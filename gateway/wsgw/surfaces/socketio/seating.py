@@ -16,12 +16,9 @@ _TOLD = {RATE_LIMITED: engineio.RATE_LIMITED, TOO_MANY_CONNECTIONS: engineio.TOO
 def seat(edge: Edge, handshake: Handshake) -> None:
     """Count the session that ``handshake`` opens; raises RequestRefused."""
     try:
-        found = edge.arrive(handshake.network)
-        if found is not None:
-            _enter(edge, found, handshake)
+        handshake.seat = edge.arrive(handshake.network)
     except LimitError as error:
         raise RequestRefused(_TOLD[error.kind], when_to_retry(error)) from None
-    handshake.seat = found
 
 
 def unseat(handshake: Handshake) -> None:
@@ -29,11 +26,3 @@ def unseat(handshake: Handshake) -> None:
     found, handshake.seat = handshake.seat, None
     if isinstance(found, Seat):
         found.leave()
-
-
-def _enter(edge: Edge, found: Seat, handshake: Handshake) -> None:
-    try:
-        found.enter()
-    except LimitError as error:
-        edge.over_limit(error, handshake.network)
-        raise

@@ -13,7 +13,8 @@ from fastapi import Response
 from wsgw.closecodes import ABNORMAL
 from wsgw.core.gateway import Gateway
 from wsgw.errors import METHOD_NOT_ALLOWED, WRONG_DIRECTION, GatewayError
-from wsgw.protocols.sse.request import stream_request
+from wsgw.protocols.handshake import Handshake
+from wsgw.protocols.sse.request import StreamRequest, stream_request
 from wsgw.protocols.sse.wire import TRANSPORT
 from wsgw.surfaces.answers import refusal
 from wsgw.surfaces.application import principal_of
@@ -93,18 +94,24 @@ class EventStreams:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         try:
             self._gateway.arrive(principal)
+        except GatewayError as error:
+            return error.with_traceback(None)
+        try:
             await self._gateway.identify(principal)
-        except GatewayError as error:
-            return error.with_traceback(None)
-        try:
-            asked = stream_request(None if path == PATH else path[len(PATH) + 1 :], principal.handshake)
-        except GatewayError as error:
-            self._gateway.rejected(error.kind.name)
-            return error.with_traceback(None)
-        try:
+            asked = self._asked(None if path == PATH else path[len(PATH) + 1 :], principal.handshake)
             return EventStream(self._gateway, principal, asked, self._heartbeats)
         except GatewayError as error:
             return error.with_traceback(None)
+        finally:
+            self._gateway.arrived(principal)
+
+    def _asked(self, name: str | None, handshake: Handshake) -> StreamRequest:
+        """See ``stream_request``; what it raises is counted."""
+        try:
+            return stream_request(name, handshake)
+        except GatewayError as error:
+            self._gateway.rejected(error.kind.name)
+            raise
 
 
 async def _subscribed(stream: EventStream) -> GatewayError | None:

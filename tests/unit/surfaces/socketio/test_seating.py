@@ -16,10 +16,16 @@ POLLING = "/socket.io/?EIO=4&transport=polling"
 
 
 @pytest.fixture
-async def served(nats: NatsServer) -> AsyncIterator[Running]:
+def tokens() -> Tokens:
+    made = Tokens()
+    made.add("a", "ann", publish=[">"], subscribe=[">"])
+    made.add("b", "bob", publish=[">"], subscribe=[">"])
+    return made
+
+
+@pytest.fixture
+async def served(nats: NatsServer, tokens: Tokens) -> AsyncIterator[Running]:
     """Where an address may have two connections, and a user one."""
-    tokens = Tokens()
-    tokens.add("a", "ann", publish=[">"], subscribe=[">"])
     limits = {"address": {"connections": 2}, "user": {"connections": 1}, "unconnected_sessions": 3}
     async with running(nats.url, authenticator=tokens, trusted_proxies=[], limits=limits) as made:
         yield made
@@ -75,6 +81,29 @@ async def test_a_client_that_leaves_and_connects_again_is_one(served: Running) -
         assert names(served, "user") == 1
     assert (await served.http.post(path, content="1")).status_code == 200
     await eventually(lambda: names(served, "user") == 0, "it is gone")
+
+
+@pytest.mark.parametrize("address", [{}, {"connections": 10}])
+async def test_one_that_has_left_is_a_connection_until_it_ends(
+    nats: NatsServer, tokens: Tokens, address: dict[str, int]
+) -> None:
+    """A client may leave the namespace, and have its session for as long as it likes."""
+    limits = {"user": {"connections": 2}, "address": address}
+    async with running(nats.url, authenticator=tokens, trusted_proxies=[], limits=limits) as served:
+        held = [await opened(served) for _ in range(2)]
+        for path in held:
+            assert (await said(served, path, '40{"token":"a"}')).startswith("40{")
+            assert (await served.http.post(path, content="41")).status_code == 200
+        another = await opened(served)
+        refusal = await said(served, another, '40{"token":"a"}')
+        assert json.loads(refusal[2:])["data"]["error"]["code"] == "too_many_connections"
+        assert (await said(served, await opened(served), '40{"token":"b"}')).startswith("40{")
+        assert (await served.http.post(held[0], content="1")).status_code == 200
+        assert (await said(served, another, '40{"token":"a"}')).startswith("40{")
+        served.app.state.socketio.close_all()
+        for path in (held[1], another):
+            assert (await served.http.get(path)).text == "1"
+        await eventually(lambda: names(served, "user") == 1, "bob's is left, who has not asked yet")
 
 
 async def test_one_that_is_refused_is_none(served: Running) -> None:
