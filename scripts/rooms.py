@@ -9,7 +9,7 @@ from __future__ import annotations
 #: rooms; a package is named where its ``__init__`` has code.
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks")),
-    ("shares", ("repeats", "tick", "slices", "memory", "heap", "files", "kept", "asking", "bucket", "book")),
+    ("shares", ("repeats", "tick", "slices", "memory", "heap", "files", "kept", "asking", "bucket", "book", "parting")),
     (
         "channels",
         (

@@ -17,6 +17,7 @@ from wsgw.errors import LimitError
 from wsgw.metrics import Metrics
 from wsgw.shares.files import Files
 from wsgw.shares.memory import Memory
+from wsgw.shares.parting import Parting
 from wsgw.shares.repeats import Repeats
 from wsgw.shares.slices import Slices
 
@@ -50,6 +51,7 @@ class Edge:
         self.memory = Memory(int(limits.memory), loop)
         self.memory.on_evicted = self._evicted
         self.files = Files(limits.files_reserve)
+        self.parting = Parting()
         self.seats = Seats(limits, metrics, clock, has_users=has_users)
         self.rates = SessionRates(limits)
         self.proxies.counting = self.seats.addresses is not None

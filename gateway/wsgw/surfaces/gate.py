@@ -89,7 +89,7 @@ class Gate:
             return
         subprotocol = any_of(scope.get("subprotocols") or ())  # else browsers see no code
         first = _refusing_connect(why) if _first(path) == SOCKETIO else ()
-        await turn_away(scope, receive, send, FORBIDDEN.close_code, why, subprotocol, first)
+        await turn_away(self._edge.parting, scope, receive, send, FORBIDDEN.close_code, why, subprotocol, first)
 
 
 def _refusing_connect(why: str) -> Sequence[Encoded]:

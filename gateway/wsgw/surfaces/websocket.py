@@ -306,7 +306,8 @@ async def endpoint(scope: Event, receive: Receive, send: Send, name: str) -> Non
         limited = isinstance(client, LimitError) and principal.user is not None
         if client.kind is not DRAINING and (stranger or limited):  # a page that may come has to know why not
             told = client.kind.close_code, client.message
-            await turn_away(scope, receive, send, *told, chosen(scope.get("subprotocols") or ()))
+            subprotocol = chosen(scope.get("subprotocols") or ())
+            await turn_away(gateway.edge.parting, scope, receive, send, *told, subprotocol)
         else:
             await _refuse(scope, send, client)
         return

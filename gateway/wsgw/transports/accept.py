@@ -8,6 +8,7 @@ from wsgw.closecodes import POLICY_VIOLATION
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link, Receiver
 from wsgw.fanout.publication import Encoded
+from wsgw.shares.parting import Parting
 from wsgw.transports.asgi import AsgiLink, Event, Receive, Send
 from wsgw.transports.direct import DirectProtocol
 from wsgw.transports.upgrading import EXTENSION
@@ -59,9 +60,21 @@ async def refuse(
 
 
 class _Deaf:
-    """The receiver of a WebSocket that is closed as soon as it is open."""
+    """The receiver of a WebSocket that is closed as soon as it is open, and then among those ``parting``."""
+
+    __slots__ = ("_link", "_parting")
 
     messages_at_a_time = 1
+
+    def __init__(self, parting: Parting) -> None:
+        self._parting = parting
+        self._link: Link | None = None
+
+    def close(self, link: Link, code: int, reason: str) -> None:
+        """It is ``link``, and open."""
+        self._link = link
+        self._parting.add(link)
+        link.close(code, reason)
 
     def messages_received(self, messages: Sequence[Message]) -> None:
         """What it sent before it knew."""
@@ -77,9 +90,13 @@ class _Deaf:
 
     def lost(self, code: int) -> None:
         """As it was to be."""
+        link, self._link = self._link, None  # each keeps the other
+        if link is not None:
+            self._parting.discard(link)
 
 
 async def turn_away(
+    parting: Parting,
     scope: Event,
     receive: Receive,
     send: Send,
@@ -90,13 +107,14 @@ async def turn_away(
 ) -> None:
     """Accept the WebSocket of ``scope``, and close it: a page learns why from a close code and ``reason`` alone.
 
-    Before that it is sent what is in ``first``.
+    Before that it is sent what is in ``first``. Behind it, until the client answers, it is among those ``parting``.
     """
+    deaf = _Deaf(parting)
     try:
-        link = await open_link(scope, receive, send, _Deaf(), MAX_UNTAKEN_BYTES, subprotocol)
+        link = await open_link(scope, receive, send, deaf, MAX_UNTAKEN_BYTES, subprotocol)
     except OSError:
         return  # the client has gone
     for item in first:
         link.write(item)
-    link.close(code, reason)
+    deaf.close(link, code, reason)
     await link.run()

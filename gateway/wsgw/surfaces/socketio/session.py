@@ -78,6 +78,7 @@ class EngineSession:
         self.sender = endpoint.open_sender(handshake, self._overflowed)
         self.service: Service
         self.shown: Shown | None = None  # see ``binding``
+        self.parting = endpoint.edge.parting
         self._endpoint = endpoint
         self._edge = endpoint.edge
         self._loop = asyncio.get_running_loop()

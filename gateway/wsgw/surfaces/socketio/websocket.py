@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from wsgw.closecodes import ABNORMAL, PROTOCOL_ERROR
+from wsgw.closecodes import ABNORMAL, GOING_AWAY, PROTOCOL_ERROR
 from wsgw.fanout.frames import Message
 from wsgw.fanout.link import Link
 from wsgw.fanout.publication import Encoded
 from wsgw.fanout.sender import Sender
 from wsgw.protocols.engineio.engine import Engine, State
+from wsgw.shares.parting import Parting
 
 
 class Owner(Protocol):
@@ -20,6 +21,8 @@ class Owner(Protocol):
     engine: Engine
     #: the session's WebSocket, or the one that probes
     websocket: WebSocketEnd | None
+    #: where those are that are its no more, until their clients have answered
+    parting: Parting
 
     @property
     def is_held(self) -> bool:
@@ -80,6 +83,8 @@ class WebSocketEnd:
         elif code == ABNORMAL:
             self.link.abort()
         else:
+            if code != GOING_AWAY:  # in a stop all are to part
+                self._session.parting.add(self.link)
             self.link.close(code)
 
     def pause_reading(self) -> None:
@@ -128,6 +133,8 @@ class WebSocketEnd:
             self._session.websocket_lost(code)
         if self.on_lost is not None:
             self.on_lost(self)
+        if self.link is not None:
+            self._session.parting.discard(self.link)
         self.link = None  # each keeps the other
 
     def _is_active(self) -> bool:
