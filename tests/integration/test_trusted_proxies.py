@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from helpers.certificates import Pair, blind
 from helpers.gateway import GatewayProcess, StartGateway
 from helpers.nats_server import NatsServer
+from helpers.peer import Peer
 from helpers.proxyheader import version_1, version_2
 from helpers.waiting import eventually
 
@@ -65,6 +68,24 @@ async def test_who_is_listed_is(start_gateway: StartGateway, nats_server: NatsSe
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(PLAIN)
     assert await came(gateway, reader, writer) == "sse"
+
+
+async def test_who_resets_each_connection_gets_round_no_limit(
+    start_gateway: StartGateway, nats_server: NatsServer, peer: Peer
+) -> None:
+    """By the time that the gateway takes the connection nobody can say any more whose it was."""
+    published = await peer.listen("OUT")
+    limits = {"address": {"messages_per_second": 0.01}, "burst": "500s"}
+    outbound = [{"name": "OUT", "direction": "outbound"}]
+    gateway = start_gateway(nats_server.url, outbound, trusted_proxies=[], limits=limits)
+    await gateway.ready()
+    for _ in range(100):
+        with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+            client.sendall(b"POST /publish/OUT HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await gateway.post("/publish/OUT", b"last")
+    await peer.fence()
+    assert len(published) <= 5
 
 
 @pytest.mark.parametrize("apart", [True, False])

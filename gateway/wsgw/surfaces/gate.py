@@ -22,6 +22,7 @@ from wsgw.transports.accept import MAX_UNTAKEN_BYTES, refuse, turn_away
 from wsgw.transports.asgi import Event, Receive, Send
 from wsgw.transports.exchange import STREAM_EXTENSION, Exchange
 from wsgw.transports.http import NETWORK, respond
+from wsgw.transports.peer import is_unix
 
 #: Answered whatever Host and Origin say: health checks ask under any name, and are told nothing that is worth it.
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -52,7 +53,7 @@ class Gate:
         """
         if path in self._open_paths:
             return _putting(scope, send, SAFE)
-        by_unix = _is_unix(scope)
+        by_unix = is_unix(scope.get("server"))
         client = scope.get("client")
         peer = client[0] if client else UNIX if by_unix else ""
         caller = self._edge.proxies.caller(peer, scope["headers"])
@@ -118,12 +119,6 @@ def _putting(scope: Event, send: Send, headers: Headers) -> Send:
         return send(message)
 
     return telling
-
-
-def _is_unix(scope: Event) -> bool:
-    """Whether it came by a unix socket, which has no port."""
-    server = scope.get("server")
-    return server is not None and server[1] is None
 
 
 def _first(path: str) -> str:

@@ -24,7 +24,7 @@ from wsgw.protocols.http1.head import Head
 from wsgw.shares.files import Standing
 from wsgw.transports.clock import NEVER, Clock
 from wsgw.transports.exchange import Exchange, refusal, refusal_of_events
-from wsgw.transports.peer import peer_of
+from wsgw.transports.peer import is_unix, peer_of
 
 #: A client that takes less of an answer does not take it.
 LEAST_BYTES_PER_SECOND = 1024
@@ -129,8 +129,8 @@ class HttpConnection(asyncio.Protocol):
         self._edge = self._edge_of()
         self._clock = Clock(self._loop, self._expired)
         standing = came(self._edge, self._state, self)
-        if standing is None:
-            self._transport.abort()
+        if standing is None or (self._client is None and not is_unix(self._server)):
+            self._transport.abort()  # or is reset already: what was sent before would be nobody's, whom nothing limits
             return
         self._short = standing is not Standing.FREE
         self._set_clock(SHORT_SECONDS if self._short else self._edge.limits.head_timeout)

@@ -15,7 +15,7 @@ from uvicorn.protocols.utils import get_local_addr
 from wsgw.config.proxies import UNIX
 from wsgw.core.edge import Edge
 from wsgw.protocols.proxyheader import ProxyHeaderError, find, is_header
-from wsgw.transports.peer import peer_of
+from wsgw.transports.peer import is_unix, peer_of
 
 
 class Within(Protocol):
@@ -105,5 +105,4 @@ def _peer_of(transport: asyncio.Transport) -> str:
     remote = peer_of(transport)
     if remote is not None:
         return remote[0]
-    local = get_local_addr(transport)
-    return UNIX if local is not None and local[1] is None else ""
+    return UNIX if is_unix(get_local_addr(transport)) else ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -279,3 +281,16 @@ async def test_what_ended_is_freed_without_the_collector(server: HttpServer, how
         await eventually(lambda: alive() == 0, "freed")
     finally:
         gc.enable()
+
+
+# -- who is gone already
+
+
+async def test_who_has_reset_the_connection_before_it_was_taken_asks_for_nothing(server: HttpServer) -> None:
+    """Its address is gone with it: what it sent would be nobody's, and count by no address."""
+    with socket.create_connection(("127.0.0.1", server.server.port)) as client:  # the loop stands still
+        client.sendall(post("/a", "abc").encode())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert (await (await server.ask(get("/b"))).answer())[0] == 200
+    await eventually(lambda: len(server.connections) == 1, "it is gone")
+    assert server.app.asked == ["/b"]
