@@ -260,8 +260,7 @@ class TlsEntrance(asyncio.Protocol):
             data = data[size:]
 
     def _failed(self, error: Exception) -> None:
-        late = self._loop.time() >= self._due
-        if late:
+        if isinstance(error, ConnectionAbortedError):  # of ``start_tls`` alone, and its timer may be a little early
             self._edge.refused(REQUEST_TIMEOUT.name, "a TLS handshake did not come to its end in time")
         elif isinstance(error, ssl.SSLError):
             reason = (error.reason or "failed").lower().replace("_", " ")
@@ -272,7 +271,7 @@ class TlsEntrance(asyncio.Protocol):
 
     def _enter(self, secured: asyncio.Transport | None) -> None:
         self._leave()
-        if self._lost or secured is None:
+        if self._lost or secured is None or secured.is_closing():  # lost, and that is not told yet: it is told us
             return
         cast("Any", secured).set_read_buffer_limits(READ_AHEAD_BYTES)
         transport = TlsTransport(secured, self._raw)

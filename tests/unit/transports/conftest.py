@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
+import uvloop
 
 from helpers.http_server import HttpServer
 from helpers.link_server import Application, LinkServer, Recorder
 from helpers.raw_websocket import RawWebSocket
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """These run on the loop that the gateway has: its transports are not Python's, and TLS least of all."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 class Served:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -200,7 +201,7 @@ async def test_one_write_for_a_batch(direct: Served, monkeypatch: pytest.MonkeyP
     written: list[bytes] = []
     for hearer in (one, two):
         link: Any = hearer.link
-        monkeypatch.setattr(link._transport, "write", written.append)
+        monkeypatch.setattr(link, "_transport", SimpleNamespace(write=written.append))
     made = batch(IN, item(b"a"), item(b"b", b"c"))
     one.link.write_batch(made)
     two.link.write_batch(made)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -216,6 +220,11 @@ async def test_a_handshake_has_its_time(served: Served, begun: bytes) -> None:
     served.limits(head_timeout=0.2)
     reader, writer = await served.bare()
     writer.write(begun)
+    entrance = await eventually(lambda: next(iter(served.connections), None), "it is there")
+    if begun:
+        await eventually(lambda: served.server.uvicorn.server_state.tasks, "the handshake has begun")
+        await asyncio.sleep(0)
+        entrance._due = math.inf  # timers are exact to the millisecond only: it may be that it is not due yet
     await reader.read()
     writer.close()
     await eventually(lambda: not served.connections, "it is over")
@@ -258,6 +267,47 @@ async def test_where_no_file_is_left_after_the_handshake(served: Served, monkeyp
     await eventually(lambda: served.refused("no_files"), "it is dropped")
     await eventually(lambda: not served.connections, "it is gone")
     assert begun == []
+    client.writer.close()
+
+
+async def test_who_resets_the_connection_behind_its_first_request(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its address is gone by the time the handshake is done, so it asks for nothing."""
+    begun: list[object] = []
+    monkeypatch.setattr(HttpProtocol, "_begin", lambda _, head: begun.append(head))
+    client = Client(*await served.bare())
+    client.writer.write(client.hello())
+    end = await client.finish()
+    with socket.socket(fileno=os.dup(client.writer.get_extra_info("socket").fileno())) as bare:  # the loop stands still
+        bare.sendall(end + client.sealed(REQUEST % 1))
+        bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.writer.transport.abort()
+        await asyncio.sleep(0)
+    await eventually(lambda: not served.connections and not served.server.uvicorn.server_state.tasks, "it is gone")
+    assert begun == []
+
+
+async def test_who_is_lost_in_the_moment_in_which_the_handshake_ends(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody within would hear of it, and stay for ever."""
+    enter: Callable[..., None] = TlsEntrance._enter
+    made: list[TlsEntrance] = []
+
+    def lost(entrance: TlsEntrance, secured: asyncio.Transport) -> None:
+        entrance._raw.get_protocol().connection_lost(None)  # which tells it in the next round
+        made.append(entrance)
+        assert not entrance._lost
+        enter(entrance, secured)
+        entrance._raw.abort()
+
+    monkeypatch.setattr(TlsEntrance, "_enter", lost)
+    client = Client(*await served.bare())
+    client.writer.write(client.hello())
+    client.writer.write(await client.finish())
+    await eventually(lambda: made and made[0]._lost, "it is told")
+    assert not served.connections
     client.writer.close()
 
 
