@@ -22,12 +22,13 @@ class Servers:
         """A server with a certificate for the host ``known_as`` told of ``urls``; what others told of is forgotten."""
         known = {address_of(url) for url in self._configured}
         self._discovered = [url for url in urls if address_of(url) not in known]
-        self._known_as = known_as
+        self._known_as = "" if _is_address(known_as) else known_as
 
     def known_as(self, url: str) -> str:
         """The host for which the certificate of ``url`` has to be; empty where it is that in the URL.
 
-        Servers tell of one another by address, for which certificates seldom are: it is one of the same cluster.
+        Servers tell of one another by address, for which certificates seldom are: it is one of the same cluster. Where
+        the one that told is itself known by its address alone, each is by its own.
         """
         return self._known_as if url in self._discovered and _is_address(urlsplit(url).hostname) else ""
 

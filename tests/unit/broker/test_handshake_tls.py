@@ -19,6 +19,7 @@ from helpers.nkeys import USER, Nkey, Operator
 from wsgw.broker.connection import NatsConnection
 from wsgw.broker.handshake import Handshake
 from wsgw.broker.refusal import NeedsChange
+from wsgw.broker.servers import Servers
 from wsgw.broker.subscription import Credentials
 from wsgw.config.natsfiles import TlsFiles
 from wsgw.fanout.turn import Turn
@@ -166,6 +167,19 @@ async def test_the_name_of_a_server_that_was_told_of_by_address(
     await connection.open(server.url, files.of(None), "test", 5, "localhost")
     assert is_secure(connection)
     assert connection.known_as == "localhost"
+
+
+async def test_servers_that_are_known_by_their_addresses_alone(
+    start_server: Start, open_connection: Opened, files: Files
+) -> None:
+    """Each has a certificate for its own."""
+    server = start_server(files.configuration(certificate=files.ca.issue("own", "127.0.0.1")))
+    servers = Servers(["tls://127.0.0.2:4222"])
+    servers.discovered([server.url], "127.0.0.2")
+    connection = NatsConnection(lambda: None, Turn(asyncio.get_running_loop().call_soon))
+    open_connection.connections.append(connection)
+    await connection.open(server.url, files.of(None), "test", 5, servers.known_as(server.url))
+    assert is_secure(connection)
 
 
 async def test_tls_first(start_server: Start, open_connection: Opened, files: Files) -> None:

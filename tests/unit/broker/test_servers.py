@@ -59,3 +59,5 @@ def test_those_told_of_by_address_have_a_name() -> None:
     assert servers.known_as("tls://10.0.0.2:1") == "", "of which nobody told"
     servers.discovered(["tls://10.0.0.1:1"])
     assert servers.known_as("tls://10.0.0.1:1") == ""
+    servers.discovered(["tls://10.0.0.1:1"], "10.0.0.2")
+    assert servers.known_as("tls://10.0.0.1:1") == "", "each by its own"
