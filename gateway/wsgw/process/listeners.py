@@ -236,4 +236,4 @@ def _identity(path: str) -> tuple[int, int, int] | None:
         found = os.lstat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_ctime_ns  # numbers are given again
+    return found.st_dev, found.st_ino, found.st_mtime_ns  # numbers are given again; and who may connect may be changed

@@ -175,6 +175,13 @@ class TestUnix:
             listener.close()
             assert not path.exists()
 
+    def test_whoever_may_connect_by_then_it_is_removed(self, path: Path) -> None:
+        (listener,) = open_listeners([UnixAddress(str(path))])
+        path.chmod(0o600)
+        os.chown(path, -1, os.getgid())
+        listener.close()
+        assert not path.exists()
+
     def test_what_a_killed_one_left_is_removed(self, path: Path) -> None:
         (killed,) = open_listeners([UnixAddress(str(path))])
         killed.socket.close()
