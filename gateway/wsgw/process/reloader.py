@@ -20,7 +20,7 @@ from wsgw.core.gateway import Gateway
 from wsgw.core.reload import reload
 from wsgw.errors import ConfigError
 from wsgw.process.watch import Watch
-from wsgw.tasks import end, in_thread
+from wsgw.tasks import NoThread, end, in_thread
 
 if TYPE_CHECKING:
     from wsgw.process.certificates import Certificates
@@ -87,12 +87,16 @@ class Reloader:
                 gateway.configuration_failed()
                 for line in str(error).splitlines():
                     log.error("configuration not reloaded: %s", line)
+            except NoThread as error:
+                gateway.configuration_failed()
+                log.error("configuration not reloaded until there is a thread for it: %s", error)
+                await watch.later()
             except Exception:  # whatever it is, the gateway goes on
                 gateway.configuration_failed()
                 log.exception("configuration not reloaded: a fault")
 
     async def _reload(self, source: Source, watch: Watch[Look | None], gateway: Gateway) -> None:
-        """Raises ConfigError, and nothing has changed."""
+        """Raises ConfigError and NoThread, and nothing has changed."""
         seen, found = await in_thread(partial(_read, source), "reading the configuration")
         watch.read(seen)
         if isinstance(found, ConfigError):

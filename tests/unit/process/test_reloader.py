@@ -248,6 +248,19 @@ async def test_watching_goes_on_where_there_was_no_thread_for_it(site: Site) -> 
 
 
 @pytest.mark.usefixtures("quick")
+async def test_where_there_is_no_thread_to_read_it(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """It is read as soon as there is one."""
+    async with site.running() as (gateway, reloader):
+        site.write([NEW])
+        with no_threads() as refused:
+            reloader.request()
+            await arrived(refused, 3)
+        await eventually(lambda: names(gateway) == {"NEW"}, "read")
+    assert "configuration not reloaded until there is a thread for it: reading the configuration: can't" in caplog.text
+    assert "a fault" not in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
 async def test_watching_can_be_turned_on(site: Site) -> None:
     async with site.running() as (gateway, reloader):
         site.write([IN], watch=True)
