@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from wsgw.config.limits import LimitsSettings, QuotaSettings
 from wsgw.errors import RATE_LIMITED, TOO_MANY_CONNECTIONS, LimitError
-from wsgw.metrics import Metrics
+from wsgw.metrics import Metrics, Tally
 from wsgw.shares.book import Book, Entry, Quota
 from wsgw.shares.bucket import Bucket, Rate
 
@@ -36,27 +36,6 @@ def quota_of(settings: QuotaSettings, burst_seconds: float) -> Quota:
     )
 
 
-class Exceeded:
-    """How often a limit was met, by whose and which, since the metrics were last read."""
-
-    __slots__ = ("_counts", "_total")
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._total = metrics.limited
-        self._counts: dict[tuple[str, str], int] = {}
-        metrics.on_read.append(self._report)
-
-    def add(self, scope: str, limit: str) -> None:
-        """Once more."""
-        key = scope, limit
-        self._counts[key] = self._counts.get(key, 0) + 1
-
-    def _report(self) -> None:
-        counts, self._counts = self._counts, {}
-        for labels, count in counts.items():
-            self._total.labels(*labels).inc(count)
-
-
 class Seats:
     """Of one process; ``sweep`` it now and then. ``limits`` without any for users, or addresses, cost nothing.
 
@@ -72,7 +51,7 @@ class Seats:
         has_users: bool = True,
     ) -> None:
         self.clock = clock
-        self.exceeded = Exceeded(metrics)
+        self._exceeded = Tally(metrics, metrics.limited)
         #: None where there is no limit
         self.users = self._book(quota_of(limits.user, limits.burst)) if has_users else None
         self.addresses = self._book(quota_of(limits.address, limits.burst))
@@ -107,14 +86,14 @@ class Seats:
 
     def too_fast(self, scope: str, limit: str, wait_seconds: float) -> LimitError:
         """The error of who comes, or sends, too fast; counted."""
-        self.exceeded.add(scope, limit)
+        self._exceeded.add(scope, limit)
         whose = "connection" if scope == "session" else scope
         what = "connections" if limit == "connects" else limit
         return LimitError(RATE_LIMITED, f"this {whose} has more {what} in a second than it may", wait_seconds)
 
     def too_many(self, scope: str) -> LimitError:
         """The error of who has too many connections; counted."""
-        self.exceeded.add(scope, "connections")
+        self._exceeded.add(scope, "connections")
         message = f"this {scope} has as many connections as it may"
         return LimitError(TOO_MANY_CONNECTIONS, message, CONNECTIONS_RETRY_SECONDS)
 

@@ -10,10 +10,10 @@ from wsgw.broker.puback import PublishOutcome
 from wsgw.broker.stored import Storing
 from wsgw.channels.channel import Channel
 from wsgw.channels.hemera import Codec
-from wsgw.core.outbound import ANY_SIZE, Failures, Outlet
+from wsgw.core.outbound import ANY_SIZE, Outlet
 from wsgw.errors import GatewayError
 from wsgw.fanout.publication import Publication
-from wsgw.metrics import Metrics
+from wsgw.metrics import Metrics, Tally
 
 
 class Act(bytes):
@@ -36,7 +36,7 @@ class HemeraOutlet(Outlet):
         broker: Broker,
         storing: Storing,
         metrics: Metrics,
-        failures: Failures,
+        failures: Tally,
         max_message_bytes: int = ANY_SIZE,
     ) -> None:
         super().__init__(key, channel, subject, transport, broker, storing, metrics, failures, max_message_bytes)

@@ -20,7 +20,7 @@ from wsgw.channels.table import ChannelTable, too_large, wrong_direction
 from wsgw.channels.template import id_prefix, name_in
 from wsgw.errors import TOO_LARGE, GatewayError, Kind
 from wsgw.fanout.publication import Publication
-from wsgw.metrics import Metrics
+from wsgw.metrics import Metrics, Tally
 
 #: Resolved names that are kept; more (of pattern channels) are resolved anew. And names that lead nowhere, if short.
 MAX_OUTLETS = 4096
@@ -29,27 +29,6 @@ MAX_REFUSALS, MAX_REFUSED_NAME = 1024, 128
 ANY_SIZE = 2**40
 #: Seconds; the loop's own clock has steps of a millisecond.
 clock = time.monotonic
-
-
-class Failures:
-    """Messages that failed, by channel and reason, since the metrics were last read."""
-
-    __slots__ = ("_counts", "_total")
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._total = metrics.publish_errors
-        self._counts: dict[tuple[str, str], int] = {}
-        metrics.on_read.append(self._report)
-
-    def add(self, channel: str, kind: Kind, count: int) -> None:
-        """``count`` more of ``kind``; ``channel`` is a configured name, or empty where there is none."""
-        key = channel, kind.name
-        self._counts[key] = self._counts.get(key, 0) + count
-
-    def _report(self) -> None:
-        counts, self._counts = self._counts, {}
-        for labels, count in counts.items():
-            self._total.labels(*labels).inc(count)
 
 
 class Outlet:
@@ -83,7 +62,7 @@ class Outlet:
         broker: Broker,
         storing: Storing,
         metrics: Metrics,
-        failures: Failures,
+        failures: Tally,
         max_message_bytes: int = ANY_SIZE,
     ) -> None:
         self.name = name_in(key)
@@ -211,7 +190,7 @@ class Outlet:
 
     def failed(self, error: GatewayError, count: int = 1) -> GatewayError:
         """Count ``error`` for ``count`` messages, and return it."""
-        self._failures.add(self.channel.name, error.kind, count)
+        self._failures.add(self.channel.name, error.kind.name, count=count)
         return error
 
 
@@ -234,7 +213,7 @@ class Outlets:
         self._broker = broker
         self._storing = storing
         self._metrics = metrics
-        self._failures = Failures(metrics)
+        self._failures = Tally(metrics, metrics.publish_errors)
         self._found: dict[tuple[str, str], Outlet] = {}  # by name, which clients say
         self._filled: dict[tuple[str, str], Outlet] = {}  # by key, which no client may: it has others' claims
         self._refused: dict[tuple[str, Use], tuple[str, Kind, str]] = {}  # the label, and what makes the error
@@ -257,7 +236,7 @@ class Outlets:
             else:
                 return self._make(self._found, name, channel, subject, transport)
         label, kind, message = refused
-        self._failures.add(label, kind, count)
+        self._failures.add(label, kind.name, count=count)
         return GatewayError(kind, message)
 
     def filled(self, outlet: Outlet, key: str, transport: str) -> Outlet:
@@ -270,7 +249,7 @@ class Outlets:
 
     def failed(self, error: GatewayError) -> GatewayError:
         """Count ``error`` for a message to no channel, and return it."""
-        self._failures.add("", error.kind, 1)
+        self._failures.add("", error.kind.name)
         return error
 
     def replace(self, channels: ChannelTable) -> None:
