@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from wsgw.channels.authorize import Authorize
 from wsgw.channels.subjects import subject_problem
-from wsgw.config.values import Model, Seconds, Url, is_token
+from wsgw.config.values import Model, Seconds, Url, is_token, section
 
 #: Longer ones would hold clients, and what they send, for as long.
 MOST_TIMEOUT_SECONDS = 30.0
@@ -75,10 +75,4 @@ class AuthorizeSettings(Model):
         return Authorize(self.subject, self.timeout)
 
 
-def _said(value: object) -> object:
-    if value is None:  # what was in it is commented out, maybe
-        raise ValueError("keys are expected here; leave it out where nobody is to be asked")
-    return value
-
-
-Authorizing = Annotated[AuthorizeSettings | None, BeforeValidator(_said)]
+Authorizing = Annotated[AuthorizeSettings | None, section("leave it out where nobody is to be asked")]

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from wsgw.config.hosts import is_loopback
-from wsgw.config.values import Model, said
+from wsgw.config.values import Model, said, section
 
 #: Begins an entry that is a path.
 UNIX = "unix:"
@@ -167,12 +167,6 @@ def _base_path(value: object) -> str:
     return text
 
 
-def _tls(value: object) -> object:
-    if value is None:  # what was in it is commented out, maybe
-        raise ValueError("keys are expected here; leave it out where clients are to use no TLS")
-    return value
-
-
 Listen = Annotated[str | list[str], BeforeValidator(_listen)]
 
 
@@ -184,12 +178,6 @@ class AdminSettings(Model):
     )
 
 
-def _admin(value: object) -> object:
-    if value is None:  # what was in it is commented out, maybe
-        raise ValueError("keys are expected here; leave it out where operators ask where clients do")
-    return value
-
-
-Admin = Annotated[AdminSettings | None, BeforeValidator(_admin)]
+Admin = Annotated[AdminSettings | None, section("leave it out where operators ask where clients do")]
 BasePath = Annotated[str | None, BeforeValidator(_base_path), BeforeValidator(said)]
-Tls = Annotated[TlsSettings | None, BeforeValidator(_tls)]
+Tls = Annotated[TlsSettings | None, section("leave it out where clients are to use no TLS")]

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from wsgw.channels.subjects import subject_problem
 from wsgw.config.file import split_names
 from wsgw.config.natsfiles import TlsFiles
-from wsgw.config.values import Model
+from wsgw.config.values import Model, section
 
 
 def _servers(value: object) -> list[str]:
@@ -39,12 +39,6 @@ def _inbox_prefix(value: str) -> str:
     problem = subject_problem(value, wildcards=False)
     if problem is not None:
         raise ValueError(f"{value!r} {problem}")
-    return value
-
-
-def _keys(value: object) -> object:
-    if value is None:  # what was in it is commented out, maybe
-        raise ValueError("keys are expected here; {} for TLS as it is, and leave it out for none")
     return value
 
 
@@ -101,7 +95,7 @@ class NatsSettings(Model):
     nkey_seed_file: File = Field(
         default=None, validate_default=False, description="Or the seed (`SU…`) of a user's nkey."
     )
-    tls: Annotated[NatsTlsSettings | None, BeforeValidator(_keys)] = Field(
+    tls: Annotated[NatsTlsSettings | None, section("{} for TLS as it is, and leave it out for none")] = Field(
         default=None,
         validate_default=False,
         description="TLS is required, of `nats://` URLs, too; `{}` with all defaults. See docs/security.md.",

@@ -22,17 +22,11 @@ from wsgw.config.listening import Address, Admin, BasePath, Listen, Tls, address
 from wsgw.config.nats import NatsSettings
 from wsgw.config.origins import SAME, Origins
 from wsgw.config.proxies import TrustedProxies
-from wsgw.config.values import Delay, Model, Seconds
+from wsgw.config.values import Delay, Model, Seconds, section
 from wsgw.log import FORMATS, LEVELS
 
 DEFAULT_FILE = "wsgw.yml"
 MOST_REPLAYED = 10_000
-
-
-def _said(value: object) -> object:
-    if value is None:  # what was in it is commented out, maybe
-        raise ValueError("keys are expected here; leave it out where everybody may use every channel")
-    return value
 
 
 def _subject(value: str) -> str:
@@ -258,7 +252,7 @@ class Settings(BaseSettings):
     )
     nats: NatsSettings = Field(default=NatsSettings(), description="The NATS servers and credentials.")
     channels: list[ChannelSettings] = Field(default=[], description="The channels clients may use.")
-    auth: Annotated[AuthSettings | None, BeforeValidator(_said)] = Field(
+    auth: Annotated[AuthSettings | None, section("leave it out where everybody may use every channel")] = Field(
         default=None,
         validate_default=False,
         description="Who clients are and what they may do; where not given, everybody may use every channel.",

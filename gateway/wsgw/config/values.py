@@ -30,6 +30,17 @@ def said(value: object) -> object:
     return value
 
 
+def section(otherwise: str) -> BeforeValidator:
+    """For keys that have others below them: nothing there is a mistake. ``otherwise`` is what to do to have none."""
+
+    def check(value: object) -> object:
+        if value is None:  # what was in it is commented out, maybe
+            raise ValueError(f"keys are expected here; {otherwise}")
+        return value
+
+    return BeforeValidator(check)
+
+
 def url(value: str) -> str:
     """``value``, where it is an URL of HTTP without user and password; raises ValueError."""
     try:
