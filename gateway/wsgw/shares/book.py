@@ -52,13 +52,14 @@ class Book:
     is not limited. So many names make the limits weaker for those who have them, and stricter for nobody.
     """
 
-    __slots__ = ("_busy", "_idle", "_max_entries", "quota")
+    __slots__ = ("_busy", "_idle", "_max_entries", "_unswept", "quota")
 
     def __init__(self, quota: Quota, max_entries: int = MAX_ENTRIES) -> None:
         self.quota = quota
         self._max_entries = max_entries
         self._busy: dict[str, Entry] = {}  # with connections
         self._idle: OrderedDict[str, Entry] = OrderedDict()  # the one heard of least lately first
+        self._unswept: list[str] = []  # names of those, as they were once: a sweep moves none of them
 
     def __len__(self) -> int:
         return len(self._busy) + len(self._idle)
@@ -101,7 +102,11 @@ class Book:
     def sweep(self, now: float) -> None:
         """Drop entries that say nothing, of some of those that may; to be called now and then."""
         idle = self._idle
-        for _ in range(min(len(idle), SWEPT)):
-            name, entry = idle.popitem(last=False)
-            if not entry.is_blank(now):
-                idle[name] = entry  # behind the others, so that each is looked at in turn
+        if not self._unswept:
+            self._unswept = list(idle)
+        names = self._unswept[-SWEPT:]
+        del self._unswept[-SWEPT:]
+        for name in names:
+            entry = idle.get(name)
+            if entry is not None and entry.is_blank(now):
+                del idle[name]

@@ -78,6 +78,21 @@ def test_the_one_heard_of_least_lately_makes_room() -> None:
     assert found(book, "used") is not used
 
 
+def test_who_was_swept_was_not_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far the sweep has come: the one heard of least lately makes room."""
+    monkeypatch.setattr(module, "SWEPT", 1)
+    for sweeps in range(4):
+        book = Book(QUOTA, max_entries=3)
+        entries = [found(book, name) for name in "abc"]
+        for entry in entries:
+            assert entry.messages is not None
+            entry.messages.charge(1000, 0.0)
+        for _ in range(sweeps):
+            book.sweep(1.0)
+        found(book, "d")
+        assert [found(book, name) for name in "bc"] == entries[1:]
+
+
 def test_who_finds_no_room_is_not_limited_and_those_there_are_keep_their_places() -> None:
     book = Book(QUOTA, max_entries=2)
     entries = [found(book, name) for name in "ab"]
