@@ -1,13 +1,15 @@
 """uvicorn's WebSocket protocol object, with reading that can be held back and a keepalive that minds it.
 
 A client is dead when a ping of ours has no pong after ``ws_ping_timeout``. While nothing is read from it its pong
-cannot be heard, so that time stands still; when reading goes on the client has all of it again. One ping at most is
-out, and the next one waits for its pong. The parts of uvicorn that this rests on are guarded by
+cannot be heard, so that time stands still; when reading goes on the client has all of it again. But a client that has
+gone is dead at once when that time is over, as far as the system knows it: it may be held back for hours. One ping at
+most is out, and the next one waits for its pong. The parts of uvicorn that this rests on are guarded by
 tests/unit/test_pins.py.
 """
 
 from __future__ import annotations
 
+import select
 from typing import Any
 
 from uvicorn.config import Config
@@ -43,7 +45,10 @@ class KeepaliveProtocol(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         """The pong did not come in time."""
         if (self._reading_paused or self._behind) and not self.transport.is_closing():
-            self._await_pong()  # it may be there, unread
+            if self._is_gone():
+                self.transport.abort()
+            else:
+                self._await_pong()  # it may be there, unread
         else:
             super().keepalive_timeout()
 
@@ -67,6 +72,12 @@ class KeepaliveProtocol(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     # -- inside
+
+    def _is_gone(self) -> bool:
+        """Whether the client's end of the connection is gone, which the loop does not hear of while nothing is read."""
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), 0)  # errors and ends are told unasked
+        return bool(poll.poll(0))
 
     def _await_pong(self) -> None:
         """Give the client all its time to answer the ping that is out."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
+import pytest
 from websockets.frames import Opcode
 
 from helpers.link_server import Recorder
@@ -68,6 +71,19 @@ async def test_a_pong_that_is_none_of_ours_is_no_answer(direct: Served) -> None:
     await arrived(receiver.messages, 1)
     clock.advance(TIMEOUT)
     assert await client.receive_close() == (1011, "keepalive ping timeout")
+
+
+@pytest.mark.parametrize("reset", [True, False])
+async def test_a_client_that_goes_while_nothing_is_read(direct: Served, reset: bool) -> None:
+    """It may be held back for hours, by its rates: its files and its place among connections are not."""
+    client, receiver, protocol, clock = await watched(direct)
+    protocol.pause_reading()
+    if reset:
+        client._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    clock.advance(INTERVAL)  # by the ping it is found out
+    await eventually(lambda: receiver.names() == ["lost"] or clock.advance(TIMEOUT), "it is gone")
+    assert receiver.events == [("lost", 1006)]
 
 
 async def test_a_client_that_does_not_read(direct: Served) -> None:
