@@ -85,7 +85,11 @@ class ChannelWebSocket:
         self._start = asked.start
         wire = ENVELOPE_WIRE if asked.envelope else WEBSOCKET_WIRE
         self._sender: Sender = gateway.sender(wire, self._overflowed)
-        self._session: Session = gateway.open_session(principal, self, self._sender)
+        try:
+            self._session: Session = gateway.open_session(principal, self, self._sender)
+        except GatewayError:
+            self._sender.close()  # it has what has it
+            raise
         self._link: Link | None = None
         self._closing = False  # the client began the closing handshake
         self._failure: GatewayError | None = None  # with which it is closed when what the client published is settled

@@ -120,9 +120,23 @@ async def socketio_refreshes(served: Running, tokens: Tokens) -> None:
     assert (await served.http.post(url, content="1")).text == "ok"
 
 
+async def too_many(served: Running, tokens: Tokens) -> None:
+    """By a user that has as many connections as it may."""
+    first = await websocket(served, "/ws/IN?token=all")
+    second = await websocket(served, "/ws/IN?token=all")
+    assert (await second.receive_close())[0] == 4009
+    assert "too_many_connections" in (await served.http.get("/sse/IN?token=all")).text
+    url = f"{POLLING}&sid={(await served.http.get(POLLING)).headers['x-wsgw-sid']}"
+    assert (await served.http.post(url, content='40{"token":"all"}')).text == "ok"
+    assert "too_many_connections" in (await served.http.get(url)).text
+    assert (await served.http.post(url, content="1")).text == "ok"
+    for client in (first, second):
+        client.close()
+
+
 ENDS: tuple[Callable[[Running, Tokens], Awaitable[None]], ...] = (
     *(without_token, without_right, of_another_page, ends_on_a_websocket, ends_on_a_stream, over_http),
-    *(socketio, socketio_ends, socketio_refreshes),
+    *(socketio, socketio_ends, socketio_refreshes, too_many),
 )
 
 
@@ -136,13 +150,14 @@ async def test_nothing_is_left(
     tokens.add("some", "ann", subscribe=["IN"])
     tokens.add("bob", "bob", **EVERYTHING)
     tokens.add("none", "ann")
-    async with running(nats.url, authenticator=tokens) as served:
+    async with running(nats.url, authenticator=tokens, limits={"user": {"connections": 1}}) as served:
 
         async def life() -> None:
             await end(served, tokens)
             for transport in ("websocket", "socketio", "sse"):
                 await eventually(lambda t=transport: not served.value("wsgw_connections", transport=t), "gone")  # type: ignore[misc]
             await eventually(lambda: not served.server.uvicorn.server_state.tasks, "answered")
+            served.gateway.edge.seats.sweep()
 
         await life()
         await life()
