@@ -98,6 +98,14 @@ class Session(Receiving):
         """How many messages of the client, of ``most``, are to be taken at once: it is held back behind them only."""
         return most if self._pace is None else min(most, self._pace.burst)
 
+    def await_rates(self) -> None:
+        """Hold the client until it is within its rates, if others of its user, or address, have used them up.
+
+        For surfaces that cannot tell of each message: else who comes anew, again and again, had no rates.
+        """
+        if self._pace is not None and self._client is not None and self._pace.is_late:
+            self._pace.hold(self._pressure_of(self._client))
+
     def refuse(self, name: str | None, size: int) -> GatewayError | None:
         """Why one more message of ``size`` bytes to ``name`` may not be sent now; None where it may, and is.
 
@@ -178,7 +186,7 @@ class Session(Receiving):
         """Publish ``payloads`` to ``name``, in order of calls; ``outcome`` is told once for all of them.
 
         It is told at once when they are refused here; otherwise see ``Outlet.publish``, for ``ids`` too. A client that
-        has too much on its way is held, or sends too fast, unless that was asked for each of them (``paid``).
+        has too much on its way is held; so is one that sends too fast, unless ``refuse`` was asked for each (``paid``).
         """
         outlet, undecided = self._outlet, None
         if outlet is None or outlet.name != name or outlet.use is not Use.PUBLISH:
@@ -198,9 +206,7 @@ class Session(Receiving):
             else:
                 undecided.publish(outlet, payloads, outcome, ids, self._headers, heldable=False, giver=self._giver)
             return
-        pressure = self._pressure
-        if pressure is None:
-            pressure = self._pressure = BackPressure(self._house.broker, client.hold, client.release)
+        pressure = self._pressure_of(client)
         count, size = len(payloads), sum([len(payload) for payload in payloads])
         pressure.sent(count, size)
 
@@ -282,6 +288,11 @@ class Session(Receiving):
             return None
         error = self._pace.refuse(0, sum([len(payload) for payload in payloads]))
         return None if error is None else outlet.failed(error)
+
+    def _pressure_of(self, client: SessionClient) -> BackPressure:
+        if self._pressure is None:
+            self._pressure = BackPressure(self._house.broker, client.hold, client.release)
+        return self._pressure
 
     def _undecided_of(self, outlet: Outlet) -> Undecided | None:
         """What has to be passed before something is sent by ``outlet``."""

@@ -131,6 +131,7 @@ class ChannelWebSocket:
         elif self._session.draining:
             self.drain()
         else:
+            self._session.await_rates()
             self._sender.attach(link)
             self._session.listen()
 

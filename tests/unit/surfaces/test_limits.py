@@ -151,6 +151,29 @@ async def test_who_is_not_known_yet_counts_by_its_address(start: Start, ends: st
                 assert client.response.status_code == 101
 
 
+async def test_who_comes_again_has_sent_what_it_sent(start: Start) -> None:
+    """A user's rates are that user's: of a new connection nothing is read while they are used up."""
+    tokens = Tokens()
+    for user in ("ann", "bob"):
+        tokens.add(user, user, publish=[">"])
+    async with start(tokens, user={"messages_per_second": 0.01}, burst=500) as served:
+
+        def accepted() -> float:
+            return served.value("wsgw_published_messages_total", channel="OUT", transport="websocket")
+
+        ann = await served.websocket("/ws/OUT?token=ann")
+        await ann.send(*[text("x")] * 20)
+        await eventually(lambda: accepted() in (6, 10), "what is let through, and what is taken at once beyond it")
+        before = accepted()
+        for _ in range(3):
+            ann = await served.websocket("/ws/OUT?token=ann")
+            await ann.send(text("x"))
+        bob = await served.websocket("/ws/OUT?token=bob")
+        await bob.send(text("x"))
+        await eventually(lambda: accepted() > before, "others are not held")
+        assert accepted() == before + 1
+
+
 async def test_a_stream_says_when_to_come_back(start: Start) -> None:
     async with start(address={"connections": 1}) as served:
         stream = await served.stream("/sse/IN")
