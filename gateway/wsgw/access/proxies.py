@@ -52,11 +52,14 @@ class Caller(NamedTuple):
 
 
 class _Peer(NamedTuple):
-    """What is known of a peer by its address alone. ``caller`` is it where no header says more."""
+    """What is known of a peer by its address alone. ``caller`` is it where no header says more. ``near``: it is no
+    address of the internet, as those of proxies mostly are.
+    """
 
     address: IPAddress | None
     trusted: bool
     caller: Caller
+    near: bool = False
 
 
 class _Way(NamedTuple):
@@ -95,6 +98,7 @@ class Proxies:
     def replace(self, trusted: Sequence[str] | None) -> None:
         """From now on ``trusted`` are; connections keep the address that they came with by the PROXY protocol."""
         self._known_of = trusted is not None
+        self._forgotten = False
         #: whether there is anybody to be trusted
         self.any = bool(trusted)
         self._networks = Networks(each for each in trusted or () if each != UNIX)
@@ -115,8 +119,12 @@ class Proxies:
                 return known.caller
             short = sum([len(value) for _, value in said]) <= MAX_KNOWN_BYTES
             return (self._caller if short else self._told_by)(peer, said)
-        if self._known_of or known.caller.network is None:
-            if self.counting and not (self._known_of or self._told):
+        if self._known_of:
+            if known.near and not self._forgotten:
+                self._tell_of_forgotten(peer, headers)
+            return known.caller
+        if known.caller.network is None:
+            if self.counting and not self._told:
                 self._tell(peer, "is no address of the internet" if known.address else "is no address")
             return known.caller
         telling = [name for name, _ in headers if name in _TELLING]
@@ -130,14 +138,14 @@ class Proxies:
 
     def _look_at(self, peer: str) -> _Peer:
         if peer == UNIX:
-            return _Peer(None, self._unix, Caller(None, None))
+            return _Peer(None, self._unix, Caller(None, None), near=True)
         address = parsed(peer)
         if address is None:
             return _Peer(None, False, Caller(None, None))
         if address in self._networks:
             return _Peer(address, True, Caller(None, None))
         counts = self._known_of or address.is_global
-        return _Peer(address, False, Caller(None, network_of(address) if counts else None))
+        return _Peer(address, False, Caller(None, network_of(address) if counts else None), near=not address.is_global)
 
     def _told_by(self, peer: str, said: tuple[tuple[bytes, bytes], ...]) -> Caller:
         """Of a peer that is trusted, and has said something."""
@@ -197,6 +205,18 @@ class Proxies:
             peer or "a peer",
             why,
         )
+
+    def _tell_of_forgotten(self, peer: str, headers: Headers) -> None:
+        """Once: there may be a proxy that is not in the list, or comes by another address than who wrote it thought."""
+        telling = [name for name, _ in headers if name in (_FORWARDED, _FOR)]
+        if telling:
+            self._forgotten = True
+            log.warning(
+                "%s sends the header %s and is not in 'trusted_proxies': it is not believed, and whoever comes by it "
+                "has its address. Add it there if it is a proxy of yours",
+                peer,
+                telling[0].decode(),
+            )
 
 
 def _asked(way: _Way, lines: dict[bytes, list[bytes]]) -> Asked | None:

@@ -105,6 +105,29 @@ def test_that_limits_do_not_apply_is_said_once(caplog: pytest.LogCaptureFixture)
     assert "do not apply to a peer, which is no address: whether" in caplog.messages[3]
 
 
+@pytest.mark.parametrize(("peer", "trusted"), [("172.18.0.1", ["127.0.0.1"]), ("::1", []), (UNIX, ["10.0.0.1"])])
+def test_a_proxy_that_is_not_in_the_list_is_named_once(
+    peer: str, trusted: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not one of the internet: anybody there can say so."""
+    caplog.set_level(logging.WARNING)
+    proxies = Proxies(trusted)
+    for other in ("8.8.8.8", "testclient", *trusted):
+        proxies.caller(other, headers(x_forwarded_for="9.9.9.9"))
+    proxies.caller(peer, headers(host="a", via="1.1 a", x_real_ip="9.9.9.9"))
+    assert caplog.messages == []
+    said = [
+        f"{peer} sends the header x-forwarded-for and is not in 'trusted_proxies': it is not believed, and whoever "
+        "comes by it has its address. Add it there if it is a proxy of yours"
+    ]
+    for _ in range(2):
+        proxies.caller(peer, headers(x_forwarded_for="9.9.9.9"))
+        assert caplog.messages == said
+    proxies.replace(trusted)  # whoever has changed something wants to know
+    proxies.caller(peer, headers(forwarded="for=9.9.9.9"))
+    assert caplog.messages[1:] == [said[0].replace("x-forwarded-for", "forwarded")]
+
+
 # -- from proxies that are trusted
 
 TRUSTED = ["10.0.0.0/8", "fd00::/8", UNIX]
