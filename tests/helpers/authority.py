@@ -12,16 +12,35 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+_SIGNS = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class Authority:
-    """Its certificate is ``folder``/NAME.pem; those that ``issue`` makes are beside it."""
+    """Its certificate is ``folder``/NAME.pem; those that ``issue`` makes are beside it.
 
-    def __init__(self, folder: Path, name: str = "ca", days: float = 1) -> None:
+    ``bare``: it says neither what its key is for nor which one it is, and Python 3.13 does not trust it unless told.
+    """
+
+    def __init__(self, folder: Path, name: str = "ca", days: float = 1, *, bare: bool = False) -> None:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _named(name)
         builder = _builder(self._name, self._name, self._key, days)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        self._bare = bare
+        if not bare:
+            builder = builder.add_extension(_SIGNS, critical=True)
+            builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), False)
         self.certificate = builder.sign(self._key, hashes.SHA256())
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(self.certificate.public_bytes(Encoding.PEM))
@@ -35,6 +54,9 @@ class Authority:
         builder = _builder(_named(name), self._name, key, days, later)
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), False)
+        if not self._bare:
+            signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+            builder = builder.add_extension(signer, critical=False)
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())

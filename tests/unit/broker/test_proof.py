@@ -43,6 +43,41 @@ async def test_tls_verifies(tmp_path: Path) -> None:
     assert int(str(trusted["serialNumber"]), 16) == ca.certificate.serial_number, "no other one"
 
 
+@pytest.mark.parametrize("newer", [False, True], ids=["older", "newer"])
+async def test_what_is_good_does_not_depend_on_the_version_of_python(
+    newer: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CA does not say what its key is for. And who names a server's own certificate trusts that."""
+    if newer:
+        made = ssl.create_default_context
+
+        def strict(**options: str | None) -> ssl.SSLContext:
+            context = made(**options)  # type: ignore[arg-type]
+            context.verify_flags |= ssl.VERIFY_X509_STRICT
+            return context
+
+        monkeypatch.setattr(ssl, "create_default_context", strict)
+    ca = Authority(tmp_path, bare=True)
+    certificate, key = ca.issue("server", "localhost")
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(certificate, key)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=serving)
+    port = server.sockets[0].getsockname()[1]
+    for trusted in (ca.file, certificate):
+        context = (await read_proof(Credentials(tls=TlsFiles(str(trusted))), "nats")).context
+        assert context is not None
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+        writer.close()
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="other")
+    other = Authority(tmp_path, "other")
+    context = (await read_proof(Credentials(tls=TlsFiles(str(other.file))), "nats")).context
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+    server.close()
+    await server.wait_closed()
+
+
 async def test_who_the_gateway_is(tmp_path: Path) -> None:
     user = Nkey(USER)
     seed = tmp_path / "seed"
