@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 
 #: Before each further attempt.
 PAUSE_SECONDS = (0.1, 5.0)
+_NO_ANSWER = "no answer"
+#: What OpenSSL says of a certificate that none of the authorities that it knows has signed.
+_UNKNOWN_AUTHORITY = ("unable to get local issuer certificate", "self-signed certificate")
 
 
 class Reach:
@@ -32,7 +35,10 @@ class Reach:
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         backoff = Backoff(*PAUSE_SECONDS)
         clock = asyncio.get_running_loop().time
-        while (reason := await self._once(deadline)) is not None:
+        reason = ""
+        while (said := await self._once(deadline)) is not None:
+            if said != _NO_ANSWER or not reason:  # the deadline cuts the last one short, which then does not know why
+                reason = said
             await asyncio.sleep(min(backoff.next(), max(0.0, deadline - clock())))
             if clock() >= deadline:
                 raise Refused(f"cannot reach {self._address} within {self._timeout_seconds:g} s: {reason}")
@@ -53,8 +59,10 @@ class Reach:
                 return None
         except Unavailable as error:
             reason = str(error)
+            if any(words in reason for words in _UNKNOWN_AUTHORITY):
+                reason += "; for an authority of your own set SSL_CERT_FILE to its certificate"
         except TimeoutError:
-            reason = "no answer"
+            reason = _NO_ANSWER
         await self._client.close()
         log.debug("%s: %s", self._address, reason)
         return reason
