@@ -119,7 +119,8 @@ def _unavailable(address: TcpAddress, error: OSError, named: str = "") -> PortUn
     if error.errno == errno.EADDRINUSE:
         where = f"port {address.port} on {address.host}{behind}"
         return PortUnavailable(f"{where} is in use by another program; choose another with -p PORT")
-    return PortUnavailable(f"cannot listen on {address.host}:{address.port}{behind}: {_words(error)}")
+    what = "; a port below 1024 takes the capability CAP_NET_BIND_SERVICE" if error.errno == errno.EACCES else ""
+    return PortUnavailable(f"cannot listen on {address.host}:{address.port}{behind}: {_words(error)}{what}")
 
 
 def _words(error: OSError) -> str:

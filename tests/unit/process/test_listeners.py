@@ -79,6 +79,19 @@ class TestTcp:
         for hosts in (("0.0.0.0", "::"), ("::", "127.0.0.1")):
             close_all(open_listeners([TcpAddress(host, port) for host in hosts]))
 
+    def test_a_port_of_the_systems(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Root may have it; what the system says to others is said here."""
+
+        def refused(address: TcpAddress, **_: object) -> Listener:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(module, "_bound", refused)
+        said = (
+            "cannot listen on 0.0.0.0:443: no permission; a port below 1024 takes the capability CAP_NET_BIND_SERVICE"
+        )
+        with pytest.raises(PortUnavailable, match=f"^{said}$"):
+            tcp("0.0.0.0", 443)
+
     @ipv6
     def test_localhost_is_both_on_one_port(self) -> None:
         both = tcp("localhost")
