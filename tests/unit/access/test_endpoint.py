@@ -90,6 +90,21 @@ async def test_any_other_status_is_no_answer_and_no_redirect_is_followed(
     assert len(own.heads) == 1
 
 
+async def test_no_proxy_of_the_environment_is_shown_anything(own: OwnEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = OwnEndpoint()
+    await proxy.start()
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+    endpoint = Endpoint(own.url, 10)
+    endpoint.start()
+    assert await endpoint.ask(Shown((("cookie", "a"),), "")) == b'{"user": "alice"}'
+    await endpoint.close()
+    await proxy.close()
+    assert (own.connections, proxy.connections) == (1, 0)
+
+
 async def test_a_body_is_bounded_also_one_that_would_grow(own: OwnEndpoint, endpoint: Endpoint) -> None:
     own.say(200, b" " * 65_537)
     with pytest.raises(Unanswered, match="more than 65536 bytes"):

@@ -280,6 +280,18 @@ async def test_nobody_there_and_what_is_said_of_it(caplog: pytest.LogCaptureFixt
     assert not any("s3cret" in line for line in said)
 
 
+async def test_by_the_proxy_that_the_environment_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with jwks_server(jwk(rsa_key(), "a")) as server:
+        monkeypatch.setenv("http_proxy", server.url.removesuffix("/keys"))
+        of = Provider(server, "http://id.example/keys")
+        of.by.start()
+        await of.identify(signed())
+        assert server.asked == 1
+        await of.by.close()
+
+
 async def test_an_end_while_it_is_read() -> None:
     async with provider(jwk(rsa_key(), "a")) as of:
         of.server.may_answer.clear()
