@@ -32,7 +32,8 @@ async def test_refusals_are_counted_and_told_once_per_reason_and_period(caplog: 
 
 async def test_the_gauges_show_what_is_kept() -> None:
     metrics = Metrics()
-    edge = Edge(LimitsSettings(memory=2 * 1024**2), metrics)  # type: ignore[arg-type]
+    edge = Edge(LimitsSettings(memory=2 * 1024**2, files_reserve=9), metrics)  # type: ignore[arg-type]
+    assert edge.files.reserve == 9
     edge.memory.add(1234)
     edge.slices.queue(lambda until: False)
     edge.files.connections = range(7)
