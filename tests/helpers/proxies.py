@@ -29,6 +29,8 @@ SECOND = "127.0.0.1:3008"
 _ROW = re.compile(r"^\| ([\w.]+) \| `(.*)` \| (?:`(.*)` )?\| (?:`(.*)` )?\|$", re.MULTILINE)
 #: One of that of what to add for another gateway, behind which line of which file.
 _ADDED = re.compile(r"^\| ([\w.]+) \| `(.*)` \| `(.*)` \|$", re.MULTILINE)
+#: Where nginx says what was asked, in its folder.
+ACCESS_LOG = "access.log"
 _NGINX_PATHS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -159,7 +161,8 @@ def _nginx(text: str, port: int, folder: Path, authority: Authority | None) -> s
             {
                 "/etc/nginx/rt.example.crt": str(certificate),
                 "/etc/nginx/rt.example.key": str(key),
-                "http {": f"http {{ access_log off; {paths}",
+                "/var/log/nginx/access.log": str(folder / ACCESS_LOG),
+                "http {": f"http {{ {paths}",
             },
         )
     return f"pid {folder}/nginx.pid; daemon off; {user}\n{text}"

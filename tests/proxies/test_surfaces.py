@@ -7,10 +7,12 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 
 from helpers.peer import Peer
 from helpers.proxied import Site
+from helpers.proxies import ACCESS_LOG
 from helpers.waiting import DEADLINE_SECONDS, eventually
 
 LARGE = 1024 * 1024
@@ -115,13 +117,28 @@ async def test_pages_of_the_site_and_of_others(served: Site) -> None:
         answer = await own.post("/publish/OUT", content=b"x")
         assert answer.status_code == 202
         assert answer.headers["access-control-allow-origin"] == served.origin
+        page = {"origin": "https://app.example"}
+        answer = await own.post("/publish/OUT", content=b"x", headers=page)
+        assert answer.status_code == 202
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
         refused = await foreign.post("/publish/OUT", content=b"x")
         assert refused.status_code == 403
     async with served.websocket("/ws/OUT", origin=other) as client:
-        try:
+        with pytest.raises(ConnectionClosed):
             await client.recv()
-        except ConnectionClosed:
-            assert client.close_code == 4503
+        assert client.close_code == 4503
+
+
+async def test_no_token_is_in_its_log(served: Site) -> None:
+    """A query's may be one. What nginx writes of a request it writes at its end."""
+    async with served.http() as http, http.stream("GET", "/sse/IN?token=s3cret") as stream:
+        assert stream.status_code == 200
+    log = served.proxy.folder / ACCESS_LOG
+    if served.kind == "nginx":
+        await eventually(lambda: '"GET /sse/IN" 200' in log.read_text(), "the request is in the log")
+        assert log.read_text().startswith("127.0.0.1 ")
+    said = served.proxy.output + (log.read_text() if log.exists() else "")
+    assert "s3cret" not in said
 
 
 async def test_below_a_path(below: Site, peer: Peer, tmp_path: Path) -> None:
