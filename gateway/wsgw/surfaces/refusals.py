@@ -40,11 +40,19 @@ async def refuse_websocket(scope: Event, receive: Receive, send: Send) -> None:
 
 async def refuse(scope: Event, receive: Receive, send: Send) -> None:
     """Answer the HTTP request of ``scope``, whose path nothing serves."""
-    await _refused(scope, GatewayError(NOT_FOUND, f"nothing is served on {scope['path']}"))(scope, receive, send)
+    await _refused(scope, _nothing(scope["path"]))(scope, receive, send)
+
+
+def _nothing(path: str) -> GatewayError:
+    """Who asks for a WebSocket by HTTP is mostly a proxy that took away what makes it one."""
+    if path.startswith("/ws/"):
+        advice = "has no WebSocket handshake: proxies have to pass on the headers Upgrade and Connection"
+        return GatewayError(NOT_FOUND, f"this request for {path} {advice}")
+    return GatewayError(NOT_FOUND, f"nothing is served on {path}")
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
-    return _refused(request.scope, GatewayError(NOT_FOUND, f"nothing is served on {request.scope['path']}"))
+    return _refused(request.scope, _nothing(request.scope["path"]))
 
 
 async def _method_not_allowed(request: Request, exception: Exception) -> Response:

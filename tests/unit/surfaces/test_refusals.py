@@ -29,6 +29,15 @@ async def test_an_unknown_path(served: Running, method: str, path: str) -> None:
     assert served.value("wsgw_rejected_total", reason="not_found") == 1
 
 
+async def test_a_websocket_without_its_handshake(served: Running) -> None:
+    """As it comes by a proxy that does not pass it on."""
+    answer = await served.http.get("/ws/IN", headers={"connection": "close", "sec-websocket-version": "13"})
+    assert (answer.status_code, code_of(answer)) == (404, "not_found")
+    assert answer.json()["error"]["message"] == (
+        "this request for /ws/IN has no WebSocket handshake: proxies have to pass on the headers Upgrade and Connection"
+    )
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
