@@ -1,7 +1,7 @@
 """How many files the process may have open, and what connections of clients may take of them.
 
 The last ones are kept free: for NATS, files, and for those who ask how the gateway is. So that these are heard, where
-even of the last ones few are left, the connections go first that have said nothing for longest.
+even of the last ones few are left, the connections go first that have been waited for longest.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Standing(Enum):
     NONE = auto()
 
 
-class Silent(Protocol):
-    """A connection that has asked for nothing yet."""
+class Idle(Protocol):
+    """A connection on which nothing is done but to wait for the client."""
 
     def abort(self) -> None:
         """Drop it."""
@@ -37,7 +37,7 @@ class Silent(Protocol):
 class Files:
     """``limit`` is by default what the process may have open now, and ``others`` what is open already."""
 
-    __slots__ = ("_others", "connections", "headless", "limit", "reserve")
+    __slots__ = ("_others", "connections", "idle", "limit", "reserve")
 
     def __init__(self, reserve: int, limit: int | None = None, others: int | None = None) -> None:
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if limit is None else limit
@@ -45,8 +45,8 @@ class Files:
         self.reserve = min(reserve, self.limit // 2)
         #: those of clients
         self.connections: Sized = ()
-        #: those of them that have asked for nothing yet, the oldest first
-        self.headless: dict[Silent, None] = {}
+        #: those of them that are to ask, take an answer or end, the longest waited for first
+        self.idle: dict[Idle, None] = {}
         self._others = _open_now() if others is None else others
 
     @property
@@ -66,11 +66,11 @@ class Files:
         return Standing.SHORT if free >= self.reserve * (1 - SHORT_SHARE) else Standing.NONE
 
     def make_room(self) -> bool:
-        """Drop the connection that has said nothing for longest; False where there is none."""
-        oldest = next(iter(self.headless), None)
+        """Drop the connection that has been waited for longest; False where there is none."""
+        oldest = next(iter(self.idle), None)
         if oldest is None:
             return False
-        del self.headless[oldest]
+        del self.idle[oldest]
         oldest.abort()
         return True
 

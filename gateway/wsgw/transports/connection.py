@@ -53,7 +53,7 @@ def came(edge: Edge, state: ServerState, connection: Came) -> Standing | None:
         edge.refused(NO_FILES.name, "%d of %d files are open; one is closed at once", files.open, files.limit)
         if not files.make_room():
             return None
-    files.headless[connection] = None
+    files.idle[connection] = None
     return standing
 
 
@@ -270,6 +270,7 @@ class HttpConnection(asyncio.Protocol):
     def _finish(self, *, unread: bool) -> None:
         """End the connection when what was written is out; where something is ``unread``, after reading a while."""
         self._lingering = True
+        self._edge.files.idle[self] = None
         self._kept = b""
         self._account()
         self._resume()

@@ -107,7 +107,7 @@ class HttpProtocol(HttpConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.connections.discard(cast("Any", self))
         self._clock.stop()
-        self._edge.files.headless.pop(self, None)
+        self._edge.files.idle.pop(self, None)
         self._lingering = True
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -136,6 +136,7 @@ class HttpProtocol(HttpConnection):
         if exchange is None:
             return
         self._body = None
+        self._edge.files.idle[self] = None
         self._account()
         if not keep_alive or self._stopping:
             self._finish(unread=not exchange.body_complete or bool(self._kept) or self._paused)
@@ -234,9 +235,8 @@ class HttpProtocol(HttpConnection):
         except HeadError as error:
             self.turn_away(why_none(data[self._at :], self._client, str(error)))
             return False
-        if self._fresh:
-            self._fresh = False
-            self._edge.files.headless.pop(self, None)
+        self._fresh = False
+        self._edge.files.idle.pop(self, None)
         if not self._is_welcome(head):
             return False
         self._at = stop

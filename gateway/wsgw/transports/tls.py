@@ -187,7 +187,7 @@ class TlsEntrance(asyncio.Protocol):
     def _leave(self) -> None:
         self._clock.stop()
         self._state.connections.discard(cast("Any", self))
-        self._edge.files.headless.pop(self, None)
+        self._edge.files.idle.pop(self, None)
 
     def _expired(self) -> None:
         if not self._told:

@@ -38,7 +38,7 @@ def test_what_the_process_may_have_open(monkeypatch: pytest.MonkeyPatch) -> None
     assert Files(10).limit > 10**6, "which is -1 here"
 
 
-class Silent:
+class Idle:
     def __init__(self, gone: list[str], name: str) -> None:
         self.gone, self.name = gone, name
 
@@ -46,15 +46,15 @@ class Silent:
         self.gone.append(self.name)
 
 
-def test_those_go_first_that_have_said_nothing_for_longest() -> None:
+def test_those_go_first_that_have_been_waited_for_longest() -> None:
     files, gone = Files(40, 1000), list[str]()
     assert not files.make_room()
     for name in ("a", "b", "c"):
-        files.headless[Silent(gone, name)] = None
+        files.idle[Idle(gone, name)] = None
     assert files.make_room()
     assert files.make_room()
     assert gone == ["a", "b"]
-    assert len(files.headless) == 1
+    assert len(files.idle) == 1
 
 
 def test_what_is_set_aside_is_open() -> None:

@@ -144,6 +144,7 @@ async def test_in_the_reserve_of_files(server: HttpServer) -> None:
     old.send(get("/old"))
     assert (await old.answer())[0] == 200, "who was there before is served"
     files.limit = files.open
+    files.idle.clear()
     client = await server.ask(get("/always"))
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await client.answer()
@@ -171,7 +172,7 @@ async def test_where_little_is_left_the_silent_go_first(
     silent, half = await server.connect(), await server.ask("GET /h")
     asked = await server.ask(get("/a"))
     assert (await asked.answer())[0] == 200
-    await eventually(lambda: len(server.edge.files.headless) == 2, "two have said nothing")
+    await eventually(lambda: len(server.edge.files.idle) == 3, "nothing is under way")
     server.edge.files.limit = server.edge.files.open
     client = await server.ask(get("/always"))
     assert (await client.answer())[0] == 200, "the newest is heard"
@@ -179,6 +180,35 @@ async def test_where_little_is_left_the_silent_go_first(
     assert not half.reader.at_eof()
     asked.send(get("/b"))
     assert (await asked.answer())[0] == 200
+
+
+async def test_and_then_who_is_waited_for_and_nobody_else(serve: Callable[..., Awaitable[HttpServer]]) -> None:
+    server = await serve(head_timeout=30, body_stall_timeout=30)
+    idle = await server.ask(get("/a"))
+    assert (await idle.answer())[0] == 200
+    ending = await server.ask(get("/a", "Connection: close") + get("/b"))
+    assert (await ending.answer())[0] == 200
+    stuck = await server.ask(get("/large"))
+    await eventually(lambda: "/large" in server.app.asked and len(server.edge.files.idle) == 3, "its answer waits")
+    polling = await server.ask(get("/poll"))
+    server.app.may_answer.clear()
+    owed = await server.ask(get("/c"))
+    await eventually(lambda: "/c" in server.app.asked, "one is under way")
+    assert len(server.edge.files.idle) == 3
+    server.edge.files.limit = server.edge.files.open
+    for gone in (idle, ending, stuck):
+        count = len(server.connections)
+        newest = await server.connect()
+        await eventually(lambda: len(server.edge.files.idle) == 3, "it takes the place of the oldest")
+        assert len(server.connections) == count
+        if gone is not stuck:
+            assert await gone.end() == b""
+    for each in (owed, polling):
+        assert not each.reader.at_eof()
+    server.app.may_answer.set()
+    assert (await owed.answer())[0] == 200
+    newest.send(get("/always"))
+    assert (await newest.answer())[0] == 200
 
 
 async def test_large_heads_and_answers_that_are_not_taken_count(serve: Callable[..., Awaitable[HttpServer]]) -> None:
