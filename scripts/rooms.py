@@ -37,6 +37,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "delegate",
             "hemera",
             "hosts",
+            "addresses",
             "listening",
             "certificates",
             "origins",

@@ -6,7 +6,7 @@ import random
 import socket
 from pathlib import Path
 
-from wsgw.config.listening import TcpAddress
+from wsgw.config.addresses import TcpAddress
 from wsgw.process.listeners import open_listeners
 
 #: Those that Linux gives to whoever does not ask for one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,6 @@ from helpers.nats_server import NatsServer
 from helpers.program import BIN
 from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw import __version__
-from wsgw.config.load import load
-from wsgw.errors import ConfigError
 
 CHANNELS: list[dict[str, Any]] = [{"name": "IN", "direction": "inbound"}]
 
@@ -168,6 +167,30 @@ async def test_when_clients_take_all_they_can(nats_server: NatsServer, tmp_path:
         gateway.kill()
 
 
+IDLE = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize("asked", [IDLE, 2 * IDLE, 40 * IDLE])
+async def test_who_asked_and_stays_keeps_nobody_out(gateway: GatewayProcess, asked: bytes) -> None:
+    """Idle, with a request that is not read any more, with answers that are not taken."""
+    loop, staying = asyncio.get_running_loop(), list[socket.socket]()
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE_SECONDS) as http, asyncio.timeout(60):
+            for _ in range(12):
+                client = socket.socket()
+                staying.append(client)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                client.setblocking(False)
+                await loop.sock_connect(client, ("127.0.0.1", port_of(gateway)))
+                await loop.sock_sendall(client, asked)
+                assert await loop.sock_recv(client, 9) == b"HTTP/1.1 "
+                answer = await http.get(f"http://127.0.0.1:{port_of(gateway)}/metrics", headers={"connection": "close"})
+                assert answer.status_code == 200
+    finally:
+        for client in staying:
+            client.close()
+
+
 async def ask_nothing(port: int, count: int) -> list[asyncio.StreamWriter]:
     """Connections that are there, and silent."""
     return [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(count)]
@@ -183,13 +206,3 @@ async def test_in_a_stop(gateway: GatewayProcess) -> None:
         assert "wsgw_connections" in (await http.get(f"{admin}/metrics")).text
     assert await gateway.ended(DEADLINE_SECONDS) == 0
     assert "Traceback" not in gateway.output
-
-
-def test_one_place_is_not_for_both() -> None:
-    with pytest.raises(ConfigError, match=r"admin\.listen: '127\.0\.0\.1:3007' is where clients are listened for"):
-        load({"admin": {"listen": "127.0.0.1:3007"}}, {})
-    with pytest.raises(ConfigError, match=r"admin\.listen: 'unix:/s' is where"):
-        load({"listen": "unix:/s", "admin": {"listen": "unix:/s"}}, {})
-    with pytest.raises(ConfigError, match=r"admin: keys are expected here"):
-        load({"admin": None}, {})
-    assert load({"listen": "127.0.0.1:0", "admin": {"listen": "127.0.0.1:0"}}, {}).admin is not None

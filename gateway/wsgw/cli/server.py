@@ -15,8 +15,8 @@ from wsgw import log as logs
 from wsgw.broker.servers import masked
 from wsgw.cli import output
 from wsgw.config import file as configfile
+from wsgw.config.addresses import TcpAddress
 from wsgw.config.file import ConfigFile, Look, channels_of, split_names
-from wsgw.config.listening import TcpAddress
 from wsgw.config.load import channels_replaced_by, hints, load
 from wsgw.config.origins import ANY
 from wsgw.config.settings import DEFAULT_FILE, LogSettings, Settings

@@ -1,60 +1,21 @@
-"""Where the gateway listens: addresses of TCP and unix sockets; and below which path it is asked."""
+"""Where the gateway listens, for clients and for operators, by TLS or not; and below which path it is asked."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from wsgw.config.hosts import is_loopback
+from wsgw.config.addresses import TcpAddress, address_of, addresses_of, clash
 from wsgw.config.values import Model, said, section
 
-#: Begins an entry that is a path.
-UNIX = "unix:"
-#: Of a unix socket whose entry names none: its owner, and the group that a proxy may be in.
-DEFAULT_MODE = 0o660
-#: What the system takes (``sun_path`` of unix(7), without its end).
-MAX_SOCKET_PATH_BYTES = 107
 MAX_LISTENED = 32
 MAX_BASE_PATH_CHARS = 64
 
-_MODE = re.compile(r"0?[0-7]{3}")
 #: What needs no escape in a path (RFC 3986 section 3.3), so that there is one way to write it.
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
-
-
-@dataclass(frozen=True, slots=True)
-class TcpAddress:
-    """``host`` is a name, or an address without brackets; ``port`` 0 takes a free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether it is reached from this machine only."""
-        return is_loopback(self.host)
-
-
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
-    """``mode`` is who may connect, as of any file."""
-
-    path: str
-    mode: int = DEFAULT_MODE
-
-    def __str__(self) -> str:
-        return f"{UNIX}{self.path}"
-
-
-Address = TcpAddress | UnixAddress
 
 
 class TlsSettings(Model):
@@ -69,13 +30,11 @@ class TlsSettings(Model):
 
 def admin_problem(listen: str | Sequence[str], port: int | None, admin: str | Sequence[str]) -> str | None:
     """Why operators cannot have a listener at ``admin``."""
-    clients = {(each.host, each.port) for each in addresses_of(listen, port) if isinstance(each, TcpAddress)}
-    paths = {each.path for each in addresses_of(listen) if isinstance(each, UnixAddress)}
-    for each in addresses_of(admin):
-        taken = each.path in paths if isinstance(each, UnixAddress) else each.port and (each.host, each.port) in clients
-        if taken:
-            return f"'{each}' is where clients are listened for"
-    return None
+    found = clash(addresses_of(admin), addresses_of(listen, port))
+    if found is None:
+        return None
+    own, of_clients = map(str, found)
+    return f"{own!r} is where clients are listened for" + ("" if own == of_clients else f", by {of_clients!r}")
 
 
 def tls_problem(listen: str | Sequence[str]) -> str | None:
@@ -83,28 +42,6 @@ def tls_problem(listen: str | Sequence[str]) -> str | None:
     if any(isinstance(each, TcpAddress) for each in addresses_of(listen)):
         return None
     return "'listen' has no address with a port, and a unix socket has no TLS"
-
-
-def address_of(entry: str) -> Address:
-    """An entry of the configuration; raises ValueError with the reason."""
-    if entry.startswith(UNIX):
-        return _unix(entry)
-    host, colon, port = entry.rpartition(":")
-    host = host.strip("[]")
-    if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
-        raise ValueError(f"{entry!r} is not HOST:PORT or unix:/PATH")
-    if ":" in host and not _is_ipv6(host):  # the port is missing, maybe
-        raise ValueError(f"{entry!r} is not HOST:PORT; an address of IPv6 is in brackets: [::1]:3007")
-    return TcpAddress(host, int(port))
-
-
-def addresses_of(listen: str | Sequence[str], port: int | None = None) -> tuple[Address, ...]:
-    """Those of the setting ``listen``; ``port`` takes the place of that of the one that has a port."""
-    entries = [listen] if isinstance(listen, str) else listen
-    found = [address_of(entry) for entry in entries]
-    if port is None:
-        return tuple(found)
-    return tuple(TcpAddress(each.host, port) if isinstance(each, TcpAddress) else each for each in found)
 
 
 def port_problem(listen: str | Sequence[str], port: int | None) -> str | None:
@@ -115,27 +52,6 @@ def port_problem(listen: str | Sequence[str], port: int | None) -> str | None:
     return f"'listen' has {with_port} addresses with a port, and this is for one; say the ports there"
 
 
-def _is_ipv6(host: str) -> bool:
-    try:
-        ipaddress.IPv6Address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _unix(entry: str) -> UnixAddress:
-    path, mark, mode = entry[len(UNIX) :].partition("?mode=")
-    if "?" in path:
-        raise ValueError(f"{entry[:64]!r}: behind the path there may be ?mode=660, and no other ?")
-    if not path.startswith("/"):
-        raise ValueError(f"{entry!r} is not unix:/PATH, from the root on")
-    if "\0" in path or len(path.encode()) > MAX_SOCKET_PATH_BYTES:
-        raise ValueError(f"{entry[:64]!r}: a socket's path has at most {MAX_SOCKET_PATH_BYTES} bytes")
-    if mark and not _MODE.fullmatch(mode):
-        raise ValueError(f"{entry!r}: the mode is three octal digits such as ?mode=660")
-    return UnixAddress(path, int(mode, 8) if mark else DEFAULT_MODE)
-
-
 def _listen(value: object) -> str | list[str]:
     if not isinstance(value, list | tuple):
         address_of(str(value))
@@ -143,13 +59,12 @@ def _listen(value: object) -> str | list[str]:
     entries = [str(each) for each in value]
     if not 0 < len(entries) <= MAX_LISTENED:
         raise ValueError(f"one address is expected here, or a list of at most {MAX_LISTENED}")
-    seen: set[tuple[str, int]] = set()
-    for entry in entries:
-        address = address_of(entry)
-        key = (address.host, address.port) if isinstance(address, TcpAddress) else (address.path, -1)
-        if key in seen and key[1]:  # of free ports there are many
-            raise ValueError(f"{entry!r} is there twice")
-        seen.add(key)
+    found = clash(addresses_of(entries))
+    if found is not None:
+        one, other = map(str, found)
+        raise ValueError(
+            f"{other!r} is there twice" if one == other else f"{one!r} and {other!r} cannot both be had: they overlap"
+        )
     return entries
 
 

@@ -13,12 +13,13 @@ from wsgw.channels.channel import Channel, Direction, OnGap, Payload, SlowConsum
 from wsgw.channels.durable import Durable, Storage, stream_name
 from wsgw.channels.hemera import TOPIC
 from wsgw.channels.template import template_of
+from wsgw.config.addresses import Address, addresses_of
 from wsgw.config.auth import AuthSettings
 from wsgw.config.delegate import Authorizing
 from wsgw.config.hemera import HemeraFields, action_of
 from wsgw.config.hosts import Hosts
 from wsgw.config.limits import MOST_SUBJECTS, LimitsSettings
-from wsgw.config.listening import Address, Admin, BasePath, Listen, Tls, addresses_of
+from wsgw.config.listening import Admin, BasePath, Listen, Tls
 from wsgw.config.nats import NatsSettings
 from wsgw.config.origins import SAME, Origins
 from wsgw.config.proxies import TrustedProxies

@@ -26,7 +26,7 @@ from wsgw.broker.stored import Storing
 from wsgw.broker.subscription import Credentials
 from wsgw.channels.channel import Channel
 from wsgw.channels.table import ChannelTable
-from wsgw.config.listening import TcpAddress
+from wsgw.config.addresses import TcpAddress
 from wsgw.config.settings import Settings
 from wsgw.core import hemera, series
 from wsgw.core.bridgetable import BridgeTable

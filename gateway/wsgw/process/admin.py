@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
-from wsgw.config.listening import TcpAddress
+from wsgw.config.addresses import TcpAddress
 from wsgw.process.listeners import Listener, close_all
 from wsgw.surfaces import ops
 from wsgw.surfaces.admin import AdminApplication

@@ -1,4 +1,7 @@
-"""The sockets to listen on: opened all or none, with a word on which one and why, and closed with what they left."""
+"""The sockets to listen on: opened all or none, with a word on which one and why, and closed with what they left.
+
+None listens before all are bound: nobody connects to one of a gateway that does not start for another.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from wsgw.config.listening import Address, TcpAddress, UnixAddress
+from wsgw.config.addresses import LOCALHOST, LOOPBACKS, Address, TcpAddress, UnixAddress, has_ipv4
 from wsgw.errors import WsgwError
 
 BACKLOG = 2048
@@ -26,8 +29,6 @@ PORT_TRIES = 32
 #: How long another gateway that starts now is waited for; somebody else may hold that lock for ever.
 LOCK_SECONDS, LOCK_TRIES = 1.0, 50
 
-LOCALHOST = "localhost"
-_LOOPBACKS = ("127.0.0.1", "::1")
 _WORDS = {
     errno.EADDRNOTAVAIL: "this machine has no such address",
     errno.EACCES: "no permission",
@@ -37,12 +38,16 @@ _WORDS = {
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
+#: Of a file.
+Identity = tuple[int, int, int]
+
+
 class PortUnavailable(WsgwError):
     """The address to listen on cannot be had."""
 
 
 class Listener:
-    """One socket that listens, not blocking. ``address`` is the one it has got, with its port.
+    """One socket, not blocking, that listens from ``listen`` on. ``address`` is the one it has got, with its port.
 
     ``sockets`` is it as often as ``repeat`` has made it, once at first; ``close`` closes them all.
     """
@@ -51,12 +56,19 @@ class Listener:
         self.address = address
         self.socket = listening
         self.sockets = [listening]
-        self._file = _identity(address.path) if isinstance(address, UnixAddress) else None
+        self.file = _identity(address.path) if isinstance(address, UnixAddress) else None
 
     @property
     def is_unix(self) -> bool:
         """Whether it is a unix socket."""
         return isinstance(self.address, UnixAddress)
+
+    def listen(self) -> None:
+        """From now on who connects is there for whoever accepts; raises PortUnavailable."""
+        try:
+            self.socket.listen(BACKLOG)
+        except OSError as error:
+            raise _unavailable(self.address, error) from None
 
     def repeat(self) -> None:
         """Have the socket as often as connections are to be taken of it in a round; raises OSError.
@@ -69,27 +81,39 @@ class Listener:
         """Listen no more; the file of a unix socket is removed, if it is this one's still. Harmless when done."""
         for each in self.sockets:
             each.close()
-        if isinstance(self.address, UnixAddress) and self._file is not None:
-            if _identity(self.address.path) == self._file:
+        if isinstance(self.address, UnixAddress) and self.file is not None:
+            if _identity(self.address.path) == self.file:
                 with suppress(OSError):
                     os.unlink(self.address.path)
-            self._file = None
+            self.file = None
 
 
 def open_listeners(addresses: Sequence[Address]) -> list[Listener]:
     """One for each of ``addresses``, two for ``localhost``; raises PortUnavailable naming the address and why."""
-    opened: list[Listener] = []
-    try:
-        for address in addresses:
-            if isinstance(address, UnixAddress):
-                opened.append(_unix(address))
-            elif address.host.lower() == LOCALHOST:
-                opened += _loopbacks(address.port)
-            else:
-                opened.append(_tcp(address, only_ipv6=_has_ipv4(address.port, addresses)))
-    except BaseException:
-        close_all(opened)
-        raise
+    return open_all(addresses)[0]
+
+
+def open_all(*settings: Sequence[Address]) -> list[list[Listener]]:
+    """As ``open_listeners``, for each of the ``settings``: all of them or none."""
+    opened: list[list[Listener]] = [[] for _ in settings]
+    with ExitStack() as until_they_listen:
+        alone_in = _Folders(until_they_listen)
+        try:
+            for addresses, listeners in zip(settings, opened, strict=True):
+                for address in addresses:
+                    if isinstance(address, UnixAddress):
+                        ours = {each.file for every in opened for each in every}
+                        listeners.append(_unix(address, alone_in, ours))
+                    elif address.host.lower() == LOCALHOST:
+                        listeners += _loopbacks(address.port)
+                    else:
+                        listeners.append(_tcp(address, only_ipv6=has_ipv4(address.port, addresses)))
+            for each in (each for every in opened for each in every):
+                each.listen()
+        except BaseException:
+            for every in opened:
+                close_all(every)
+            raise
     return opened
 
 
@@ -97,11 +121,6 @@ def close_all(listeners: Sequence[Listener]) -> None:
     """Close each of them."""
     for each in listeners:
         each.close()
-
-
-def _has_ipv4(port: int, addresses: Sequence[Address]) -> bool:
-    """Whether ``port`` of IPv4 is listened on by an entry of its own, so that ``[::]`` is not for it."""
-    return any(isinstance(each, TcpAddress) and each.port == port and ":" not in each.host for each in addresses)
 
 
 # -- TCP
@@ -114,13 +133,14 @@ def _tcp(address: TcpAddress, *, only_ipv6: bool = False) -> Listener:
         raise _unavailable(address, error) from None
 
 
-def _unavailable(address: TcpAddress, error: OSError, named: str = "") -> PortUnavailable:
+def _unavailable(address: Address, error: OSError, named: str = "") -> PortUnavailable:
     behind = f" ({named})" if named else ""
-    if error.errno == errno.EADDRINUSE:
+    if error.errno == errno.EADDRINUSE and isinstance(address, TcpAddress):
         where = f"port {address.port} on {address.host}{behind}"
         return PortUnavailable(f"{where} is in use by another program; choose another with -p PORT")
-    what = "; a port below 1024 takes the capability CAP_NET_BIND_SERVICE" if error.errno == errno.EACCES else ""
-    return PortUnavailable(f"cannot listen on {address.host}:{address.port}{behind}: {_words(error)}{what}")
+    privileged = error.errno == errno.EACCES and isinstance(address, TcpAddress)
+    what = "; a port below 1024 takes the capability CAP_NET_BIND_SERVICE" if privileged else ""
+    return PortUnavailable(f"cannot listen on {address}{behind}: {_words(error)}{what}")
 
 
 def _words(error: OSError) -> str:
@@ -141,7 +161,8 @@ def _bound(address: TcpAddress, *, only_ipv6: bool = False) -> Listener:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(only_ipv6))
         listener.bind(place)
-        listener.listen(BACKLOG)
+        if not address.port:  # one that is bound only may be given away again; and nobody knows it yet
+            listener.listen(BACKLOG)
         listener.setblocking(False)
         return Listener(TcpAddress(address.host, listener.getsockname()[1]), listener)
     except BaseException:
@@ -152,8 +173,8 @@ def _bound(address: TcpAddress, *, only_ipv6: bool = False) -> Listener:
 def _loopbacks(port: int) -> list[Listener]:
     """Both, on the same port; that of IPv4 alone where there is no IPv6."""
     for tries_left in reversed(range(PORT_TRIES)):
-        first = _on_loopback(TcpAddress(_LOOPBACKS[0], port))
-        other = TcpAddress(_LOOPBACKS[1], first.socket.getsockname()[1])
+        first = _on_loopback(TcpAddress(LOOPBACKS[0], port))
+        other = TcpAddress(LOOPBACKS[1], first.socket.getsockname()[1])
         try:
             return [first, _bound(other, only_ipv6=True)]
         except OSError as error:
@@ -175,19 +196,34 @@ def _on_loopback(address: TcpAddress) -> Listener:
 # -- unix sockets
 
 
-def _unix(address: UnixAddress) -> Listener:
+class _Folders:
+    """Those that no other gateway has its sockets in, until ``stack`` ends: see ``_alone_in``."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._held: set[Path] = set()
+
+    def hold(self, folder: Path) -> None:
+        """Raises OSError."""
+        resolved = folder.resolve()
+        if resolved not in self._held:
+            self._stack.enter_context(_alone_in(folder))
+            self._held.add(resolved)
+
+
+def _unix(address: UnixAddress, alone_in: _Folders, ours: Collection[Identity | None]) -> Listener:
+    """``ours`` are the files of this gateway's other sockets."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _alone_in(Path(address.path).parent):
-            _remove_stale(address.path)
-            listener.bind(address.path)
-            os.chmod(address.path, address.mode)  # nobody can connect before ``listen``
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
-            return Listener(address, listener)
+        alone_in.hold(Path(address.path).parent)
+        _remove_stale(address.path, ours)
+        listener.bind(address.path)
+        os.chmod(address.path, address.mode)  # nobody can connect before ``listen``
+        listener.setblocking(False)
+        return Listener(address, listener)
     except OSError as error:
         listener.close()
-        raise PortUnavailable(f"cannot listen on {address}: {_words(error)}") from None
+        raise _unavailable(address, error) from None
     except BaseException:
         listener.close()
         raise
@@ -211,7 +247,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _remove_stale(path: str) -> None:
+def _remove_stale(path: str, ours: Collection[Identity | None]) -> None:
     """Remove what a gateway left that was killed; raises PortUnavailable where that is something else."""
     try:
         found = os.lstat(path)
@@ -219,6 +255,8 @@ def _remove_stale(path: str) -> None:
         return
     if not stat.S_ISSOCK(found.st_mode):
         raise PortUnavailable(f"cannot listen on {UnixAddress(path)}: there is a file that is no socket")
+    if _identity(path) in ours:
+        raise PortUnavailable(f"cannot listen on {UnixAddress(path)}: it is there twice, under two names")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         try:
@@ -231,7 +269,7 @@ def _remove_stale(path: str) -> None:
     raise PortUnavailable(f"cannot listen on {UnixAddress(path)}: another program listens there")
 
 
-def _identity(path: str) -> tuple[int, int, int] | None:
+def _identity(path: str) -> Identity | None:
     """Of the file at ``path``."""
     try:
         found = os.lstat(path)

@@ -18,13 +18,14 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from wsgw.app import create_app
-from wsgw.config.listening import TcpAddress, TlsSettings, addresses_of
+from wsgw.config.addresses import TcpAddress, addresses_of
+from wsgw.config.listening import TlsSettings
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway, make_broker
 from wsgw.metrics import Metrics, without_created_series
 from wsgw.process.admin import AdminServer
 from wsgw.process.expiry import Expiry
-from wsgw.process.listeners import BACKLOG, Listener, close_all, open_listeners
+from wsgw.process.listeners import BACKLOG, Listener, close_all, open_all
 from wsgw.process.reloader import Reloader, Source
 from wsgw.process.signals import Signals
 from wsgw.surfaces import ops
@@ -245,11 +246,9 @@ async def serve(
     log.info("nats: Start up")
     log.info("open files: %s", open_files())
     certificates = None if settings.tls is None else _certificates(settings.tls)
-    listeners = open_listeners(settings.addresses)
-    aside: list[Listener] = []
+    of_admin = () if settings.admin is None else addresses_of(settings.admin.listen)
+    listeners, aside = open_all(settings.addresses, of_admin)
     try:
-        if settings.admin is not None:
-            aside += open_listeners(addresses_of(settings.admin.listen))
         for each in listeners:
             each.repeat()
         app = create_app(settings)

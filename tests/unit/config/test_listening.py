@@ -1,4 +1,4 @@
-"""Addresses to listen on, and base paths: what is understood, and what is refused with which words."""
+"""Settings of where to listen, and base paths: what is understood, and what is refused with which words."""
 
 from __future__ import annotations
 
@@ -6,26 +6,9 @@ from typing import Any
 
 import pytest
 
-from wsgw.config.listening import TcpAddress, UnixAddress, address_of
+from wsgw.config.addresses import TcpAddress, UnixAddress
 from wsgw.config.load import load
 from wsgw.errors import ConfigError
-
-
-@pytest.mark.parametrize(
-    ("entry", "address", "shown"),
-    [
-        ("127.0.0.1:3007", TcpAddress("127.0.0.1", 3007), "127.0.0.1:3007"),
-        ("[::]:3007", TcpAddress("::", 3007), "[::]:3007"),
-        (":::3007", TcpAddress("::", 3007), "[::]:3007"),
-        ("localhost:0", TcpAddress("localhost", 0), "localhost:0"),
-        ("unix:/run/w.sock", UnixAddress("/run/w.sock", 0o660), "unix:/run/w.sock"),
-        ("unix:/run/w.sock?mode=600", UnixAddress("/run/w.sock", 0o600), "unix:/run/w.sock"),
-        ("unix:/run/w.sock?mode=0666", UnixAddress("/run/w.sock", 0o666), "unix:/run/w.sock"),
-    ],
-)
-def test_an_address(entry: str, address: TcpAddress | UnixAddress, shown: str) -> None:
-    assert address_of(entry) == address
-    assert str(address) == shown
 
 
 def test_many() -> None:
@@ -47,28 +30,40 @@ def test_a_port_that_is_of_none_or_many(listen: Any, count: int) -> None:
 @pytest.mark.parametrize(
     ("listen", "reason"),
     [
-        ("h", "'h' is not HOST:PORT or unix:/PATH"),
-        ("h:٣", "is not HOST:PORT"),
-        ("2001:db8::1", "is not HOST:PORT; an address of IPv6 is in brackets: [::1]:3007"),
-        ("::1", "an address of IPv6 is in brackets"),
         ([], "one address is expected here"),
         (["h:1"] * 33, "a list of at most 32"),
         (["h:1", "h:x"], "'h:x' is not HOST:PORT"),
         (["h:1", "h:1"], "'h:1' is there twice"),
-        (["unix:/a", "unix:/a?mode=600"], "'unix:/a?mode=600' is there twice"),
-        ("unix:run/a", "is not unix:/PATH, from the root on"),
-        ("unix:/a?mode=9", "three octal digits such as ?mode=660"),
-        ("unix:/a?mode=1777", "three octal digits"),
-        ("unix:/a?mod=660", "behind the path there may be ?mode=660, and no other ?"),
-        ("unix:/" + "a" * 107, "has at most 107 bytes"),
-        ("unix:/a\0b", "has at most 107 bytes"),
+        (["unix:/a", "unix:/a?mode=600"], "'unix:/a' is there twice"),
+        (["127.0.0.1:1", "0.0.0.0:1"], "'127.0.0.1:1' and '0.0.0.0:1' cannot both be had: they overlap"),
     ],
 )
-def test_what_is_no_address(listen: Any, reason: str) -> None:
+def test_what_is_no_list_of_addresses(listen: Any, reason: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load({"listen": listen}, {})
     assert str(refused.value).startswith("command line: listen: ")
     assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("listen", "admin", "by"),
+    [
+        ("127.0.0.1:3007", "127.0.0.1:3007", ""),
+        ("127.0.0.1:1", "0.0.0.0:3007", ", by '127.0.0.1:3007'"),
+        (["unix:/s", "[::]:3007"], ["127.0.0.1:9", "127.0.0.1:3007"], r", by '\[::\]:3007'"),
+        ("unix:/s", "unix:/s", ""),
+        ("unix:/s", "unix://./s", ", by 'unix:/s'"),
+    ],
+)
+def test_one_place_is_not_for_clients_and_operators(listen: Any, admin: Any, by: str) -> None:
+    port = None if listen == "unix:/s" else 3007
+    found = f"^command line: admin.listen: '[^']*' is where clients are listened for{by}$"
+    with pytest.raises(ConfigError, match=found):
+        load({"listen": listen, "port": port, "admin": {"listen": admin}}, {})
+
+
+def test_free_ports_are_for_both() -> None:
+    assert load({"listen": "127.0.0.1:0", "admin": {"listen": "127.0.0.1:0"}}, {}).admin is not None
 
 
 @pytest.mark.parametrize("base", ["/rt", "/a/b-c.d_e~1", "/RT"])

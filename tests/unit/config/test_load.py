@@ -18,11 +18,11 @@ from helpers.nkeys import USER, Nkey, Operator, credentials
 from wsgw.channels.channel import Channel, Direction, SlowConsumer
 from wsgw.channels.durable import Durable
 from wsgw.channels.template import template_of
+from wsgw.config.addresses import TcpAddress
 from wsgw.config.auth import AuthSettings
 from wsgw.config.file import ConfigFile, read
 from wsgw.config.limits import QuotaSettings
 from wsgw.config.limits import UserLimitsSettings as UserLimits
-from wsgw.config.listening import TcpAddress
 from wsgw.config.load import ENVIRONMENT, channels_replaced_by, hints, load
 from wsgw.config.nats import NatsTlsSettings
 from wsgw.config.settings import Settings

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from wsgw.config.listening import TcpAddress, UnixAddress
+from wsgw.config.addresses import TcpAddress, UnixAddress
 from wsgw.process import listeners as module
-from wsgw.process.listeners import Listener, PortUnavailable, close_all, open_listeners
+from wsgw.process.listeners import Listener, PortUnavailable, close_all, open_all, open_listeners
 
 
 def has_ipv6() -> bool:
@@ -154,6 +154,36 @@ class TestTcp:
                 open_listeners([UnixAddress(str(path)), busy])
         assert not path.exists()
 
+    def test_nobody_connects_before_all_can_be_had(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path, (probe,) = tmp_path / "s", tcp("127.0.0.1")
+        (port,) = ports([probe])
+        probe.close()
+        bound: Callable[..., Listener] = module._bound
+        reached: list[bool] = []
+
+        def look(address: TcpAddress, *, only_ipv6: bool = False) -> Listener:
+            if address.host == "127.0.0.2":
+                reached.append(reaches(socket.AF_INET, ("127.0.0.1", port)))
+                reached.append(reaches(socket.AF_UNIX, str(path)))
+            return bound(address, only_ipv6=only_ipv6)
+
+        monkeypatch.setattr(module, "_bound", look)
+        with socket.create_server(("127.0.0.2", 0)) as taken:
+            busy = TcpAddress("127.0.0.2", taken.getsockname()[1])
+            with pytest.raises(PortUnavailable, match=r"on 127\.0\.0\.2 is in use"):
+                open_all([TcpAddress("127.0.0.1", port), UnixAddress(str(path))], [busy])
+        assert reached == [False, False]
+        assert not path.exists()
+
+    def test_where_only_listening_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two may be bound to one address, by names that this machine gives it, of which one can listen."""
+        (probe,) = tcp("127.0.0.1")
+        (port,) = ports([probe])
+        probe.close()
+        with pytest.raises(PortUnavailable, match=f"port {port} on 127.0.0.1 is in use"):
+            open_all([TcpAddress("127.0.0.1", port)], [TcpAddress("127.0.0.1", port)])
+        close_all(tcp("127.0.0.1", port))
+
     def test_a_port_just_left(self) -> None:
         (first,) = tcp("127.0.0.1")
         (port,) = ports([first])
@@ -234,6 +264,34 @@ class TestUnix:
         with pytest.raises(PortUnavailable, match="there is a file that is no socket"):
             open_listeners([UnixAddress(str(link))])
         assert path.read_text() == "worth something"
+
+    def test_one_under_two_names(self, path: Path) -> None:
+        """Which is not taken for one that was left, though nobody listens yet."""
+        link = path.parent / "link"
+        link.symlink_to(path.parent)
+        with pytest.raises(PortUnavailable, match=f"cannot listen on unix:{link}/{path.name}: it is there twice"):
+            open_listeners([UnixAddress(str(path)), UnixAddress(str(link / path.name))])
+        assert not path.exists()
+
+    def test_who_starts_meanwhile_does_not_take_what_is_not_listened_on_yet(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "LOCK_SECONDS", 0.05)
+        bound: Callable[..., Listener] = module._bound
+        held: list[bool] = []
+
+        def look(address: TcpAddress, *, only_ipv6: bool = False) -> Listener:
+            handle = os.open(path.parent, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(True)
+            os.close(handle)
+            return bound(address, only_ipv6=only_ipv6)
+
+        monkeypatch.setattr(module, "_bound", look)
+        close_all(open_listeners([UnixAddress(str(path)), UnixAddress(f"{path}2"), TcpAddress("127.0.0.1", 0)]))
+        assert held == [True]
 
     def test_no_folder(self, path: Path) -> None:
         with pytest.raises(PortUnavailable, match="there is no such folder"):

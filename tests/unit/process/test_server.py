@@ -25,8 +25,8 @@ from helpers.peer import Peer
 from helpers.raw_websocket import RawWebSocket, close
 from helpers.waiting import DEADLINE_SECONDS, eventually
 from wsgw.broker.uplink import NatsUnreachable
+from wsgw.config.addresses import TcpAddress, UnixAddress
 from wsgw.config.file import ConfigFile
-from wsgw.config.listening import TcpAddress, UnixAddress
 from wsgw.config.load import load
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway
