@@ -82,7 +82,14 @@ async def test_a_client_that_goes_while_nothing_is_read(direct: Served, reset: b
         client._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
     clock.advance(INTERVAL)  # by the ping it is found out
-    await eventually(lambda: receiver.names() == ["lost"] or clock.advance(TIMEOUT), "it is gone")
+
+    def gone() -> bool:
+        if receiver.names() != ["lost"]:
+            clock.advance(TIMEOUT)
+            return False
+        return True
+
+    await eventually(gone, "it is gone")
     assert receiver.events == [("lost", 1006)]
 
 

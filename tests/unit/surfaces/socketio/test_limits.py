@@ -78,7 +78,7 @@ async def test_who_goes_on_is_closed_however_often_it_connects(nats: NatsServer)
                     answer = await served.http.get(path)
             return answer.status_code != 200
 
-        await eventually(ended, "the session's end")
+        await eventually(ended, "the session's end")  # type: ignore[arg-type]  # mypy finds no T for it
         assert served.value("wsgw_closes_total", code="4009") == 1
 
 
