@@ -83,13 +83,11 @@ async def test_a_client_that_goes_while_nothing_is_read(direct: Served, reset: b
     client.close()
     clock.advance(INTERVAL)  # by the ping it is found out
 
-    def gone() -> bool:
-        if receiver.names() != ["lost"]:
-            clock.advance(TIMEOUT)
-            return False
-        return True
+    def is_lost() -> bool:
+        clock.advance(TIMEOUT)
+        return receiver.names() == ["lost"]
 
-    await eventually(gone, "it is gone")
+    await eventually(is_lost, "it is gone")
     assert receiver.events == [("lost", 1006)]
 
 
