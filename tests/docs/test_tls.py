@@ -17,8 +17,11 @@ from helpers.certificates import blind
 from helpers.gateway import GatewayProcess
 from helpers.nats_server import NatsServer
 from helpers.waiting import eventually
+from wsgw.config.file import read
+from wsgw.config.load import load
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
 def block(begin: str) -> str:
@@ -70,3 +73,20 @@ async def test_by_certbot(nats: NatsServer, tmp_path: Path) -> None:
         assert "Traceback" not in gateway.output
     finally:
         gateway.kill()
+
+
+def test_what_is_commented_out_in_the_appliance(tmp_path: Path) -> None:
+    """With TLS health and metrics are asked elsewhere: taken out of their comments these lines are good together."""
+    text = (ROOT / "gateway" / "wsgw.yml").read_text(encoding="utf-8")
+    for key in ("tls", "admin"):
+        text, found = re.subn(rf"^# ({key}: .*)$", r"\1", text, flags=re.MULTILINE)
+        assert found == 1
+    certificate, key_file = Authority(tmp_path).issue("tls", "rt.example")
+    path = tmp_path / "wsgw.yml"
+    path.write_text(text.replace("/run/secrets/tls", str(tmp_path)))
+    settings = load({}, {}, read(str(path)))
+    assert settings.tls is not None
+    assert (settings.tls.certificate_file, settings.tls.key_file) == (str(certificate), str(key_file))
+    assert settings.admin is not None
+    assert settings.admin.listen == "0.0.0.0:9307"
+    assert ":/run/secrets/tls:ro" in (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
