@@ -6,6 +6,7 @@ import click
 
 from wsgw.config import file as configfile
 from wsgw.config.load import hints, load
+from wsgw.config.settings import Settings
 from wsgw.errors import ConfigError
 
 
@@ -24,7 +25,18 @@ def check_config(file: str) -> None:
     except ConfigError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from None
-    for hint in hints(checked, read):
+    for hint in (*hints(checked, read), *_unsettled(checked, read)):
         click.echo(f"warning: {hint}", err=True)
     count = len(checked.channels)
     click.echo(f"{file}: good, {count} channel{'s' if count != 1 else ''}")
+
+
+def _unsettled(settings: Settings, file: configfile.ConfigFile) -> list[str]:
+    """What a gateway says, too, but only when the first client comes whom it is about."""
+    if settings.trusted_proxies is not None or all(limit is None for _, limit in settings.limits.address):
+        return []
+    place = file.where(("limits", "address"))
+    return [
+        f"{place}: limits.address: does not apply to who may be a proxy, or says to come by one, without "
+        "'trusted_proxies': set that to the addresses of the proxies, or to [] where there are none"
+    ]

@@ -58,3 +58,23 @@ def test_the_environment_does_not_matter(tmp_path: Path, monkeypatch: pytest.Mon
 def test_usage() -> None:
     assert CliRunner().invoke(wsgw, ["check-config"]).exit_code == 2
     assert "Example: wsgw check-config" in CliRunner().invoke(wsgw, ["check-config", "--help"]).output
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("limits: {address: {connections: 5}}", True),
+        ("limits:\n  address: {bytes_per_second: 1 MiB}", True),
+        ("limits: {address: {connections: 5}}\ntrusted_proxies: []", False),
+        ("limits: {address: {connections: 5}}\ntrusted_proxies: [10.0.0.1]", False),
+        ("limits: {messages_per_second: 5, user: {connections: 5}}", False),
+    ],
+)
+def test_limits_by_address_need_to_know_of_proxies(text: str, told: bool, tmp_path: Path) -> None:
+    path = tmp_path / "wsgw.yml"
+    path.write_text(f"{text}\nchannels: [{{name: IN, direction: inbound}}]\n")
+    result = CliRunner().invoke(wsgw, ["check-config", str(path)])
+    assert (result.exit_code, result.stdout) == (0, f"{path}: good, 1 channel\n")
+    line = 2 if "\n  " in text else 1
+    assert result.stderr.startswith(f"warning: {path}:{line}: limits.address: does not apply to who may be") is told
+    assert bool(result.stderr) is told
