@@ -29,6 +29,9 @@ SECOND = "127.0.0.1:3008"
 _ROW = re.compile(r"^\| ([\w.]+) \| `(.*)` \| (?:`(.*)` )?\| (?:`(.*)` )?\|$", re.MULTILINE)
 #: One of that of what to add for another gateway, behind which line of which file.
 _ADDED = re.compile(r"^\| ([\w.]+) \| `(.*)` \| `(.*)` \|$", re.MULTILINE)
+#: One of that of what to write instead of what, in which file, where both are on one machine; and the socket there.
+_BY_SOCKET = re.compile(r"^\| `(.*)` \| ([\w.]+) \| `(.*)` \|$", re.MULTILINE)
+_SOCKET = "/run/wsgw/wsgw.sock"
 #: Where nginx says what was asked, in its folder.
 ACCESS_LOG = "access.log"
 _NGINX_PATHS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -99,6 +102,12 @@ def configured(kind: str, *, tls: bool = True, below: bool = False, two: bool = 
         if file == name:
             text = replaced(text, {f"{line}\n": f"{line}\n{added}\n"})
     return text
+
+
+def by_socket(file: str, text: str, path: Path) -> str:
+    """``text``, which is of the page's ``file``, as the page has it for a unix socket, which is ``path``."""
+    rows = _BY_SOCKET.findall(PAGE.read_text(encoding="utf-8"))
+    return replaced(replaced(text, {old: new for old, name, new in rows if name == file}), {_SOCKET: str(path)})
 
 
 def replaced(text: str, places: Mapping[str, str]) -> str:

@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -17,7 +19,7 @@ from helpers.authority import Authority
 from helpers.gateway import GatewayProcess
 from helpers.nats_server import NatsServer
 from helpers.proxied import Site, site
-from helpers.proxies import NAME, configured, files, found, found_stream, replaced
+from helpers.proxies import KINDS, NAME, RealProxy, by_socket, configured, files, found, found_stream, replaced
 from helpers.waiting import eventually
 
 from .conftest import configuration
@@ -84,6 +86,23 @@ async def test_by_forwarded(
     text = replaced(configured(kind), BY_FORWARDED[kind])
     async with site(kind, tmp_path, [gateways[""]], authority, tls=True, text=text) as served:
         await known(served, FORGED)
+
+
+async def test_by_a_unix_socket(kind: str, nats: NatsServer, authority: Authority, tmp_path: Path) -> None:
+    with TemporaryDirectory() as short:  # a socket's path has a hundred bytes
+        path = Path(short) / "wsgw.sock"
+        said = yaml.safe_load(by_socket("wsgw.yml", files()["wsgw.yml"], path))
+        listen = ["127.0.0.1:0", said["listen"]]  # GatewayProcess waits for a port
+        gateway = GatewayProcess(tmp_path, configuration(nats, listen=listen, trusted_proxies=said["trusted_proxies"]))
+        proxy = RealProxy(kind, tmp_path, by_socket(KINDS[kind].file, configured(kind), path), [], authority)
+        try:
+            served = Site(kind, proxy, gateway, authority, "")
+            await served.serves()
+            await known(served, {})
+            await known(served, FORGED)
+        finally:
+            proxy.kill()
+            gateway.kill()
 
 
 async def test_whoever_is_not_trusted_is_not_believed(served: Site) -> None:
