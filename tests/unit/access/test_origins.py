@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsgw.access.origins import MAX_WANTED_BYTES, Origins, preflight
+from wsgw.access.origins import MAX_WANTED_BYTES, Asked, Origins, preflight
 
 SAME = Origins()
 ANY = Origins("any")
@@ -69,6 +69,17 @@ def test_same_is_the_same_host_and_port(page: str, host: str, of_page: int, of_h
     usual = 80 if scheme == "http" else 443
     assert SAME.allows(f"{scheme}://{page}", f"{page}:{of_host}") is (of_host == usual)
     assert SAME.allows(f"{scheme}://{page}:{of_page}", page) is (of_page == usual)
+
+
+def test_a_scheme_that_proxies_say_is_compared() -> None:
+    """By one port, too, though only one scheme is spoken there."""
+    for asked, schemes in (("http", ["http"]), ("https", ["https"]), (None, ["http", "https"])):
+        found = [
+            scheme
+            for scheme in ("http", "https")
+            if SAME.allows(f"{scheme}://a.example:8443", "a.example:8443", Asked(None, asked, None))
+        ]
+        assert found == schemes
 
 
 @pytest.mark.parametrize(
