@@ -17,6 +17,7 @@ import pytest
 from cryptography import x509
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Origin
 
 from helpers import node
 from helpers.certificates import Pair, blind
@@ -137,6 +138,25 @@ async def test_every_surface(site: Site, nats_server: NatsServer, tmp_path: Path
     assert b'"accepted":true' in (await curl.communicate())[0]
     await peer.close()
     await site.gateway.stop()
+
+
+async def test_pages_without_tls_are_others(site: Site) -> None:
+    """``same`` is scheme, too: whoever is on the way can write a page of the same name and port without TLS."""
+    async with site.http() as http:
+        for own in (site.url, "https://localhost"):
+            host = own.removeprefix("https://")
+            other = own.replace("https", "http")
+            for origin, status in ((own, 202), (other, 403)):
+                answer = await http.post("/publish/OUT", content=b"x", headers={"host": host, "origin": origin})
+                assert answer.status_code == status, (host, origin)
+            assert answer.json()["error"]["message"] == f"origin {other} is not in 'origins', and {own} was asked"
+    url = f"wss://127.0.0.1:{site.gateway.port}/ws/OUT"
+    async with connect(
+        url, ssl=site.pair.trusted(), proxy=None, origin=Origin(site.url.replace("https", "http"))
+    ) as client:
+        with pytest.raises(ConnectionClosed):
+            await client.recv()
+    assert client.close_code == 4503
 
 
 async def test_stock_socketio_clients(site: Site, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ class Asked(NamedTuple):
 
 #: Nobody says anything.
 NOTHING = Asked()
+#: No proxy does, and it came by TLS: what was asked for is the header Host, by https.
+BY_TLS = Asked(scheme="https")
 
 
 class Origins:
@@ -85,8 +87,8 @@ def preflight(methods: str, wanted: bytes | None) -> Headers:
 
 
 def _is_own(page: Origin, host: str | None, asked: Asked) -> bool:
-    """Whether ``page`` is of ``host``. By which scheme that was asked is known where proxies say so: TLS may end before
-    here.
+    """Whether ``page`` is of ``host``. By which scheme that was asked is known where it came by TLS, or proxies say so:
+    TLS may end before here.
     """
     if host is None or page.scheme not in ("http", "https") or asked.scheme not in (None, page.scheme):
         return False

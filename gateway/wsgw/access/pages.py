@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wsgw.access.hosts import Hosts
-from wsgw.access.origins import NOTHING, Asked, Headers, Origins
+from wsgw.access.origins import BY_TLS, NOTHING, Asked, Headers, Origins
 from wsgw.config.origins import SAME
 
 log = logging.getLogger("wsgw.access")
@@ -119,11 +119,12 @@ _ADVICE = {
 
 
 def _told(name: str | None, asked: Asked) -> str:
-    """What the origin is not, where that is by a proxy's word."""
+    """What the origin is not, where that is not by Host alone."""
     if asked is NOTHING:
         return ""
     scheme = "" if asked.scheme is None else f"{asked.scheme}://"
-    return f", and proxies say that {scheme}{_shown(name)} was asked"
+    who = "" if asked == BY_TLS else "proxies say that "  # who say a scheme say a port, too
+    return f", and {who}{scheme}{_shown(name)} was asked"
 
 
 def _shown(value: str | None) -> str:

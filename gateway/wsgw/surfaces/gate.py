@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Collection, Mapping, Sequence
 
 import orjson
 
-from wsgw.access.origins import Headers, preflight
+from wsgw.access.origins import BY_TLS, Headers, preflight
 from wsgw.access.pages import SAFE, Verdict
 from wsgw.config.proxies import UNIX
 from wsgw.core.edge import Edge
@@ -31,6 +31,7 @@ UNREAD_PATHS = frozenset({"/metrics"})
 SOCKETIO = "socket.io"
 #: What surfaces take, by the first part of the path; and OPTIONS, which is answered here.
 METHODS = {"publish": "POST", "request": "POST", "sse": "GET, HEAD", SOCKETIO: "GET, POST"}
+_BY_TLS = frozenset({"https", "wss"})
 
 
 class Gate:
@@ -60,7 +61,10 @@ class Gate:
         scope[NETWORK] = caller.network
         if caller.client is not None:
             scope["client"] = (caller.client, 0)
-        verdict = self._edge.pages.look(scope["headers"], proxied=by_unix, asked=caller.asked)
+        asked = caller.asked
+        if asked is None and scope.get("scheme") in _BY_TLS:
+            asked = BY_TLS
+        verdict = self._edge.pages.look(scope["headers"], proxied=by_unix, asked=asked)
         if verdict.refusal is not None:
             await self._refuse(scope, path, receive, send, verdict)
             return None
