@@ -100,9 +100,9 @@ async def site(start_gateway: StartGateway, nats_server: NatsServer, tmp_path: P
 
 @pytest.fixture
 async def hasty(start_gateway: StartGateway, nats_server: NatsServer, tmp_path: Path) -> Site:
-    """One that waits for a handshake, with the head in it, for three seconds."""
+    """One that waits for a handshake, with the head in it, for three seconds, and for another request half of that."""
     pair = Pair(tmp_path)
-    limits = {"head_timeout": "3s"}
+    limits = {"head_timeout": "3s", "idle_timeout": "1.5s"}
     made = Site(start_gateway(nats_server.url, CHANNELS, tls=pair.settings, limits=limits), pair)
     await made.ready()
     return made
@@ -241,17 +241,19 @@ async def test_a_handshake_that_does_not_end_is_bounded_and_counts(hasty: Site, 
 async def test_handshake_and_head_have_one_time(hasty: Site) -> None:
     """Who shakes hands late has less left for its head: it ends before one that came later."""
 
-    async def end(**how: Any) -> None:
+    async def end(said: bytes = b"", **how: Any) -> None:
         reader, writer = await asyncio.open_connection(ssl=blind(), **how)
+        writer.write(said)
         await reader.read()
         writer.close()
 
+    here: dict[str, Any] = {"host": "127.0.0.1", "port": hasty.gateway.port}
     raw = socket.create_connection(("127.0.0.1", hasty.gateway.port))
     raw.setblocking(False)
-    await asyncio.sleep(1.5)  # of its three seconds; no state is waited for
-    other = asyncio.create_task(end(host="127.0.0.1", port=hasty.gateway.port))
-    early = asyncio.create_task(end(sock=raw, server_hostname="localhost"))
     async with asyncio.timeout(DEADLINE_SECONDS):
+        await end(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", **here)  # half of its time, by that clock
+        other = asyncio.create_task(end(**here))
+        early = asyncio.create_task(end(sock=raw, server_hostname="localhost"))
         await asyncio.wait({early, other}, return_when=asyncio.FIRST_COMPLETED)
         assert early.done()
         assert not other.done()

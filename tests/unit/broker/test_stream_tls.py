@@ -106,13 +106,18 @@ def test_large_ones_in_pieces(run: RunTls) -> None:
     run(large)
 
 
-def test_held(run: RunTls) -> None:
+def test_held(run: RunTls, server: NatsServer, ca: Authority) -> None:
     """What waits then is not read, however much it is: NATS has to keep it."""
 
     async def held(client: DirectClient) -> None:
         got: list[bytes] = []
         other: list[bytes] = []
+        seen: list[bytes] = []  # by somebody else, of what was sent behind it
         client.listen("a", lambda subject, payload, *rest: got.append(payload))
+        somebody = await opened(server.url, Credentials(tls=TlsFiles(str(ca.file))))
+        somebody.listen("b", lambda subject, payload, *rest: seen.append(payload))
+        somebody.write(b"PUB b 0\r\n\r\n")
+        await arrived(seen, 1)
         tcp = client._stream
         assert tcp is not None
         client.hold()
@@ -122,7 +127,8 @@ def test_held(run: RunTls) -> None:
         await eventually(lambda: tcp._transport.get_write_buffer_size() == 0, "it is sent")
         client.write(b"SUB b 7\r\nPUB b 0\r\n\r\n")
         client._direct[b"7"] = lambda subject, payload, *rest: other.append(payload)
-        await asyncio.sleep(0.3)
+        await arrived(seen, 2)
+        somebody.shut()
         assert (got, other) == ([], [])
         client.release()
         await arrived(other, 1)
