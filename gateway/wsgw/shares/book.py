@@ -103,7 +103,7 @@ class Book:
         """Drop entries that say nothing, of some of those that may; to be called now and then."""
         idle = self._idle
         if not self._unswept:
-            self._unswept = list(idle)
+            self._unswept = list(dict.keys(idle))  # in any order: in its own it would take ten times as long
         names = self._unswept[-SWEPT:]
         del self._unswept[-SWEPT:]
         for name in names:
