@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Sized
 
-from wsgw.broker.broker import Broker
 from wsgw.broker.headers import HeaderBlock
 from wsgw.broker.puback import PublishOutcome
-from wsgw.broker.stored import Storing
 from wsgw.channels.channel import Channel
 from wsgw.channels.hemera import Codec
-from wsgw.core.outbound import ANY_SIZE, Outlet
+from wsgw.core.outbound import Outlet, Ways
 from wsgw.errors import GatewayError
 from wsgw.fanout.publication import Publication
-from wsgw.metrics import Metrics, Tally
 
 
 class Act(bytes):
@@ -27,19 +24,8 @@ class HemeraOutlet(Outlet):
 
     __slots__ = ("_codec",)
 
-    def __init__(
-        self,
-        key: str,
-        channel: Channel,
-        subject: str,
-        transport: str,
-        broker: Broker,
-        storing: Storing,
-        metrics: Metrics,
-        failures: Tally,
-        max_message_bytes: int = ANY_SIZE,
-    ) -> None:
-        super().__init__(key, channel, subject, transport, broker, storing, metrics, failures, max_message_bytes)
+    def __init__(self, key: str, channel: Channel, subject: str, transport: str, ways: Ways) -> None:
+        super().__init__(key, channel, subject, transport, ways)
         assert channel.hemera is not None
         self._codec = Codec(channel.hemera)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence, Sized
+from typing import NamedTuple
 
 from wsgw.broker.broker import Broker
 from wsgw.broker.headers import HeaderBlock
@@ -29,6 +30,16 @@ MAX_REFUSALS, MAX_REFUSED_NAME = 1024, 128
 ANY_SIZE = 2**40
 #: Seconds; the loop's own clock has steps of a millisecond.
 clock = time.monotonic
+
+
+class Ways(NamedTuple):
+    """What all outlets have in common. Larger messages than ``max_message_bytes`` are not taken of clients."""
+
+    broker: Broker
+    storing: Storing
+    metrics: Metrics
+    failures: Tally
+    max_message_bytes: int
 
 
 class Outlet:
@@ -53,30 +64,20 @@ class Outlet:
         "use",
     )
 
-    def __init__(
-        self,
-        key: str,
-        channel: Channel,
-        subject: str,
-        transport: str,
-        broker: Broker,
-        storing: Storing,
-        metrics: Metrics,
-        failures: Tally,
-        max_message_bytes: int = ANY_SIZE,
-    ) -> None:
+    def __init__(self, key: str, channel: Channel, subject: str, transport: str, ways: Ways) -> None:
+        metrics = ways.metrics
         self.name = name_in(key)
         self.channel = channel
         self.subject = subject
         #: what clients do who send here: PUBLISH or REQUEST
         self.use = Use.PUBLISH if channel.accepts else Use.REQUEST
-        self._broker = broker
-        self._max_message_bytes = max_message_bytes
+        self._broker = ways.broker
+        self._max_message_bytes = ways.max_message_bytes
         self._durable = channel.durable
-        self._storing = storing
+        self._storing = ways.storing
         # clients with other claims share the stream, and none is to have others' messages taken for repeats
         self._id_prefix = id_prefix(key) if channel.durable is not None else ""
-        self._failures = failures
+        self._failures = ways.failures
         self._accepted = metrics.published_messages.labels(channel.name, transport) if channel.accepts else None
         self._seconds = metrics.publish_seconds.labels(channel.name) if channel.accepts else None
         self._request_seconds = metrics.request_seconds.labels(channel.name) if channel.answers else None
@@ -206,14 +207,11 @@ class Outlets:
         kind_of: Callable[[Channel], type[Outlet]] = lambda _: Outlet,
         max_message_bytes: int = ANY_SIZE,
     ) -> None:
-        """``kind_of`` says of which kind the outlets of a channel are. Larger messages are not taken of clients."""
+        """``kind_of`` says of which kind the outlets of a channel are; see ``Ways`` for ``max_message_bytes``."""
         self._channels = channels
         self._kind_of = kind_of
-        self._max_message_bytes = max_message_bytes
-        self._broker = broker
-        self._storing = storing
-        self._metrics = metrics
         self._failures = Tally(metrics, metrics.publish_errors)
+        self._ways = Ways(broker, storing, metrics, self._failures, max_message_bytes)
         self._found: dict[tuple[str, str], Outlet] = {}  # by name, which clients say
         self._filled: dict[tuple[str, str], Outlet] = {}  # by key, which no client may: it has others' claims
         self._refused: dict[tuple[str, Use], tuple[str, Kind, str]] = {}  # the label, and what makes the error
@@ -266,17 +264,7 @@ class Outlets:
     ) -> Outlet:
         if len(kept) >= MAX_OUTLETS:
             kept.clear()
-        made = kept[key, transport] = self._kind_of(channel)(
-            key,
-            channel,
-            subject,
-            transport,
-            self._broker,
-            self._storing,
-            self._metrics,
-            self._failures,
-            self._max_message_bytes,
-        )
+        made = kept[key, transport] = self._kind_of(channel)(key, channel, subject, transport, self._ways)
         return made
 
     def _refuse(self, name: str, use: Use, error: GatewayError) -> tuple[str, Kind, str]:
