@@ -30,7 +30,8 @@ def refusal(error: GatewayError, headers: Mapping[str, str] | None = None) -> Re
 
 
 def when_to_retry(error: GatewayError) -> dict[str, str]:
-    """The header that says so (RFC 9110 section 10.2.3), in whole seconds, where that is known."""
+    """What says so (RFC 9110 section 10.2.3), in whole seconds, where that is known; to pages of other origins, too."""
     if not isinstance(error, LimitError):
         return {}
-    return {"retry-after": str(max(1, math.ceil(error.retry_after_seconds)))}
+    later = str(max(1, math.ceil(error.retry_after_seconds)))
+    return {"retry-after": later, "access-control-expose-headers": "retry-after"}

@@ -218,4 +218,5 @@ async def test_a_post_counts_before_it_is_known_whose_it_is(start: Start) -> Non
             answer = await served.http.post("/publish/OUT?token=wrong", content=b"x")
             assert answer.status_code == expected
         assert int(answer.headers["retry-after"]) > 50
+        assert answer.headers["access-control-expose-headers"] == "retry-after"  # else no page of others may read it
         assert len(tokens.asked) == 7
