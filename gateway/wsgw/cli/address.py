@@ -17,13 +17,16 @@ CHANNEL_TYPES: dict[str, str] = {
 }
 _EXAMPLES = "http://localhost:3007 (Socket.IO), ws://localhost:3007 (WebSocket) or nats://localhost:4222 (NATS)"
 
+_USER_INFO = re.compile(r"(//|\A(?!\w*://))(?:([^:/@]*):)?.*@", re.S)
+
 
 def masked(uri: str) -> str:
-    """``uri`` with its password, or its token if it has no user name, replaced by ``***``.
+    """``uri`` with its password, or its token if it has no user name, and with its query, replaced by ``***``.
 
     Works on any text, an unusable URL included: everything up to the last ``@`` counts as a secret.
     """
-    return re.sub(r"//(?:([^:/@]*):)?.*@", lambda m: f"//{m[1]}:***@" if m[1] else "//***@", uri, flags=re.S)
+    uri = _USER_INFO.sub(lambda m: f"{m[1]}{m[2]}:***@" if m[2] else f"{m[1]}***@", uri)
+    return re.sub(r"\?.+", "?***", uri, flags=re.S)
 
 
 @dataclass(frozen=True, slots=True)

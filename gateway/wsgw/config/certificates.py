@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from wsgw.config.contents import UnreadableError, content_of
+from wsgw.config.contents import UnreadableError, content_of, shown
 from wsgw.config.listening import TlsSettings
 
 MAX_FILE_BYTES = 1024 * 1024
@@ -78,4 +78,4 @@ def _content(key: str, path: str) -> bytes:
     try:
         return content_of(path, MAX_FILE_BYTES, again=True)
     except UnreadableError as error:
-        raise BadCertificateError(key, f"{path}: {error}") from None
+        raise BadCertificateError(key, f"{shown(path)}: {error}") from None

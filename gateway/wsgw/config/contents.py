@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+
+#: A key in PEM form, a JWT, an nkey, base64, a long word: what some write where a file is to be named that has it.
+_SECRET = re.compile(r"-----|[\0-\x1f+]|\AeyJ|=\Z|\A[^/.]{12,}\Z")
 
 
 class UnreadableError(ValueError):
@@ -30,6 +34,11 @@ def content_of(path: str, most_bytes: int, *, again: bool = False) -> bytes:
     if len(content) > most_bytes:
         raise UnreadableError(f"is larger than {most_bytes} bytes")
     return content
+
+
+def shown(path: str) -> str:
+    """``path`` in an error, unless it is none but what should be in the file."""
+    return "what is here is not shown, for it may be a secret, and a file is expected" if _SECRET.search(path) else path
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from wsgw.config.yaml12 import CoreLoader
+from wsgw.config.yaml12 import CoreLoader, shown_key
 from wsgw.errors import ConfigError
 
 #: A place in the file: keys and list indices from the top.
 Key = tuple[str | int, ...]
 
+_IGNORED = "easer's setting has no meaning here and is ignored"
 _ORIGINAL_KEYS = ("wsServer", "webServer", "natsServer", "useWebsocket", "useMessaging", "logger", "app", "pdms")
 #: What is wrong in YAML's words, which show what may be a secret, and in ours.
 _UNQUOTED = {
@@ -144,13 +145,13 @@ def _translate(file: ConfigFile) -> None:
         elif key in ("listen", "log", "port"):
             new[key] = value
         else:
-            file.warnings.append(f"{file.where((key,))}: {key}: easer's setting has no meaning here and is ignored")
+            file.warnings.append(f"{file.where((key,))}: {shown_key(key)}: {_IGNORED}")
     file.values = new
 
 
 def _warn_others(file: ConfigFile, key: str, value: dict[str, Any], *known: str) -> None:
     file.warnings += [
-        f"{file.where((key, other))}: {key}.{other}: easer's setting has no meaning here and is ignored"
+        f"{file.where((key, other))}: {key}.{shown_key(str(other))}: {_IGNORED}"
         for other in value
         if other not in known
     ]

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from wsgw.config.auth import JwtSettings
-from wsgw.config.contents import UnreadableError, content_of
+from wsgw.config.contents import UnreadableError, content_of, shown
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
 
@@ -105,7 +105,7 @@ def _content(key: str, path: str) -> bytes:
     try:
         content = content_of(path, MAX_FILE_BYTES)
     except UnreadableError as error:
-        raise BadKeyError(key, f"{path}: {error}") from None
+        raise BadKeyError(key, f"{shown(path)}: {error}") from None
     if not content.strip():
         raise BadKeyError(key, f"{path}: is empty")
     return content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,7 @@ from wsgw.config.settings import (
     OutboxSettings,
     Settings,
 )
+from wsgw.config.yaml12 import shown_key
 from wsgw.errors import ConfigError
 
 
@@ -60,6 +62,8 @@ ENVIRONMENT: tuple[Variable, ...] = (
     Variable(("WSGW_SERVER_PORT", "WEBSERVER_PORT"), ("port",), str),
     Variable(("PDMS_TIMEOUT",), ("request_timeout",), lambda text: f"{text.strip()}ms"),
 )
+#: In a URL: a password, maybe, whatever it was written behind.
+_USER_INFO = re.compile(r"//[^/\s]*@")
 #: Of a value in a message.
 MAX_SHOWN_CHARS = 64
 INBOUND_VARIABLE = "WSGW_INBOUND_TOPICS"
@@ -308,9 +312,11 @@ def _dotted(key: tuple[str | int, ...]) -> str:
 
 
 def _problem(where: Callable[[tuple[str | int, ...]], str], loc: tuple[str | int, ...], kind: str, message: str) -> str:
+    shown = loc
     if kind == "extra_forbidden":
-        message = "unknown key" + _suggestion(loc)
-    return f"{where(loc)}: {_dotted(loc)}: {message.removeprefix('Value error, ')}"
+        shown = (*loc[:-1], shown_key(str(loc[-1])))
+        message = "unknown key" + (_suggestion(loc) if shown == loc else "; behind the colon of a key there is a blank")
+    return f"{where(loc)}: {_dotted(shown)}: {_USER_INFO.sub('//***@', message.removeprefix('Value error, '))}"
 
 
 def _shown(value: object) -> str:

@@ -26,6 +26,8 @@ def _nats_url(url: str) -> str:
     parts = urlsplit(url)
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":  # the start of a password would be taken for a port
         raise ValueError("a user or password has /, ? or # in it, which are %2F, %3F and %23 in a URL")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:  # a token, maybe
+        raise ValueError("there is more behind the port of a NATS URL, which is not used: nats://HOST:4222 is one")
     try:
         good = parts.scheme in ("nats", "tls") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:

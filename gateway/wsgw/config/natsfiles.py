@@ -38,7 +38,7 @@ def content_of(key: str, path: str) -> bytes:
     try:
         content = contents.content_of(path, MAX_FILE_BYTES, again=True)
     except contents.UnreadableError as error:
-        raise BadFileError(key, path, str(error)) from None
+        raise BadFileError(key, contents.shown(path), str(error)) from None
     if not content.strip():
         raise BadFileError(key, path, "is empty")
     return content

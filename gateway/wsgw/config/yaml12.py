@@ -9,6 +9,14 @@ import yaml
 from yaml.constructor import ConstructorError
 
 _TAG = "tag:yaml.org,2002:"
+_NO_NUMBER = "what is said to be a number is none, or has too many digits"
+_NAME = re.compile(r"[A-Za-z_-]{1,64}")
+
+
+def shown_key(key: str) -> str:
+    """``key`` in an error: its name, for what is behind that is a value, maybe a secret, where a blank is missing."""
+    name = _NAME.match(key)
+    return key if name is None or len(name[0]) == len(key) else f"{name[0]}..."
 
 
 # The Python loader on purpose: the C one overflows the stack on deeply nested input.
@@ -27,10 +35,16 @@ class CoreLoader(yaml.SafeLoader):
 
     def core_int(self, node: yaml.ScalarNode) -> int:
         text = self._text(node)
-        return int(text[2:], {"0o": 8, "0x": 16}[text[:2]]) if text[:2] in ("0o", "0x") else int(text)
+        try:
+            return int(text[2:], {"0o": 8, "0x": 16}[text[:2]]) if text[:2] in ("0o", "0x") else int(text)
+        except ValueError:  # by its tag, maybe, and Python's words show what may be a secret
+            raise ConstructorError(None, None, _NO_NUMBER, node.start_mark) from None
 
     def core_float(self, node: yaml.ScalarNode) -> float:
-        return float(self._text(node).lower().replace(".inf", "inf").replace(".nan", "nan"))
+        try:
+            return float(self._text(node).lower().replace(".inf", "inf").replace(".nan", "nan"))
+        except ValueError:
+            raise ConstructorError(None, None, _NO_NUMBER, node.start_mark) from None
 
     def core_map(self, node: yaml.MappingNode) -> Any:
         if not isinstance(node, yaml.MappingNode):
@@ -39,7 +53,8 @@ class CoreLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if (key.tag, key.value) in seen:
-                    raise ConstructorError(None, None, f"the key {key.value!r} is there twice", key.start_mark)
+                    twice = f"the key {shown_key(key.value)!r} is there twice"
+                    raise ConstructorError(None, None, twice, key.start_mark)
                 seen.add((key.tag, key.value))
         return self.construct_yaml_map(node)
 

@@ -12,7 +12,7 @@ from wsgw.cli.address import masked, parse
     [
         ("http://localhost:3007", "http", "WS"),
         ("HTTPS://h", "https", "WS"),
-        ("ws://[::1]:1/base?a=b", "ws", "WS"),
+        ("ws://[::1]:1/base", "ws", "WS"),
         ("wss://h", "wss", "WS"),
         ("NATS://h:4222", "nats", "NATS"),
         ("tls://h", "tls", "NATS"),
@@ -31,6 +31,7 @@ def test_user_and_password_are_decoded_and_hidden() -> None:
     assert "p%2Fw" not in repr(address)
     token = parse("nats://t0ken@h:1")
     assert (token.user, token.password, str(token)) == ("t0ken", None, "nats://***@h:1")
+    assert str(parse("ws://h:1/rt?token=t0ken")) == "ws://h:1/rt?***"
 
 
 @pytest.mark.parametrize(
@@ -55,4 +56,5 @@ def test_unusable(uri: str) -> None:
 @given(st.text(), st.text(alphabet=st.characters(exclude_characters=":/@")), st.text(min_size=1))
 def test_no_text_after_the_user_is_shown(scheme: str, user: str, secret: str) -> None:
     secret = f"<{secret}>"
+    assert secret not in masked(f"{user}:{secret}@host")
     assert secret not in masked(f"{scheme}//{user}:{secret}@host")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from wsgw.config.contents import UnreadableError, content_of
+from wsgw.config.contents import UnreadableError, content_of, shown
 
 
 def problem(path: Path | str, most_bytes: int = 10, *, again: bool = False) -> str:
@@ -29,6 +29,28 @@ def test_what_can_be_read(tmp_path: Path, again: bool) -> None:
     assert problem(tmp_path / "none", again=again) == "No such file or directory"
     assert problem(tmp_path, again=again) == "Is a directory"
     assert problem("a\0b", again=again) == "not a path"
+
+
+@pytest.mark.parametrize(
+    "path", ["secret", "secret.txt", "/run/secrets/of-the-gateway", "./jwt", "certificates/gateway.key"]
+)
+def test_paths_are_shown(path: str) -> None:
+    assert shown(path) == path
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n-----END PRIVATE KEY-----",
+        "SUAMK2FG4MI6UE3ACF3FK3OIQBCEIEZV7NSWFFEW63UXMRLFM2XLAXK4GY",
+        "eyJ0eXAiOiJKV1QifQ.eyJqdGkiOiJ.AAAA",
+        "q83vEjRWeJ/rzw==",
+        "q83v+jRWeJ/rzwAB",
+        "correct-horse-battery",
+    ],
+)
+def test_what_should_be_in_the_file_is_not(what: str) -> None:
+    assert what not in shown(what)
 
 
 def test_a_pipe(tmp_path: Path) -> None:

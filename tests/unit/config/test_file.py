@@ -66,6 +66,9 @@ def test_an_empty_file_is_an_empty_configuration(tmp_path: Path, text: str) -> N
         ("a: 1\n---\nb: 2\n", "not YAML"),
         ("a: &x [*x]\n", "a value contains itself"),
         ("a: !!python/object:os.system x\n", ":1: not YAML: an unknown tag; a text that begins with ! needs quotes"),
+        ("a: !!int hidden\n", ":1: not YAML: what is said to be a number is none, or has too many digits"),
+        ("a: !!float hidden\n", ":1: not YAML: what is said to be a number is none, or has too many digits"),
+        ("{a:hidden, a:hidden}", ":1: not YAML: the key 'a...' is there twice"),
         ("a: !hidden\n", ":1: not YAML: an unknown tag; a text that begins with ! needs quotes"),
         ("a: *hidden\n", ":1: not YAML: an alias of nothing; a text that begins with * needs quotes"),
         (
@@ -76,7 +79,9 @@ def test_an_empty_file_is_an_empty_configuration(tmp_path: Path, text: str) -> N
     ],
 )
 def test_refusals(tmp_path: Path, text: str | bytes, reason: str) -> None:
-    assert reason in refusal(tmp_path, text)
+    told = refusal(tmp_path, text)
+    assert reason in told
+    assert "hidden" not in told
 
 
 def test_missing_and_folder(tmp_path: Path) -> None:

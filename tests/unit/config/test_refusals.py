@@ -315,3 +315,34 @@ def test_a_good_channel_is_checked_among_bad_keys(tmp_path: Path) -> None:
 def test_other_refusals(tmp_path: Path, text: str) -> None:
     (line,) = refused(text, tmp_path)
     assert line.startswith("x.yml:1: " + text.partition(":")[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("nats: {password:hidden}", "nats['password...']: unknown key; behind the colon"),
+        ("auth: {jwt: {secret = hidden}}", "auth.jwt['secret...']: unknown key; behind the colon"),
+        ("wsServer: {}\nnats: {servers: h, password:hidden}", "nats.password...: easer's setting has no meaning"),
+        ("nats: {servers: 'nats://h:1?token=hidden'}", "nats.servers: there is more behind the port"),
+        ("nats: {servers: 'nats://h:1/hidden'}", "nats.servers: there is more behind the port"),
+        ("nats: {servers: 'nats://h:1#hidden'}", "nats.servers: there is more behind the port"),
+        ("listen: 'nats://u:hidden@h:1'", "listen: 'nats://***@h:1' is not HOST:PORT"),
+        ("origins: ['https://u:hidden@h']", "origins: 'https://***@h' has more than"),
+        ("nats: {nkey_seed_file: SUAMK2FG4MI6UE3AChidden}", "nats.nkey_seed_file: what is here is not shown"),
+        (
+            'tls: {certificate_file: "-----BEGIN\\nhidden", key_file: x}',
+            "tls.certificate_file: what is here is not shown",
+        ),
+        ("auth: {jwt: {secret_file: correct-horse-hidden}}", "auth.jwt.secret_file: what is here is not shown"),
+    ],
+)
+def test_what_may_be_a_secret_in_a_wrong_place_is_not_shown(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "x.yml").write_text(text)
+    file = read(str(tmp_path / "x.yml"))
+    shown = file.warnings
+    try:
+        load({}, {}, file)
+    except ConfigError as error:
+        shown = [*shown, str(error)]
+    assert [line for line in shown if told in line], shown
+    assert "hidden" not in str(shown)
