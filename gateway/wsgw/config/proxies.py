@@ -37,9 +37,10 @@ def entry_of(text: str) -> str:
         raise ValueError(f"has no length of a prefix behind its slash: write {address} for the address alone") from None
     if slash and ipaddress.ip_address(address) != network.network_address:
         raise ValueError(f"is an address within a network: write {network} for that, or {address}")
+    network = _as_ipv4(network)
     if not network.prefixlen:
         raise ValueError("is everybody, and everybody could say to be anybody; name the proxies")
-    return str(_as_ipv4(network))
+    return str(network)
 
 
 def _as_ipv4(network: Network) -> Network:

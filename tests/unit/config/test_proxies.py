@@ -37,6 +37,7 @@ def test_entries(text: str, entry: str) -> None:
         (["10.0.0.1/33"], "'10.0.0.1/33' has no length of a prefix behind its slash: write 10.0.0.1 for the address"),
         (["0.0.0.0/0"], "'0.0.0.0/0' is everybody, and everybody could say to be anybody; name the proxies"),
         (["::/0"], "'::/0' is everybody"),
+        (["::ffff:0:0/96"], "'::ffff:0:0/96' is everybody"),
         (["10.0.0.1:80"], "'10.0.0.1:80' is no IP address"),
         (["[::1]"], "'[::1]' is an address with brackets, a port or a zone; leave these out"),
         (["fe80::1%eth0"], "'fe80::1%eth0' is an address with brackets, a port or a zone"),
