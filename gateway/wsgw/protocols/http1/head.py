@@ -155,6 +155,8 @@ class Head:
         raw: bytes | None = url.path
         if raw is None:
             raise HeadError("the request's target has no path")
+        if url.host is not None:
+            self._replace_host(url)
         self.raw_path = raw
         self.query: bytes = url.query or b""
         if len(raw) > MAX_PATH_BYTES or len(self.query) > MAX_QUERY_BYTES:
@@ -165,6 +167,15 @@ class Head:
             self.path = (unquote_to_bytes(raw) if b"%" in raw else raw).decode()
         except UnicodeDecodeError:
             raise HeadError("the path is not UTF-8") from None
+
+    def _replace_host(self, url: httptools.parser.url_parser.URL) -> None:
+        """By that of the target, which counts where it has one (RFC 9112 section 3.2.2)."""
+        if url.userinfo is not None:
+            raise HeadError("the request's target has a user in it (RFC 9110 section 4.2.4)")
+        host = b"[%b]" % url.host if b":" in url.host else url.host
+        if url.port is not None:
+            host += b":%d" % url.port
+        self.headers = [(b"host", host), *(header for header in self.headers if header[0] != b"host")]
 
 
 def _words(error: Exception) -> str:

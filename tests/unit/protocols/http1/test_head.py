@@ -40,6 +40,19 @@ def test_a_request() -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "host"),
+    [("http://a", b"a"), ("http://A.b:80", b"A.b:80"), ("wss://[::1]:8", b"[::1]:8"), ("", b"x")],
+)
+def test_the_host_of_a_target_counts(target: str, host: bytes) -> None:
+    """Whatever Host says, which is not looked at then, and need not be there in HTTP/1.0."""
+    assert head(f"GET {target}/b HTTP/1.1", "Host: x", "A: b").headers == [(b"host", host), (b"a", b"b")]
+    if target:
+        assert Head(f"GET {target}/b HTTP/1.0\r\n\r\n".encode()).headers == [(b"host", host)]
+    with pytest.raises(HeadError, match="there is one Host"):
+        Head(f"GET {target}/b HTTP/1.1\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize(
     ("target", "path", "query"),
     [
         ("/", "/", b""),
@@ -133,6 +146,7 @@ def test_upgrades(upgrade: str, connection: str, upgrades: bool) -> None:
         ("GET /%c0%af HTTP/1.1",),
         ("GET a HTTP/1.1",),
         ("GET http://host HTTP/1.1",),
+        ("GET http://user@host/ HTTP/1.1",),
         ("CONNECT a:1 HTTP/1.1",),
         ("get / HTTP/1.1",),
         ("GET / HTTP/2.0",),
