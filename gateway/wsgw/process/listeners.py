@@ -101,13 +101,14 @@ def open_all(*settings: Sequence[Address]) -> list[list[Listener]]:
         try:
             for addresses, listeners in zip(settings, opened, strict=True):
                 for address in addresses:
+                    if isinstance(address, TcpAddress):
+                        listeners += _tcp(address, only_ipv6=has_ipv4(address.port, addresses))
+            # these last: names of hosts may take long, and others that start wait for these folders not for ever
+            for addresses, listeners in zip(settings, opened, strict=True):
+                for address in addresses:
                     if isinstance(address, UnixAddress):
                         ours = {each.file for every in opened for each in every}
                         listeners.append(_unix(address, alone_in, ours))
-                    elif address.host.lower() == LOCALHOST:
-                        listeners += _loopbacks(address.port)
-                    else:
-                        listeners.append(_tcp(address, only_ipv6=has_ipv4(address.port, addresses)))
             for each in (each for every in opened for each in every):
                 each.listen()
         except BaseException:
@@ -126,9 +127,11 @@ def close_all(listeners: Sequence[Listener]) -> None:
 # -- TCP
 
 
-def _tcp(address: TcpAddress, *, only_ipv6: bool = False) -> Listener:
+def _tcp(address: TcpAddress, *, only_ipv6: bool = False) -> list[Listener]:
+    if address.host.lower() == LOCALHOST:
+        return _loopbacks(address.port)
     try:
-        return _bound(address, only_ipv6=only_ipv6)
+        return [_bound(address, only_ipv6=only_ipv6)]
     except OSError as error:
         raise _unavailable(address, error) from None
 

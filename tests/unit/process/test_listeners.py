@@ -277,21 +277,20 @@ class TestUnix:
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "LOCK_SECONDS", 0.05)
-        bound: Callable[..., Listener] = module._bound
-        held: list[bool] = []
+        listen, held = Listener.listen, list[bool]()
 
-        def look(address: TcpAddress, *, only_ipv6: bool = False) -> Listener:
+        def look(self: Listener) -> None:
             handle = os.open(path.parent, os.O_RDONLY)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                held.append(True)
+                held.append(self.is_unix)
             os.close(handle)
-            return bound(address, only_ipv6=only_ipv6)
+            listen(self)
 
-        monkeypatch.setattr(module, "_bound", look)
-        close_all(open_listeners([UnixAddress(str(path)), UnixAddress(f"{path}2"), TcpAddress("127.0.0.1", 0)]))
-        assert held == [True]
+        monkeypatch.setattr(Listener, "listen", look)
+        close_all(open_listeners([UnixAddress(str(path)), TcpAddress("127.0.0.1", 0), UnixAddress(f"{path}2")]))
+        assert held == [False, True, True]
 
     def test_no_folder(self, path: Path) -> None:
         with pytest.raises(PortUnavailable, match="there is no such folder"):
