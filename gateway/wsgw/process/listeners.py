@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import socket
 import stat
 import time
@@ -70,12 +71,12 @@ class Listener:
         except OSError as error:
             raise _unavailable(self.address, error) from None
 
-    def repeat(self) -> None:
+    def repeat(self, accepts_per_round: int = ACCEPTS_PER_ROUND) -> None:
         """Have the socket as often as connections are to be taken of it in a round; raises OSError.
 
         Each copy is an open file: call it before ``shares.files`` counts those that are no clients'.
         """
-        self.sockets += [self.socket.dup() for _ in range(ACCEPTS_PER_ROUND - len(self.sockets))]
+        self.sockets += [self.socket.dup() for _ in range(accepts_per_round - len(self.sockets))]
 
     def close(self) -> None:
         """Listen no more; the file of a unix socket is removed, if it is this one's still. Harmless when done."""
@@ -116,6 +117,18 @@ def open_all(*settings: Sequence[Address]) -> list[list[Listener]]:
                 close_all(every)
             raise
     return opened
+
+
+def repeat_all(listeners: Sequence[Listener], most_files: int) -> None:
+    """``repeat`` each of them, less often where not many files may be open.
+
+    For each copy two more files are kept free of clients; a quarter of all is for this.
+    """
+    often = ACCEPTS_PER_ROUND
+    if most_files != resource.RLIM_INFINITY:
+        often = min(often, most_files // (12 * len(listeners)))
+    for each in listeners:
+        each.repeat(often)
 
 
 def close_all(listeners: Sequence[Listener]) -> None:

@@ -22,10 +22,11 @@ from wsgw.config.addresses import TcpAddress, addresses_of
 from wsgw.config.listening import TlsSettings
 from wsgw.config.settings import Settings
 from wsgw.core.gateway import Gateway, make_broker
+from wsgw.errors import WsgwError
 from wsgw.metrics import Metrics, without_created_series
 from wsgw.process.admin import AdminServer
 from wsgw.process.expiry import Expiry
-from wsgw.process.listeners import BACKLOG, Listener, close_all, open_all
+from wsgw.process.listeners import BACKLOG, Listener, close_all, open_all, repeat_all
 from wsgw.process.reloader import Reloader, Source
 from wsgw.process.signals import Signals
 from wsgw.surfaces import ops
@@ -50,8 +51,14 @@ REQUESTS_SHARE = 0.85
 LIFESPAN_SECONDS, LEFT_SECONDS = 0.7, 0.5
 #: How often is looked whether requests have ended, and what one may take when it has been told to.
 LOOK_SECONDS, REQUEST_END_SECONDS = 0.02, 0.15
+#: What it needs to begin with, for NATS, and for some clients.
+LEAST_FILES = 64
 #: uvicorn's own limit; sessions set a smaller one from NATS' max_payload, whose own upper bound this is.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+
+class TooFewFiles(WsgwError):
+    """A gateway cannot be started with so few."""
 
 
 class Abortable(Protocol):
@@ -249,8 +256,7 @@ async def serve(
     of_admin = () if settings.admin is None else addresses_of(settings.admin.listen)
     listeners, aside = open_all(settings.addresses, of_admin)
     try:
-        for each in listeners:
-            each.repeat()
+        repeat_all(listeners, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         app = create_app(settings)
         paths = ops.PATHS if settings.admin is None else ops.PUBLIC_PATHS
         always = BasePath(settings.base_path).reached_by(paths)
@@ -298,8 +304,13 @@ async def _probe(settings: Settings) -> None:
 
 
 def open_files() -> str:
-    """Let this process open as many files (connections) as it may; how many those are, for the log."""
+    """Let this process open as many files (connections) as it may; how many those are, for the log.
+
+    Raises TooFewFiles.
+    """
     limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < LEAST_FILES:
+        raise TooFewFiles(f"this process may have {most} open files (ulimit -Hn), and needs {LEAST_FILES} at least")
     if limit == most:
         return _number(limit)
     try:

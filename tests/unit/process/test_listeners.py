@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import socket
 import stat
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 
 from wsgw.config.addresses import TcpAddress, UnixAddress
 from wsgw.process import listeners as module
-from wsgw.process.listeners import Listener, PortUnavailable, close_all, open_all, open_listeners
+from wsgw.process.listeners import Listener, PortUnavailable, close_all, open_all, open_listeners, repeat_all
 
 
 def has_ipv6() -> bool:
@@ -61,6 +62,15 @@ class TestTcp:
         every = listener.sockets
         listener.close()
         assert {each.fileno() for each in every} == {-1}
+
+    @pytest.mark.parametrize(
+        ("most_files", "sockets"), [(64, 1), (200, 4), (768, 16), (10**6, 16), (resource.RLIM_INFINITY, 16)]
+    )
+    def test_less_often_where_files_are_few(self, most_files: int, sockets: int) -> None:
+        listeners = [*tcp("127.0.0.1"), *tcp("127.0.0.1"), *tcp("127.0.0.1"), *tcp("127.0.0.1")]
+        repeat_all(listeners, most_files)
+        assert {len(each.sockets) for each in listeners} == {sockets}
+        close_all(listeners)
 
     @ipv6
     def test_every_address_of_both_families(self) -> None:

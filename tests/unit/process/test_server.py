@@ -33,7 +33,7 @@ from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
 from wsgw.process import server as process
 from wsgw.process.listeners import PortUnavailable, open_listeners
-from wsgw.process.server import GatewayServer, open_files, serve
+from wsgw.process.server import GatewayServer, TooFewFiles, open_files, serve
 from wsgw.process.signals import Signals
 from wsgw.tasks import end_all
 
@@ -336,6 +336,12 @@ class TestOpenFiles:
 
         monkeypatch.setattr(resource, "setrlimit", refuse)
         assert "at most 1024; that could not be raised to 4096: [Errno 1] Operation not permitted" in open_files()
+
+    def test_too_few(self, limits: list[int]) -> None:
+        limits[:] = [16, 63]
+        with pytest.raises(TooFewFiles, match=r"may have 63 open files \(ulimit -Hn\), and needs 64 at least"):
+            open_files()
+        assert limits == [16, 63]
 
     def test_without_a_limit(self, limits: list[int]) -> None:
         limits[:] = [1024, resource.RLIM_INFINITY]
