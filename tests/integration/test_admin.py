@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,33 @@ async def test_who_asked_and_stays_keeps_nobody_out(gateway: GatewayProcess, ask
     finally:
         for client in staying:
             client.close()
+
+
+async def test_who_asks_without_a_pause_keeps_nobody_out(gateway: GatewayProcess) -> None:
+    async def greedy() -> None:
+        while True:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port_of(gateway))
+                try:
+                    while True:
+                        writer.write(IDLE)
+                        head = await reader.readuntil(b"\r\n\r\n")
+                        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
+                finally:
+                    writer.transport.abort()
+
+    tasks = [asyncio.create_task(greedy()) for _ in range(12)]
+    answered = 0
+    async with httpx.AsyncClient(trust_env=False, timeout=DEADLINE_SECONDS) as http:
+        for _ in range(20):
+            with suppress(httpx.TransportError):
+                url = f"http://127.0.0.1:{port_of(gateway)}/metrics"
+                answered += (await http.get(url, headers={"connection": "close"})).status_code == 200
+            await asyncio.sleep(0.02)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert answered > 10
 
 
 async def ask_nothing(port: int, count: int) -> list[asyncio.StreamWriter]:
