@@ -23,17 +23,23 @@ def _servers(value: object) -> list[str]:
 def _nats_url(url: str) -> str:
     if "://" not in url:
         url = f"nats://{url}"
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # which shows what may be a password
+        what = "brackets, which are of IPv6 addresses and %5B and %5D elsewhere, or a letter that no host has"
+        raise ValueError(f"{url.rpartition('@')[2]!r}: there are {what}") from None
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":  # the start of a password would be taken for a port
         raise ValueError("a user or password has /, ? or # in it, which are %2F, %3F and %23 in a URL")
     if parts.path not in ("", "/") or parts.query or parts.fragment:  # a token, maybe
         raise ValueError("there is more behind the port of a NATS URL, which is not used: nats://HOST:4222 is one")
     try:
-        good = parts.scheme in ("nats", "tls") and parts.hostname and (parts.port is None or parts.port > 0)
+        good = parts.hostname and (parts.port is None or parts.port > 0) and not parts.netloc.endswith(":")
     except ValueError:
         good = False
-    if not good:
-        raise ValueError(f"{url.rpartition('@')[2]!r} is not a NATS URL such as nats://HOST:4222 or tls://HOST:4222")
+    if not good or parts.scheme not in ("nats", "tls"):
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        more = "; NATS over WebSocket is not spoken" if parts.scheme in ("ws", "wss") else ""
+        raise ValueError(f"{shown!r} is not a NATS URL such as nats://HOST:4222 or tls://HOST:4222{more}")
     return url
 
 

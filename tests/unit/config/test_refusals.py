@@ -93,6 +93,24 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
             "nats: {servers: [http://a]}\n",
             ["x.yml:1: nats.servers: 'http://a' is not a NATS URL such as nats://HOST:4222 or tls://HOST:4222"],
         ),
+        (
+            "nats: {servers: ['ws://u:secret@a:1/x']}\n",
+            [
+                "x.yml:1: nats.servers: 'ws://a:1/x' is not a NATS URL such as nats://HOST:4222 or tls://HOST:4222; "
+                "NATS over WebSocket is not spoken"
+            ],
+        ),
+        (
+            "nats: {servers: tls:/a}\n",
+            ["x.yml:1: nats.servers: 'nats://tls:/a' is not a NATS URL such as nats://HOST:4222 or tls://HOST:4222"],
+        ),
+        (
+            "nats: {servers: ['tls://u:secret@[::1']}\n",
+            [
+                "x.yml:1: nats.servers: '[::1': there are brackets, which are of IPv6 addresses and %5B and %5D "
+                "elsewhere, or a letter that no host has"
+            ],
+        ),
         ("nats: {servers: []}\n", ["x.yml:1: nats.servers: at least one NATS URL is needed"]),
         (
             "auth: {delegate: {url: http://a/, headers: []}}\n",
