@@ -18,11 +18,13 @@ DEADLINE_SECONDS = 30.0
 class NatsServer:
     """Started by the constructor. It takes a free port, or ``port``, and keeps it when it is started again.
 
-    ``configuration`` is the text of its configuration file; ``folder`` is a directory of its own.
+    ``configuration`` is the text of its configuration file; ``folder`` is a directory of its own; it
+    listens on ``address``.
     """
 
-    def __init__(self, folder: Path, configuration: str = "", port: int = -1) -> None:
+    def __init__(self, folder: Path, configuration: str = "", port: int = -1, address: str = "127.0.0.1") -> None:
         self._folder = folder
+        self._address = address
         self._configuration = folder / "nats.conf"
         self._configuration.write_text(configuration)
         self.port = port
@@ -32,13 +34,13 @@ class NatsServer:
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self._address}:{self.port}"
 
     def start(self) -> None:
         """Returns when it takes connections."""
         self._process = subprocess.Popen(
             [
-                *(BINARY, "-c", self._configuration, "-a", "127.0.0.1", "-p", str(self.port)),
+                *(BINARY, "-c", self._configuration, "-a", self._address, "-p", str(self.port)),
                 *("-m", "-1", "--ports_file_dir", self._folder),
             ],
             stdout=subprocess.DEVNULL,

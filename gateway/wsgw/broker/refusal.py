@@ -69,7 +69,8 @@ def _of_certificate(alert: str, tls: TlsFiles) -> str:
 def _shown_of(credentials: Credentials) -> str:
     """What was shown, and where it is from."""
     if credentials.credentials_file is not None:
-        return f"the user in nats.credentials_file, {credentials.credentials_file}"
+        path = credentials.credentials_file
+        return f"the user in nats.credentials_file, {path}; it, or its account, is not known there, or no more"
     if credentials.nkey_seed_file is not None:
         return f"the nkey in nats.nkey_seed_file, {credentials.nkey_seed_file}"
     if credentials.user is not None:

@@ -48,7 +48,8 @@ class Uplink:
         self._name = name
         self._inbox_prefix = inbox_prefix
         self._metrics = metrics
-        self._repeats = Repeats(log)
+        self._repeats = Repeats(log)  # of what servers say
+        self._states = Repeats(log)  # of how the connection is
         self._connection: NatsConnection | None = None
         self._handover: Handover | None = None  # from a connection that is left before its server goes
         self._leaving: asyncio.Task[None] | None = None  # the end of it
@@ -151,7 +152,7 @@ class Uplink:
                     await self._connect_any()
                 except Exception as error:
                     unexpected = None if isinstance(error, OSError) else error
-                    self._repeats.say(_level(error), f"nats: waiting for NATS: {error}", error=unexpected)
+                    self._states.say(_level(error), f"nats: waiting for NATS: {error}", error=unexpected)
                     await asyncio.sleep(backoff.next())
                     continue
             connection = self._connection
@@ -160,6 +161,7 @@ class Uplink:
             steady = not connection.lost.done()
             if steady and not connection.leaving.done():
                 backoff.reset()
+                self._states = Repeats(log)  # the next time it is another one, and said at once
                 if not self._told_connected:
                     log.info("nats: Connected to %s for %g s now", masked(self._url), STEADY_SECONDS)
                 await _either(connection)
@@ -167,7 +169,7 @@ class Uplink:
                 continue
             reason = connection.lost.result()
             self._forget_connection()
-            self._repeats.say(logging.WARNING, f"nats: connection lost: {reason}")
+            self._states.say(logging.WARNING, f"nats: connection lost: {reason}")
             self._servers.discovered(connection.discovered(), connection.known_as)
             await connection.close()
             if not steady:
@@ -183,7 +185,7 @@ class Uplink:
         Raises OSError, NeedsChange where that is why one of them cannot be had.
         """
         reasons = []
-        kind = OSError
+        permanent = []
         for url in self._servers:
             if leaving is not None and address_of(url) == address_of(self._url):
                 continue
@@ -192,15 +194,18 @@ class Uplink:
                 known_as = self._servers.known_as(url)
                 await connection.open(url, self._credentials, self._name, CONNECT_TIMEOUT_SECONDS, known_as)
             except OSError as error:
-                kind = NeedsChange if isinstance(error, NeedsChange) else kind
                 reasons.append(f"{masked(url)}: {error}")
+                if isinstance(error, NeedsChange):
+                    permanent.append(reasons[-1])
                 self._servers.put_last(url)
                 continue
             if leaving is None or not (connection.leaving.done() or connection.server_id in self._going):
+                if permanent:  # else nobody hears of it until this one is away
+                    self._states.say(logging.WARNING, f"nats: another server is used: {'; '.join(permanent)}")
                 return connection, url
             await connection.close()
             reasons.append(f"{masked(url)}: it goes, too")
-        raise kind("; ".join(reasons) or "no other server is known")
+        raise (NeedsChange if permanent else OSError)("; ".join(reasons) or "no other server is known")
 
     def _adopt(self, connection: NatsConnection, url: str) -> None:
         """``connection``, to ``url``, is the one that is used from now on."""
@@ -212,11 +217,11 @@ class Uplink:
         self._url = url
         self._connected.set()
         self._metrics.nats_connected.set(1)
-        self._told_connected = self._repeats.say(logging.INFO, f"nats: Connected to {masked(url)}")
+        self._told_connected = self._states.say(logging.INFO, f"nats: Connected to {masked(url)}")
 
     async def _move(self, old: NatsConnection) -> bool:
         """The server of ``old`` goes: whether it could be left for another one. Returns with that, or its loss."""
-        self._repeats.say(logging.WARNING, f"nats: {masked(self._url)} goes soon (lame duck mode)")
+        self._states.say(logging.WARNING, f"nats: {masked(self._url)} goes soon (lame duck mode)")
         if old.server_id:
             self._going.append(old.server_id)
         if self._leaving is not None:
@@ -228,7 +233,7 @@ class Uplink:
             try:
                 new, url = await self._open_any(old)
             except OSError as error:
-                self._repeats.say(_level(error), f"nats: no other server can be had: {error}")
+                self._states.say(_level(error), f"nats: no other server can be had: {error}")
                 await asyncio.wait({old.lost}, timeout=backoff.next())
                 continue
             if await self._hand_over(old, new, url):
@@ -252,7 +257,7 @@ class Uplink:
             await new.close()
             return False
         self._forget_connection()  # the old one went earlier than it said
-        self._repeats.say(logging.WARNING, f"nats: connection lost: {old.lost.result()}")
+        self._states.say(logging.WARNING, f"nats: connection lost: {old.lost.result()}")
         await old.close()
         self._adopt(new, url)
         return True

@@ -82,6 +82,30 @@ class TestNobodyStays:
         await arrived(liar.connections, 4)
         assert waits.asked == ["next", "next", "reset"]
 
+    async def test_each_loss_of_a_good_connection_is_said(
+        self,
+        make_broker: Brokers,
+        start_liar: StartLiar,
+        waits: type[Waits],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """And why there is no other one at first, though it was said lately: once each time, and not once a try."""
+        monkeypatch.setattr(module, "STEADY_SECONDS", 0.1)
+        caplog.set_level(logging.INFO)
+        liar = await start_liar()
+        good = [1, 5, 9]
+        liar.then = lambda made: None if len(liar.connections) in good else made.close()
+        broker, _ = make_broker(liar.url)
+        await broker.start()
+        for times, number in enumerate(good, 1):
+            await arrived(liar.connections, number)
+            await eventually(lambda times=times: waits.asked.count("reset") == times, "it lasts")
+            liar.connections[-1].close()
+        await arrived(liar.connections, max(good) + 3)
+        assert caplog.text.count("connection lost: ") == len(good)
+        assert caplog.text.count("Connected to") == 2 * len(good)
+
     async def test_the_next_server_is_next(
         self, make_broker: Brokers, start_liar: StartLiar, waits: type[Waits]
     ) -> None:

@@ -68,7 +68,8 @@ VERIFY = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {} (_ssl.c
         (
             "nats: 'Authorization Violation'",
             Credentials(credentials_file="a.creds"),
-            "NATS says 'Authorization Violation' to the user in nats.credentials_file, a.creds",
+            "NATS says 'Authorization Violation' to the user in nats.credentials_file, a.creds; "
+            "it, or its account, is not known there, or no more",
         ),
         (
             "nats: 'User Authentication Expired'",

@@ -16,7 +16,7 @@ import pytest
 from helpers.authority import Authority, serial, sha256
 from helpers.brokers import Brokers, publish, started
 from helpers.metrics import value
-from helpers.nats_cluster import pair, wanted
+from helpers.nats_cluster import cluster_port, pair, wanted
 from helpers.nats_server import NatsServer
 from helpers.nkeys import Operator
 from helpers.peer import Peer
@@ -193,6 +193,54 @@ async def test_credentials_that_expire(
     assert seed not in caplog.text
     operator.credentials(path, exp=int(time.time()) + 60)
     await eventually(lambda: broker.connected, "it is back")
+
+
+async def test_one_of_two_servers_is_refused_while_the_other_is_had(
+    make_broker: Brokers, start_server: Start, ca: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That is said, once: nobody would hear of it until the other one is away."""
+    wrong, right = start_server(""), start_server(verifying(ca))
+    wrong_url = f"tls://localhost:{wrong.port}"
+    broker, _ = make_broker(wrong_url, at(right), credentials=known(ca))
+    await broker.start()
+    await asyncio.wait_for(broker.wait_connected(), DEADLINE_SECONDS)
+    (record,) = [record for record in caplog.records if "offer" in record.message]
+    assert record.levelno == logging.WARNING
+    assert record.message == (
+        f"nats: another server is used: {wrong_url}: nats.tls asks for TLS but the server does not offer it"
+    )
+    assert await publish(broker, "a") is None
+
+
+async def test_servers_known_by_address_have_certificates_for_their_own(
+    make_broker: Brokers, ca: Authority, tmp_path: Path
+) -> None:
+    """One that another one told of, both by addresses: the first one's is none that its certificate has to be for."""
+    servers: list[NatsServer] = []
+    try:
+        route = ""
+        for number in (1, 2):
+            address = f"127.0.0.{number}"
+            certificate, key = ca.issue(f"server{number}", address)
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            configuration = f"""
+                tls {{cert_file: "{certificate}", key_file: "{key}"}}
+                cluster {{name: c, listen: "127.0.0.1:-1", {route}}}
+            """
+            servers.append(NatsServer(folder, configuration, address=address))
+            route = f'routes: ["nats://127.0.0.1:{cluster_port(servers[0])}"]'
+        credentials = Credentials(tls=TlsFiles(str(ca.file)))
+        broker, _ = await started(make_broker, f"tls://127.0.0.1:{servers[0].port}", credentials)
+        there = broker._connection
+        assert there is not None
+        await eventually(there.discovered, "word of the second server")
+        servers[0].stop()
+        await eventually(lambda: broker.connected and broker._connection is not there, "the second one is used")
+        assert await publish(broker, "a") is None
+    finally:
+        for server in servers:
+            server.stop()
 
 
 async def test_one_of_two_servers_is_refused(
