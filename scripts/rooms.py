@@ -33,6 +33,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "file",
             "values",
             "contents",
+            "term",
             "limits",
             "delegate",
             "hemera",

@@ -147,7 +147,8 @@ TABLE: tuple[Spec, ...] = (
         "wsgw_certificate_expires_timestamp_seconds",
         "gauge",
         ("certificate",),
-        "Until when the certificate that clients, or NATS, see of the gateway is good, in seconds since 1970.",
+        "Until when it is good, in seconds since 1970: the certificate that clients see (clients), or NATS (nats), "
+        "and the JWT of the user in NATS (nats_user).",
     ),
     Spec("wsgw_event_loop_lag_seconds", "gauge", (), "How late the event loop ran its last periodic timer."),
     Spec("wsgw_build_info", "gauge", ("version",), "Always 1; the version is in the label."),

@@ -46,7 +46,7 @@ class Pair:
             .issuer_name(name)
             .public_key(key.public_key())
             .serial_number(self.serial)
-            .not_valid_before(now - timedelta(days=10))
+            .not_valid_before(now - timedelta(days=100))
             .not_valid_after(now + timedelta(days=days))
             .add_extension(names, critical=False)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)

@@ -33,6 +33,7 @@ class Certificate:
     """``names`` are the first of those that it is for; it is valid before ``ends``."""
 
     names: tuple[str, ...]
+    begins: datetime
     ends: datetime
 
     def __str__(self) -> str:
@@ -52,7 +53,7 @@ def certificate_of(tls: TlsSettings) -> Certificate:
         raise BadCertificateError("certificate_file", reason) from None
     if _public_of(tls) != public:
         raise BadCertificateError("key_file", f"{tls.key_file}: is not the key of the certificate")
-    return Certificate(_names(own), own.not_valid_after_utc)
+    return Certificate(_names(own), own.not_valid_before_utc, own.not_valid_after_utc)
 
 
 def _public_of(tls: TlsSettings) -> bytes:

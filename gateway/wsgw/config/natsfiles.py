@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from wsgw.config import contents
 
@@ -42,17 +41,3 @@ def content_of(key: str, path: str) -> bytes:
     if not content.strip():
         raise BadFileError(key, path, "is empty")
     return content
-
-
-def untimely(since: datetime | None, until: datetime | None) -> str | None:
-    """Why what is good from ``since`` to ``until`` is not good now; None where it is."""
-    now = datetime.now(UTC)
-    if until is not None and until <= now:
-        return f"expired on {_shown(until)}"
-    if since is not None and since > now:
-        return f"is good from {_shown(since)} on, which is later than now"
-    return None
-
-
-def _shown(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from wsgw.config.natsfiles import BadFileError, content_of, untimely
+from wsgw.config.natsfiles import BadFileError, content_of
+from wsgw.config.term import FOR_EVER, Term
 
 CREDENTIALS_FILE, NKEY_SEED_FILE = "credentials_file", "nkey_seed_file"
 
@@ -28,6 +29,7 @@ _KINDS = {_USER: "a user", 0: "an account", 14 << 3: "an operator", 13 << 3: "a 
 _SEED_LINE = re.compile(rb"(?<![A-Z0-9])S[A-Z2-7]{57}(?![A-Z0-9])")
 _PUBLIC_LINE = re.compile(rb"(?<![A-Z0-9])[UAONCX][A-Z2-7]{55}(?![A-Z0-9])")
 _JWT = re.compile(rb"(?<![\w.-])eyJ[\w-]*\.[\w-]+\.[\w-]+(?![\w.-])")
+_COMMENT = re.compile(rb"^[ \t]*#.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Identity:
     public_key: str
     jwt: str | None = field(default=None, repr=False)
     overdue: BadFileError | None = None
+    term: Term = FOR_EVER
 
     def signed(self, nonce: str) -> bytes:
         """The proof for a server that sent ``nonce``, in base64."""
@@ -46,12 +49,12 @@ class Identity:
 
 def of_nkey(path: str) -> Identity:
     """That of the seed in the file at ``path``; raises BadFileError."""
-    return _of_seed(NKEY_SEED_FILE, path, content_of(NKEY_SEED_FILE, path))
+    return _of_seed(NKEY_SEED_FILE, path, _content_of(NKEY_SEED_FILE, path))
 
 
 def of_credentials(path: str) -> Identity:
     """That of the JWT and the seed in the file at ``path``; raises BadFileError."""
-    content = content_of(CREDENTIALS_FILE, path)
+    content = _content_of(CREDENTIALS_FILE, path)
     found = _JWT.search(content)
     if found is None:
         raise BadFileError(CREDENTIALS_FILE, path, "has no JWT of a user (between lines such as BEGIN NATS USER JWT)")
@@ -59,7 +62,9 @@ def of_credentials(path: str) -> Identity:
     jwt = found[0].decode()
     try:
         claims = _claims(jwt)
-        overdue = untimely(_time(claims, "nbf"), _time(claims, "exp"))
+        begins, ends = _time(claims, "nbf"), _time(claims, "exp")
+        overdue = Term(begins, ends).untimely()
+        term = Term(begins or _time(claims, "iat"), ends)  # of NATS' own clock, which may be a little ahead
     except (ValueError, OverflowError, RecursionError):
         raise BadFileError(CREDENTIALS_FILE, path, "has a JWT that cannot be read") from None
     of = claims.get("nats")
@@ -69,7 +74,12 @@ def of_credentials(path: str) -> Identity:
     if claims.get("sub") != identity.public_key:
         raise BadFileError(CREDENTIALS_FILE, path, "has a seed that is not that of its JWT's user")
     error = None if overdue is None else BadFileError(CREDENTIALS_FILE, path, f"the JWT {overdue}")
-    return Identity(identity.key, identity.public_key, jwt, error)
+    return Identity(identity.key, identity.public_key, jwt, error, term)
+
+
+def _content_of(key: str, path: str) -> bytes:
+    """Without comments, where old keys may be."""
+    return _COMMENT.sub(b"", content_of(key, path))
 
 
 def _of_seed(key: str, path: str, content: bytes) -> Identity:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from wsgw.config.natsfiles import BadFileError, TlsFiles, content_of, untimely
+from wsgw.config.natsfiles import BadFileError, TlsFiles, content_of
+from wsgw.config.term import Term
 
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "tls.ca_file", "tls.certificate_file", "tls.key_file"
 
 
-def ends_of(files: TlsFiles) -> datetime:
-    """Until when the own certificate is good, which there has to be; raises BadFileError."""
-    assert files.certificate_file is not None
-    return _certificates(CERTIFICATE_FILE, files.certificate_file)[0].not_valid_after_utc
+def term_of(certificate_file: str) -> Term:
+    """That of the own certificate; raises BadFileError."""
+    return _term(_certificates(CERTIFICATE_FILE, certificate_file)[0])
 
 
 def overdue_of(files: TlsFiles) -> list[BadFileError]:
@@ -36,8 +35,12 @@ def overdue_of(files: TlsFiles) -> list[BadFileError]:
 
 def _overdue(key: str, path: str, certificates: Iterable[x509.Certificate]) -> list[BadFileError]:
     """Nothing where one of ``certificates`` is good now: there are old ones beside new ones."""
-    reasons = [untimely(each.not_valid_before_utc, each.not_valid_after_utc) for each in certificates]
+    reasons = [_term(each).untimely() for each in certificates]
     return [] if None in reasons else [BadFileError(key, path, f"the certificate {reasons[0]}")]
+
+
+def _term(certificate: x509.Certificate) -> Term:
+    return Term(certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
 
 def _certificates(key: str, path: str) -> list[x509.Certificate]:

@@ -1,6 +1,6 @@
-"""Until when certificates are good: in the metrics, and in the log, with a warning a day when one of them ends soon.
+"""Until when certificates are good, and a user's JWT: in the metrics; and in the log, with a warning in time.
 
-Of those that clients see it is the one in use, of those that NATS sees the one in the file: what is shown next.
+Of what clients see it is the one in use, of what NATS sees the one in the file: what is shown next.
 """
 
 from __future__ import annotations
@@ -13,20 +13,25 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wsgw.config.natsfiles import BadFileError, TlsFiles
+from wsgw.config.natsfiles import BadFileError
+from wsgw.config.term import Term
 from wsgw.metrics import Metrics
 from wsgw.tasks import NoThread, end, in_thread
 
 if TYPE_CHECKING:
+    from wsgw.config.nats import NatsSettings
     from wsgw.process.certificates import Certificates
 
 log = logging.getLogger("wsgw.server")
 
 #: Between two looks.
 LOOK_SECONDS = 60.0
+#: Between two warnings of the same.
 DAY_SECONDS = 86400.0
-#: Who renews by a program does it a third of ninety days before the end.
+#: Who renews by a program does it a third of ninety days before the end; what lives for less is warned of when so much
+#: of its life is left.
 WARN_DAYS = 14
+WARN_PART = 1 / 4
 
 
 class Expiry:
@@ -36,21 +41,27 @@ class Expiry:
         self,
         metrics: Metrics,
         certificates: Certificates | None,
-        nats: TlsFiles | None,
+        nats: NatsSettings,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._gauge = metrics.certificate_expires_timestamp_seconds
         self._certificates = certificates
-        self._nats = nats if nats is not None and nats.certificate_file is not None else None
+        self._files: list[tuple[str, str, Callable[[], Term]]] = []  # label, what it is, and how it is read
+        if nats.tls is not None and nats.tls.certificate_file is not None:
+            read = partial(_term_of_certificate, nats.tls.certificate_file)
+            self._files.append(("nats", "nats.tls.certificate_file: the certificate", read))
+        if nats.credentials_file is not None:
+            read = partial(_term_of_jwt, nats.credentials_file)
+            self._files.append(("nats_user", "nats.credentials_file: the JWT", read))
         self._clock = clock
-        self._warned: dict[str, tuple[datetime, float]] = {}  # by key: of which end, and when
+        self._warned: dict[str, tuple[tuple[datetime, bool], float]] = {}  # by what it is: of which end, and when
         self._task: asyncio.Task[None] | None = None
         if certificates is not None:
             self._gauge.labels("clients").set_function(lambda: certificates.current.ends.timestamp())
 
     def start(self) -> None:
         """Look from now on; needs the running loop."""
-        if self._certificates is not None or self._nats is not None:
+        if self._certificates is not None or self._files:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="until when certificates are good")
 
     async def stop(self) -> None:
@@ -63,34 +74,52 @@ class Expiry:
     async def _run(self) -> None:
         while True:
             if self._certificates is not None:
-                self._seen("tls.certificate_file", self._certificates.current.ends)
-            if self._nats is not None:
-                await self._look(self._nats)
+                current = self._certificates.current
+                self._seen("tls.certificate_file: the certificate", current.begins, current.ends)
+            for label, what, read in self._files:
+                await self._look(label, what, read)
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _look(self, files: TlsFiles) -> None:
+    async def _look(self, label: str, what: str, read: Callable[[], Term]) -> None:
         try:
-            ends = await in_thread(partial(_ends_of, files), "looking until when NATS' certificate is good")
+            term = await in_thread(read, "looking until when NATS' files are good")
         except (BadFileError, NoThread):
             return  # the next connection says what is wrong with it; until then it is as it was
-        self._gauge.labels("nats").set(ends.timestamp())
-        self._seen("nats.tls.certificate_file", ends)
+        if term.ends is None:
+            self._gauge.remove(label)
+        else:
+            self._gauge.labels(label).set(term.ends.timestamp())
+            self._seen(what, term.begins, term.ends)
 
-    def _seen(self, key: str, ends: datetime) -> None:
+    def _seen(self, what: str, begins: datetime | None, ends: datetime) -> None:
         now = self._clock()
         left = ends.timestamp() - now
-        warned_of, at = self._warned.get(key, (None, 0.0))
-        if left > WARN_DAYS * DAY_SECONDS or (warned_of == ends and now - at < DAY_SECONDS):
+        life = float("inf") if begins is None else (ends - begins).total_seconds()
+        of, at = self._warned.get(what, (None, 0.0))
+        if left > min(WARN_DAYS * DAY_SECONDS, life * WARN_PART) or (
+            of == (ends, left <= 0) and now - at < DAY_SECONDS
+        ):
             return
-        self._warned[key] = ends, now
+        self._warned[what] = (ends, left <= 0), now
         when = f"{ends.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         if left <= 0:
-            log.warning("%s: the certificate has expired on %s; it has to be renewed", key, when)
+            log.warning("%s has expired on %s; it has to be renewed", what, when)
         else:
-            log.warning("%s: the certificate expires in %d days, on %s", key, left // DAY_SECONDS, when)
+            log.warning("%s expires in %s, on %s", what, _shown(left), when)
 
 
-def _ends_of(files: TlsFiles) -> datetime:
-    from wsgw.config.natstls import ends_of  # what it needs takes long
+def _shown(seconds: float) -> str:
+    days, hours = seconds / DAY_SECONDS, seconds / 3600
+    return f"{int(days)} days" if days >= 2 else f"{int(hours)} hours" if hours >= 2 else f"{int(seconds / 60)} minutes"
 
-    return ends_of(files)
+
+def _term_of_certificate(path: str) -> Term:
+    from wsgw.config.natstls import term_of  # what it needs takes long
+
+    return term_of(path)
+
+
+def _term_of_jwt(path: str) -> Term:
+    from wsgw.config.natsidentity import of_credentials  # what it needs takes long
+
+    return of_credentials(path).term

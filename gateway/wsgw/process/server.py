@@ -160,8 +160,7 @@ class GatewayServer(uvicorn.Server):
             self._reloader.start(gateway)
         if self._certificates is not None:
             self._certificates.start()
-        shown = gateway.settings.nats.tls
-        self._expiry = Expiry(gateway.metrics, self._certificates, None if shown is None else shown.files())
+        self._expiry = Expiry(gateway.metrics, self._certificates, gateway.settings.nats)
         self._expiry.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from wsgw.config.natsfiles import MAX_FILE_BYTES, BadFileError, content_of, untimely
+from wsgw.config.natsfiles import MAX_FILE_BYTES, BadFileError, content_of
 
 
 def problem(path: Path | str) -> str:
@@ -29,14 +28,3 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     assert problem("/dev/zero") == "/dev/zero: is no regular file"
     path.write_bytes(b"a" * MAX_FILE_BYTES)
     assert len(content_of("x", str(path))) == MAX_FILE_BYTES
-
-
-def test_when_it_is_good() -> None:
-    now = datetime.now(UTC)
-    hour = timedelta(hours=1)
-    assert untimely(None, None) is None
-    assert untimely(now - hour, now + hour) is None
-    assert untimely(None, datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)) == "expired on 2020-01-02 03:04:05 UTC"
-    late = untimely(now + hour, None)
-    assert late is not None
-    assert late.startswith("is good from ")

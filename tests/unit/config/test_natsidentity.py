@@ -43,6 +43,19 @@ def test_an_nkey(path: Path, user: Nkey, text: str) -> None:
     assert user.seed not in repr(identity)
 
 
+def test_what_is_commented_out_is_not_there(path: Path, user: Nkey) -> None:
+    """The key before this one, as who changes keys by hand keeps it."""
+    path.write_text(f"# until Monday: {Nkey(USER).seed}\n  #{Nkey(USER).seed}\r\n{user.seed}\n")
+    assert of_nkey(str(path)).public_key == user.public
+    operator, old = Operator(), Nkey(USER)
+    commented = "".join(f"# {line}\n" for line in credentials(operator.user_jwt(old), old.seed).splitlines())
+    jwt = operator.user_jwt(user)
+    path.write_text(commented + credentials(jwt, user.seed))
+    identity = of_credentials(str(path))
+    assert (identity.jwt, identity.public_key) == (jwt, user.public)
+    assert problem(path, commented).startswith("has no JWT of a user")
+
+
 def test_what_is_no_seed_of_a_user(path: Path, user: Nkey) -> None:
     wanted = "no seed of a user (58 letters and digits that begin with SU)"
     assert problem(path, "garbage", nkey=True) == f"has {wanted}"

@@ -15,16 +15,26 @@ from cryptography import x509
 from helpers.authority import Authority
 from helpers.certificates import Pair
 from helpers.metrics import value
+from helpers.nkeys import Operator
 from helpers.threads import no_threads
 from helpers.waiting import arrived, eventually
 from wsgw.config.listening import TlsSettings
-from wsgw.config.natsfiles import TlsFiles
+from wsgw.config.nats import NatsSettings, NatsTlsSettings
+from wsgw.config.term import Term
 from wsgw.metrics import Metrics
 from wsgw.process import expiry as module
 from wsgw.process.certificates import Certificates
 from wsgw.process.expiry import DAY_SECONDS, Expiry
 
 NAME = "wsgw_certificate_expires_timestamp_seconds"
+
+
+#: Of NATS there is nothing.
+NOTHING = NatsSettings()
+
+
+def certificate_in(path: Path) -> NatsSettings:
+    return NatsSettings(tls=NatsTlsSettings(certificate_file=str(path), key_file="not read"))
 
 
 class Clock:
@@ -43,22 +53,26 @@ class Clock:
         await arrived(self.looks, len(self.looks) + 4)  # two of NATS' certificate, which the reader counts, too
 
 
-Start = Callable[[Certificates | None, TlsFiles | None], Metrics]
+Start = Callable[[Certificates | None, NatsSettings], Metrics]
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Clock:
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
     caplog.set_level(logging.INFO, "wsgw")
-    made, ends_of = Clock(), module._ends_of
+    made = Clock()
 
-    def reading(files: TlsFiles) -> datetime:
-        try:
-            return ends_of(files)
-        finally:
-            made.looks.append(files)
+    def counted(read: Callable[[str], Term]) -> Callable[[str], Term]:
+        def reading(path: str) -> Term:
+            try:
+                return read(path)
+            finally:
+                made.looks.append(path)
 
-    monkeypatch.setattr(module, "_ends_of", reading)
+        return reading
+
+    for name in ("_term_of_certificate", "_term_of_jwt"):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
     return made
 
 
@@ -66,7 +80,7 @@ def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
 async def start(clock: Clock) -> AsyncIterator[Start]:
     made: list[Expiry] = []
 
-    def start(certificates: Certificates | None, nats: TlsFiles | None) -> Metrics:
+    def start(certificates: Certificates | None, nats: NatsSettings) -> Metrics:
         metrics = Metrics()
         made.append(Expiry(metrics, certificates, nats, clock))
         made[-1].start()
@@ -91,7 +105,7 @@ async def test_of_clients(start: Start, clock: Clock, tmp_path: Path, caplog: py
     pair = Pair(tmp_path)
     pair.make(days=15.5)
     certificates = Certificates(TlsSettings(**pair.settings))
-    metrics = start(certificates, None)
+    metrics = start(certificates, NOTHING)
     certificates.start()
     assert value(metrics, NAME, certificate="clients") == end_of(pair.certificate)
     await clock.looked()
@@ -121,10 +135,11 @@ async def test_of_clients(start: Start, clock: Clock, tmp_path: Path, caplog: py
 async def test_of_nats(start: Start, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What is in the file; while that is none, what was."""
     ca = Authority(tmp_path)
-    certificate, key = ca.issue("client", days=1)
-    metrics = start(None, TlsFiles(str(ca.file), str(certificate), str(key)))
+    certificate, _ = ca.issue("client", days=1)
+    clock.now += DAY_SECONDS / 2
+    metrics = start(None, certificate_in(certificate))
     await eventually(lambda: warnings(caplog), "a warning")
-    assert warnings(caplog) == ["nats.tls.certificate_file: the certificate expires in 0 days"]
+    assert warnings(caplog) == ["nats.tls.certificate_file: the certificate expires in 11 hours"]
     first = end_of(certificate)
     assert value(metrics, NAME, certificate="nats") == first
     certificate.write_text("garbage")
@@ -144,8 +159,8 @@ async def test_of_nats(start: Start, clock: Clock, tmp_path: Path, caplog: pytes
 
 async def test_where_there_is_no_thread_to_look(start: Start, clock: Clock, tmp_path: Path) -> None:
     ca = Authority(tmp_path)
-    certificate, key = ca.issue("client", days=90)
-    metrics = start(None, TlsFiles(str(ca.file), str(certificate), str(key)))
+    certificate, _ = ca.issue("client", days=90)
+    metrics = start(None, certificate_in(certificate))
     await clock.looked()
     with no_threads() as refused:
         await arrived(refused, 2)
@@ -153,8 +168,39 @@ async def test_where_there_is_no_thread_to_look(start: Start, clock: Clock, tmp_
     await eventually(lambda: value(metrics, NAME, certificate="nats") == end_of(certificate), "it looks again")
 
 
-@pytest.mark.parametrize("nats", [None, TlsFiles()])
-async def test_where_there_is_none(start: Start, nats: TlsFiles | None) -> None:
+async def test_of_the_user_in_nats(
+    start: Start, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A JWT for an hour, as a program renews it each half: no warning; one without an end is not in the metrics."""
+    operator, path, hour = Operator(), tmp_path / "a.creds", 3600
+    begins = int(clock.now)
+
+    def renewed(**claims: int) -> None:
+        operator.credentials(path, iat=int(clock.now), **claims)
+
+    renewed(exp=begins + hour)
+    metrics = start(None, NatsSettings(credentials_file=str(path)))
+    await eventually(lambda: value(metrics, NAME, certificate="nats_user") == begins + hour, "its end")
+    clock.now += hour / 2
+    await clock.looked()
+    renewed(exp=begins + 2 * hour)
+    await eventually(lambda: value(metrics, NAME, certificate="nats_user") == begins + 2 * hour, "the next one's")
+    assert warnings(caplog) == []
+    clock.now += 1.325 * hour
+    await eventually(lambda: warnings(caplog), "nobody has renewed it")
+    clock.now += hour
+    await eventually(lambda: warnings(caplog)[1:], "it has expired, on the same day")
+    assert warnings(caplog) == [
+        "nats.credentials_file: the JWT expires in 10 minutes",
+        "nats.credentials_file: the JWT has expired",
+    ]
+    renewed()
+    await eventually(lambda: f"\n{NAME}{{".encode() not in metrics.exposition(), "it has no end")
+    assert len(warnings(caplog)) == 2
+
+
+@pytest.mark.parametrize("nats", [NOTHING, NatsSettings(tls=NatsTlsSettings())])
+async def test_where_there_is_none(start: Start, nats: NatsSettings) -> None:
     metrics = start(None, nats)
     assert f"\n{NAME}".encode() not in metrics.exposition()
     assert not [task for task in asyncio.all_tasks() if "certificates" in task.get_name()]
