@@ -49,10 +49,12 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "natstls",
             "natsidentity",
             "nats",
+            "natsuser",
             "natssecurity",
             "settings",
             "changes",
             "load",
+            "hints",
         ),
     ),
     (

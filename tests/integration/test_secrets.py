@@ -23,7 +23,8 @@ from helpers.secret_settings import secret_settings
 from helpers.waiting import eventually
 from wsgw.cli.server import dump
 from wsgw.config.file import ConfigFile
-from wsgw.config.load import hints, load
+from wsgw.config.hints import hints
+from wsgw.config.load import load
 from wsgw.errors import ConfigError
 
 SECRET = "OpenSesame-0123456789-of-32-bytes"

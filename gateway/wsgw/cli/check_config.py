@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from wsgw.config import file as configfile
-from wsgw.config.load import hints, load
+from wsgw.config.hints import hints
+from wsgw.config.load import load
 from wsgw.config.settings import Settings
 from wsgw.errors import ConfigError
 

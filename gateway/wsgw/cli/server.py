@@ -17,7 +17,8 @@ from wsgw.cli import output
 from wsgw.config import file as configfile
 from wsgw.config.addresses import TcpAddress
 from wsgw.config.file import ConfigFile, Look, channels_of, split_names
-from wsgw.config.load import channels_replaced_by, hints, load
+from wsgw.config.hints import hints
+from wsgw.config.load import channels_replaced_by, load
 from wsgw.config.origins import ANY
 from wsgw.config.settings import DEFAULT_FILE, LogSettings, Settings
 from wsgw.errors import ConfigError, WsgwError

@@ -14,7 +14,6 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from wsgw.channels.channel import channel_problem
 from wsgw.channels.subjects import overlap
-from wsgw.channels.table import ChannelTable
 from wsgw.config import file as configfile
 from wsgw.config.auth import (
     AuthSettings,
@@ -29,6 +28,7 @@ from wsgw.config.file import ConfigFile
 from wsgw.config.limits import LimitsSettings, QuotaSettings, UserLimitsSettings
 from wsgw.config.listening import AdminSettings, TlsSettings, admin_problem, port_problem, tls_problem
 from wsgw.config.nats import NatsSettings, NatsTlsSettings
+from wsgw.config.natsuser import contradictions
 from wsgw.config.origins import cookie_problem
 from wsgw.config.settings import (
     ChannelSettings,
@@ -108,7 +108,7 @@ def load(
             words = item["msg"] if known is None else known.format(given=_shown(item["input"]), **item.get("ctx", {}))
             problems.append(_problem(where, item["loc"], item["type"], words))
     channels = next((source["channels"] for source in sources if "channels" in source), None)
-    problems += [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in _channel_problems(channels)]
+    problems += [f"{where(key)}: {dotted(key)}: {reason}" for key, reason in _channel_problems(channels)]
     if settings is not None and not problems:
         found = [
             *_portless(settings),
@@ -119,7 +119,7 @@ def load(
             *_open_to_any_page(settings),
             *_bad_nats(settings),
         ]
-        problems = [f"{where(key)}: {_dotted(key)}: {reason}" for key, reason in found]
+        problems = [f"{where(key)}: {dotted(key)}: {reason}" for key, reason in found]
     if settings is None or problems:
         raise ConfigError("\n".join(problems))
     return settings
@@ -130,20 +130,6 @@ def channels_replaced_by(command_line: Mapping[str, Any], environment: Mapping[s
     if "channels" in command_line:
         return "command line"
     return "environment" if "channels" in _environment(os.environ if environment is None else environment) else None
-
-
-def hints(settings: Settings, file: ConfigFile | None = None) -> list[str]:
-    """What is no error but may not be meant: channels that share names, of which the other one gets none; weak keys."""
-    found = _weak_key(settings, file)
-    numbers = {channel.name: number for number, channel in enumerate(settings.channels)}
-    for channel, other, delivering, taking in ChannelTable(settings.channel_table()).hiding():
-        who = " and ".join((["subscribes to"] if delivering else []) + (["sends to"] if taking else []))
-        place = f"{file.where(('channels', numbers[other.name], 'name'))}: " if file is not None else ""
-        found.append(
-            f"{place}channels {channel.name!r} and {other.name!r} share names: who {who} one of these uses "
-            f"{channel.name!r}, the more specific one, and not {other.name!r}"
-        )
-    return found
 
 
 def _channel_problems(channels: object) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -240,14 +226,15 @@ def _bad_key(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
 
 
 def _bad_nats(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Files by which NATS and the gateway know one another that are of no use."""
+    """Files by which NATS and the gateway know one another that are of no use; two ways to say who the gateway is."""
     nats = settings.nats
-    if nats.tls is None and nats.credentials_file is None and nats.nkey_seed_file is None:
-        return
-    from wsgw.config.natssecurity import problems  # takes long
-
-    for key, reason in problems(nats):
+    for key, reason in contradictions(nats):
         yield ("nats", *key), reason
+    if nats.names_files:
+        from wsgw.config.natssecurity import problems  # takes long
+
+        for key, reason in problems(nats):
+            yield ("nats", *key), reason
 
 
 def _open_to_any_page(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -255,19 +242,6 @@ def _open_to_any_page(settings: Settings) -> Iterator[tuple[tuple[str | int, ...
     problem = cookie_problem(settings.origins, None if settings.auth is None else settings.auth.cookie_key)
     if problem is not None:
         yield ("origins",), problem
-
-
-def _weak_key(settings: Settings, file: ConfigFile | None) -> list[str]:
-    if settings.auth is None or settings.auth.jwt is None:
-        return []
-    from wsgw.config.keys import BadKeyError, weakness  # takes long
-
-    try:
-        weak = weakness(settings.auth.jwt)
-    except BadKeyError:  # its file was there a moment ago
-        return []
-    place = f"{file.where(('auth', 'jwt'))}: " if file is not None else ""
-    return [] if weak is None else [f"{place}auth.jwt.{weak}"]
 
 
 def _unfillable(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -306,7 +280,8 @@ def _has(source: object, key: tuple[str | int, ...]) -> bool:
     return True
 
 
-def _dotted(key: tuple[str | int, ...]) -> str:
+def dotted(key: tuple[str | int, ...]) -> str:
+    """``key`` as messages name it."""
     parts = [f".{part}" if isinstance(part, str) and part.isidentifier() else f"[{part!r}]" for part in key]
     return "".join(parts).lstrip(".")
 
@@ -316,7 +291,7 @@ def _problem(where: Callable[[tuple[str | int, ...]], str], loc: tuple[str | int
     if kind == "extra_forbidden":
         shown = (*loc[:-1], shown_key(str(loc[-1])))
         message = "unknown key" + (_suggestion(loc) if shown == loc else "; behind the colon of a key there is a blank")
-    return f"{where(loc)}: {_dotted(shown)}: {_USER_INFO.sub('//***@', message.removeprefix('Value error, '))}"
+    return f"{where(loc)}: {dotted(shown)}: {_USER_INFO.sub('//***@', message.removeprefix('Value error, '))}"
 
 
 def _shown(value: object) -> str:

@@ -90,7 +90,7 @@ class NatsSettings(Model):
 
     servers: Annotated[list[str], BeforeValidator(_servers)] = Field(
         default=["nats://localhost:4222"],
-        description="`nats://` or `tls://` URLs, tried in turn; credentials in a URL win over the keys below.",
+        description="`nats://` or `tls://` URLs, tried in turn; a user or token in a URL wins over `user` and `token`.",
     )
     user: str | None = Field(default=None, description="User name.")
     password: SecretStr | None = Field(default=None, description="Password of `user`.")
@@ -112,3 +112,8 @@ class NatsSettings(Model):
         default="_INBOX",
         description="What subjects begin with that NATS answers the gateway on, where an account permits another.",
     )
+
+    @property
+    def names_files(self) -> bool:
+        """Whether there are files by which NATS and the gateway know one another."""
+        return self.tls is not None or self.credentials_file is not None or self.nkey_seed_file is not None

@@ -1,46 +1,66 @@
-"""What is wrong with the files that the settings of NATS name, and with their combination."""
+"""What is wrong with the files that the settings of NATS name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from wsgw.config.nats import NatsSettings
 from wsgw.config.natsfiles import BadFileError
-from wsgw.config.natsidentity import CREDENTIALS_FILE, NKEY_SEED_FILE, of_credentials, of_nkey
+from wsgw.config.natsidentity import of_credentials, of_nkey
 from wsgw.config.natstls import overdue_of
 
-_OTHERS = ("user", "password", "token")
+Problem = tuple[tuple[str, ...], str]
 
 
-def problems(nats: NatsSettings) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Keys below ``nats``, and reasons. What is overdue is a problem, too: NATS would not take it."""
-    yield from _combined(nats)
+def problems(nats: NatsSettings) -> Iterator[Problem]:
+    """Keys below ``nats``, and reasons."""
     tls = nats.tls
     if tls is not None:
         for name, other in (("certificate_file", "key_file"), ("key_file", "certificate_file")):
             if getattr(tls, name) is not None and getattr(tls, other) is None:
                 yield ("tls", name), f"{other} is needed with it"
+    yield from _told(_read(nats)[0])
+
+
+def overdue(nats: NatsSettings) -> Iterator[Problem]:
+    """The same of what has expired, or is not good yet.
+
+    That is no fault of the settings: a clock may be wrong, or somebody about to renew it, and it is read again for each
+    connection. Nor is a gateway kept from taking over other settings by it.
+    """
+    yield from _told(_read(nats)[1])
+
+
+def _read(nats: NatsSettings) -> tuple[list[BadFileError], list[BadFileError]]:
+    """What is of no use, and what is overdue."""
+    reads: list[Callable[[], list[BadFileError]]] = []
+    if nats.tls is not None:
+        reads.append(partial(overdue_of, nats.tls.files()))
+    if nats.credentials_file is not None:
+        reads.append(partial(_overdue_jwt, nats.credentials_file))
+    if nats.nkey_seed_file is not None:
+        reads.append(partial(_overdue_nkey, nats.nkey_seed_file))
+    bad: list[BadFileError] = []
+    late: list[BadFileError] = []
+    for read in reads:
         try:
-            overdue = overdue_of(tls.files())
-        except BadFileError as bad:
-            overdue = [bad]
-        for error in overdue:
-            yield tuple(error.key.split(".")), str(error)
-    for name, read in ((CREDENTIALS_FILE, of_credentials), (NKEY_SEED_FILE, of_nkey)):
-        path = getattr(nats, name)
-        if path is not None:
-            try:
-                late = read(path).overdue
-            except BadFileError as bad:
-                late = bad
-            if late is not None:
-                yield (name,), str(late)
+            late += read()
+        except BadFileError as error:
+            bad.append(error)
+    return bad, late
 
 
-def _combined(nats: NatsSettings) -> Iterator[tuple[tuple[str, ...], str]]:
-    """A user is one of these; which one NATS would be shown nobody has to guess."""
-    shown = [name for name in (CREDENTIALS_FILE, NKEY_SEED_FILE) if getattr(nats, name) is not None]
-    for name in shown[:1]:
-        other = next((each for each in (*_OTHERS, *shown[1:]) if getattr(nats, each) is not None), None)
-        if other is not None:
-            yield (name,), f"and {other!r} are two ways to say who the gateway is; leave one of them out"
+def _overdue_jwt(path: str) -> list[BadFileError]:
+    error = of_credentials(path).overdue
+    return [] if error is None else [error]
+
+
+def _overdue_nkey(path: str) -> list[BadFileError]:
+    of_nkey(path)
+    return []  # a key has no end
+
+
+def _told(errors: Iterable[BadFileError]) -> Iterator[Problem]:
+    for error in errors:
+        yield tuple(error.key.split(".")), str(error)

@@ -10,7 +10,8 @@ from pathlib import Path
 from fuzz.target import Run, Target, plain
 from wsgw.channels.subjects import subject_problem
 from wsgw.config.file import read
-from wsgw.config.load import hints, load
+from wsgw.config.hints import hints
+from wsgw.config.load import load
 from wsgw.config.values import seconds
 from wsgw.errors import ConfigError
 

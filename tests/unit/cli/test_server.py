@@ -220,10 +220,11 @@ def test_dump_masks_secrets(served: Served) -> None:
     assert "secret" not in result.output
 
 
-def test_a_dump_is_a_file_for_wsgw() -> None:
+@pytest.mark.parametrize("shown", [{"user": "u", "password": "hidden"}, {"token": "hidden"}])
+def test_a_dump_is_a_file_for_wsgw(shown: dict[str, str]) -> None:
     values = {
         "listen": "0.0.0.0:1",
-        "nats": {"servers": ["nats://h:1"], "user": "u", "password": "hidden", "token": "hidden"},
+        "nats": {"servers": ["nats://h:1"], **shown},
         "channels": [{"name": "é.*", "direction": "both", "timeout": "3s", "outbox": {"bytes": "1 MiB"}}],
         "request_timeout": "500ms",
     }

@@ -17,7 +17,8 @@ from wsgw.cli.main import wsgw
 from wsgw.cli.server import dump
 from wsgw.config.auth import AuthSettings
 from wsgw.config.file import ConfigFile
-from wsgw.config.load import hints, load
+from wsgw.config.hints import hints
+from wsgw.config.load import load
 from wsgw.config.settings import Settings
 from wsgw.errors import ConfigError
 

@@ -15,7 +15,8 @@ from wsgw.channels.durable import Durable
 from wsgw.channels.template import template_of
 from wsgw.config.addresses import TcpAddress
 from wsgw.config.file import ConfigFile, read
-from wsgw.config.load import ENVIRONMENT, hints, load
+from wsgw.config.hints import hints
+from wsgw.config.load import ENVIRONMENT, load
 from wsgw.errors import ConfigError
 
 

@@ -19,7 +19,8 @@ from helpers.nats_server import NatsServer
 from helpers.threads import no_threads
 from helpers.waiting import DEADLINE_SECONDS, arrived, eventually
 from wsgw.config import file as configfile
-from wsgw.config.load import hints, load
+from wsgw.config.hints import hints
+from wsgw.config.load import load
 from wsgw.config.settings import LogSettings, Settings
 from wsgw.core.gateway import Gateway
 from wsgw.metrics import Metrics
