@@ -100,7 +100,11 @@ class TestNobodyStays:
         await broker.start()
         for times, number in enumerate(good, 1):
             await arrived(liar.connections, number)
-            await eventually(lambda times=times: waits.asked.count("reset") == times, "it lasts")
+
+            def lasts(times: int = times) -> bool:
+                return waits.asked.count("reset") == times
+
+            await eventually(lasts, "it lasts")
             liar.connections[-1].close()
         await arrived(liar.connections, max(good) + 3)
         assert caplog.text.count("connection lost: ") == len(good)
