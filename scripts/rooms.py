@@ -131,6 +131,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "puback",
             "lane",
             "writing",
+            "interest",
             "connection",
             "servers",
             "twins",
