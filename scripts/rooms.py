@@ -136,6 +136,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "servers",
             "twins",
             "handover",
+            "renewal",
             "uplink",
             "broker",
             "stored",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from time import monotonic
 
 from nats.errors import BadSubjectError, ConnectionClosedError
@@ -68,6 +69,8 @@ class DirectClient:
         #: of the newest subscription
         self.last_number = 0
         self.info = ServerInfo()
+        #: see ``Handshake.ends``
+        self.ends: datetime | None = None
 
     async def open(
         self, server: str, credentials: Credentials, name: str, timeout_seconds: float, known_as: str = ""
@@ -77,6 +80,7 @@ class DirectClient:
         tcp = await handshake.run(server, credentials, name, timeout_seconds, known_as)
         parser = self._parser = DirectParser(self._direct, self._line_received, self._repeats)
         self._learned(handshake.info)
+        self.ends = handshake.ends
         self._stream = Stream(tcp, parser.feed, self._turn, self._ended)
         self._stream.start()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from urllib.parse import urlsplit, urlunsplit
 
 from wsgw.broker.client import LARGE_BYTES, DirectClient
@@ -122,6 +123,11 @@ class NatsConnection(Interest):
     def server_id(self) -> str:
         """What the server calls itself: another one each time it is started."""
         return self._client.info.id
+
+    @property
+    def ends(self) -> datetime | None:
+        """When the server ends it, as the JWT that it was shown ends; None where it does not."""
+        return self._client.ends
 
     def discovered(self) -> list[str]:
         """URLs of servers that the cluster told of, with the credentials of this one's URL."""

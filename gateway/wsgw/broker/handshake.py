@@ -6,6 +6,7 @@ The private parts used here are guarded by tests/unit/test_pins.py.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +37,12 @@ class Handshake(Client):
         self._proof = Proof()
         self._greeted = False
         self.info = ServerInfo()
+
+    @property
+    def ends(self) -> datetime | None:
+        """When the JWT ends that was shown, and with it the connection; None where it has no end."""
+        identity = self._proof.identity
+        return None if identity is None else identity.term.ends
 
     async def run(
         self, server: str, credentials: Credentials, name: str, timeout_seconds: float, known_as: str = ""

@@ -13,6 +13,7 @@ from wsgw.broker.connection import NatsConnection
 from wsgw.broker.handover import Handover
 from wsgw.broker.info import DEFAULT_MAX_PAYLOAD_BYTES
 from wsgw.broker.refusal import NeedsChange
+from wsgw.broker.renewal import renewed
 from wsgw.broker.requests import new_inbox
 from wsgw.broker.servers import Servers, address_of, masked
 from wsgw.broker.subscription import Credentials
@@ -164,7 +165,7 @@ class Uplink:
                 self._states = Repeats(log)  # the next time it is another one, and said at once
                 if not self._told_connected:
                     log.info("nats: Connected to %s for %g s now", masked(self._url), STEADY_SECONDS)
-                await _either(connection)
+                await self._while_good(connection)
             if not connection.lost.done() and await self._move(connection):
                 continue
             reason = connection.lost.result()
@@ -219,11 +220,27 @@ class Uplink:
         self._metrics.nats_connected.set(1)
         self._told_connected = self._states.say(logging.INFO, f"nats: Connected to {masked(url)}")
 
+    async def _while_good(self, connection: NatsConnection) -> None:
+        """Returns when it is lost, its server says that it goes, or there is a JWT for after its own."""
+        path = self._credentials.credentials_file
+        if path is None or connection.ends is None:
+            await _either(connection)
+            return
+        next_jwt = asyncio.get_running_loop().create_task(renewed(path, connection.ends), name="nats: the next JWT")
+        try:
+            await _either(connection, None, next_jwt)
+        finally:
+            await end(next_jwt)
+
     async def _move(self, old: NatsConnection) -> bool:
-        """The server of ``old`` goes: whether it could be left for another one. Returns with that, or its loss."""
-        self._states.say(logging.WARNING, f"nats: {masked(self._url)} goes soon (lame duck mode)")
-        if old.server_id:
-            self._going.append(old.server_id)
+        """``old`` is about to end: whether it could be left for another one. Returns with that, or its loss."""
+        goes = old.leaving.done()
+        if goes:
+            self._states.say(logging.WARNING, f"nats: {masked(self._url)} goes soon (lame duck mode)")
+            if old.server_id:
+                self._going.append(old.server_id)
+        else:
+            self._states.say(logging.INFO, "nats: connecting anew with the next JWT: this one's ends soon")
         if self._leaving is not None:
             either: set[asyncio.Future[Any]] = {self._leaving, old.lost}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -231,9 +248,10 @@ class Uplink:
         while not old.lost.done():
             self._servers.discovered(old.discovered(), old.known_as)
             try:
-                new, url = await self._open_any(old)
+                new, url = await self._open_any(old if goes else None)
             except OSError as error:
-                self._states.say(_level(error), f"nats: no other server can be had: {error}")
+                what = "server" if goes else "connection"
+                self._states.say(_level(error), f"nats: no other {what} can be had: {error}")
                 await asyncio.wait({old.lost}, timeout=backoff.next())
                 continue
             if await self._hand_over(old, new, url):
@@ -281,7 +299,9 @@ def _level(error: Exception) -> int:
     return logging.ERROR if isinstance(error, NeedsChange) else logging.WARNING
 
 
-async def _either(connection: NatsConnection, timeout_seconds: float | None = None) -> None:
-    """Returns when it is lost, or its server says that it goes."""
-    either: set[asyncio.Future[Any]] = {connection.lost, connection.leaving}
+async def _either(
+    connection: NatsConnection, timeout_seconds: float | None = None, *others: asyncio.Future[Any]
+) -> None:
+    """Returns when it is lost, or its server says that it goes, or one of ``others`` is done."""
+    either: set[asyncio.Future[Any]] = {connection.lost, connection.leaving, *others}
     await asyncio.wait(either, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
