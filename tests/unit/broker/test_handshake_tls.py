@@ -158,6 +158,14 @@ async def test_certificates_of_servers(start_server: Start, files: Files) -> Non
     assert f"one of those in nats.tls.ca_file, {files.folder}/other.pem" in await refused(at(good), other)
 
 
+async def test_one_that_is_trusted_itself(start_server: Start, open_connection: Opened, files: Files) -> None:
+    """Whoever signed it: what is in ``ca_file`` need not go back to a root. Its name is verified all the same."""
+    server = start_server(files.configuration())
+    pinned = Credentials(tls=TlsFiles(str(files.server[0])))
+    assert is_secure(await open_connection(at(server), pinned))
+    assert "IP address mismatch" in await refused(server.url, pinned)
+
+
 async def test_the_name_of_a_server_that_was_told_of_by_address(
     start_server: Start, open_connection: Opened, files: Files
 ) -> None:
