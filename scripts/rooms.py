@@ -8,7 +8,7 @@ from __future__ import annotations
 #: Room (a package below ``wsgw``, empty for its root) and its modules by dotted name in it. ``app`` stands between
 #: rooms; a package is named where its ``__init__`` has code.
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks")),
+    ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks", "trust")),
     ("shares", ("repeats", "tick", "slices", "memory", "heap", "files", "kept", "asking", "bucket", "book", "parting")),
     (
         "channels",

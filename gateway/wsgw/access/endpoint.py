@@ -17,6 +17,7 @@ import httpx
 from wsgw import __version__
 from wsgw.access.answer import MAX_BODY_BYTES, Refusal, Shown, Unanswered
 from wsgw.errors import FORBIDDEN, UNAUTHENTICATED
+from wsgw.trust import verifying_as_others
 
 #: The header that says the client's address; no client says it.
 ADDRESS = "x-forwarded-for"
@@ -55,7 +56,8 @@ class Endpoint:
         """See ``Deciding``."""
         self._open = True
         if self._url.scheme == "https":
-            self._verify = httpx.create_ssl_context()  # with SSL_CERT_FILE, where that is set
+            # with SSL_CERT_FILE, where that is set
+            self._verify = verifying_as_others(httpx.create_ssl_context())
 
     async def close(self) -> None:
         """See ``Deciding``."""

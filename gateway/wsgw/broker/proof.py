@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from wsgw.broker.subscription import Credentials
 from wsgw.config.natsfiles import BadFileError, TlsFiles
 from wsgw.tasks import NoThread, in_thread
+from wsgw.trust import verifying_as_others
 
 if TYPE_CHECKING:
     from wsgw.config.natsidentity import Identity
@@ -79,12 +80,8 @@ def _context_of(files: TlsFiles) -> tuple[ssl.SSLContext, list[BadFileError]]:
     overdue = overdue_of(files)
     key, path = CA_FILE, files.ca_file or ""
     try:
-        context = ssl.create_default_context(cafile=files.ca_file)
+        context = verifying_as_others(ssl.create_default_context(cafile=files.ca_file))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # whichever Python it is, as NATS' own clients: 3.13 refuses a CA that does not say what its key is for, which
-        # is what openssl makes; and takes what ca_file names without its issuer, which older ones do not
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if files.certificate_file is not None:
             key, path = CERTIFICATE_FILE, files.certificate_file
             context.load_cert_chain(path, files.key_file, password=_no_password)

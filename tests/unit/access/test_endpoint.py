@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from helpers.authority import Authority
 from helpers.own_endpoint import OwnEndpoint, handshake_headers
 from helpers.ports import free_port
 from helpers.waiting import arrived, eventually
@@ -142,6 +145,31 @@ async def test_one_that_is_not_there_is_told() -> None:
     await endpoint.close()
     with pytest.raises(Unanswered, match="stopping"):
         await endpoint.ask(COOKIE)
+
+
+async def test_tls_by_a_certificate_that_is_trusted_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As simple as it may be, by every Python; its name is verified all the same."""
+    certificate, key = Authority(tmp_path).issue("own", "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "localhost", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        for host, good in (("localhost", True), ("127.0.0.1", False)):
+            endpoint = Endpoint(f"https://{host}:{port}/", 10)
+            endpoint.start()
+            if good:
+                assert await endpoint.ask(COOKIE) == b"{}"
+            else:
+                with pytest.raises(Unanswered):
+                    await endpoint.ask(COOKIE)
+            await endpoint.close()
 
 
 async def test_a_query_is_in_no_log() -> None:
