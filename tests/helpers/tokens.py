@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -138,12 +139,12 @@ class JwksServer:
 
 
 @asynccontextmanager
-async def jwks_server(*keys: Mapping[str, Any]) -> AsyncIterator[JwksServer]:
+async def jwks_server(*keys: Mapping[str, Any], tls: ssl.SSLContext | None = None) -> AsyncIterator[JwksServer]:
     """On a free port, with these keys."""
     found = JwksServer()
     found.has(*keys)
-    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
-    found.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys"
+    server = await asyncio.start_server(found.serve, "127.0.0.1", 0, ssl=tls)
+    found.url = f"http{'' if tls is None else 's'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/keys"
     try:
         yield found
     finally:

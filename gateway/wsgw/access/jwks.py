@@ -18,6 +18,7 @@ from wsgw.backoff import Backoff
 from wsgw.errors import AUTH_UNAVAILABLE, GatewayError
 from wsgw.shares.repeats import Repeats
 from wsgw.tasks import end, within
+from wsgw.trust import verifying_as_others
 
 log = logging.getLogger("wsgw.auth")
 
@@ -65,6 +66,7 @@ class Jwks:
     def start(self) -> None:
         """Begin to read; the gateway starts without keys, too."""
         self._client = httpx.AsyncClient(
+            verify=verifying_as_others(httpx.create_ssl_context()),
             follow_redirects=False,
             timeout=None,  # noqa: S113  there is one for all of it
             limits=httpx.Limits(max_keepalive_connections=0),

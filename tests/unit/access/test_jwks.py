@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from helpers.authority import Authority
 from helpers.tokens import JwksServer, auth, bearing, ec_key, ed_key, jwk, jwks_server, part, rsa_key, token
 from helpers.waiting import eventually
 from wsgw.access import jwks
@@ -90,6 +93,19 @@ async def test_a_token_of_each_kind_of_key() -> None:
             assert of.by.identify(bearing(text)) is found
         await of.refused(signed(rsa_key(1)))
         assert of.server.asked == 1
+
+
+async def test_tls_by_a_certificate_that_is_trusted_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As simple as it may be, by every Python."""
+    certificate, key = Authority(tmp_path).issue("provider", "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    async with jwks_server(jwk(rsa_key(), "a"), tls=tls) as server:
+        of = Provider(server)
+        of.by.start()
+        assert await of.identify(signed()) is not None
+        await of.by.close()
 
 
 async def test_who_comes_before_the_keys_waits_for_them() -> None:
