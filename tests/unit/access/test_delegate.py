@@ -101,6 +101,16 @@ async def test_a_thousand_clients_with_one_cookie_are_one_call(
     assert isinstance(authenticator.identify(sent(("cookie", "sid=1"), path="/ws/b")), Identity)  # known by now
 
 
+async def test_who_comes_as_the_answer_does_asks_nothing(
+    own: OwnEndpoint, authenticator: DelegateAuthenticator
+) -> None:
+    late = authenticator.identify(COOKIE)
+    assert not isinstance(late, Identity)
+    await who(authenticator, COOKIE)
+    assert (await late).user == "alice"
+    assert len(own.heads) == 1
+
+
 async def test_another_cookie_or_another_address_is_another_question(
     own: OwnEndpoint, authenticator: DelegateAuthenticator
 ) -> None:
