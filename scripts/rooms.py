@@ -243,6 +243,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "clock",
             "proxied",
             "exchange",
+            "incoming",
             "openstream",
             "connection",
             "http11",

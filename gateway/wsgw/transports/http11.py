@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, cast
@@ -27,12 +26,13 @@ from wsgw.errors import (
     URI_TOO_LONG,
 )
 from wsgw.fanout.link import OneWayReceiver
-from wsgw.protocols.http1.chunked import BodyError, Chunked, TrailersTooLarge
+from wsgw.protocols.http1.chunked import BodyError, TrailersTooLarge
 from wsgw.protocols.http1.head import END, LINE_END, MAX_LIST_ITEMS, Head, HeadError, TargetTooLong
 from wsgw.transports.clock import NEVER
 from wsgw.transports.connection import HttpConnection
 from wsgw.transports.direct import DirectProtocol
 from wsgw.transports.exchange import BODY_HIGH_WATER_BYTES, STREAM_EXTENSION, Exchange
+from wsgw.transports.incoming import IncomingBody
 from wsgw.transports.proxied import why_none
 from wsgw.transports.scope import scope_of
 from wsgw.transports.stream import StreamProtocol
@@ -40,8 +40,6 @@ from wsgw.transports.upgrading import OF_THE_HANDSHAKE
 
 #: Above it nothing more is read while a request is under way: of those behind it.
 AHEAD_BYTES = 64 * 1024
-#: A smaller piece of a body costs less than to look at the clock.
-SMALL_BYTES = 4096
 _BEGINNING = re.compile(rb"(?!PROXY )[A-Z-]{0,20}(?: |\Z)|\r?\Z")
 #: What a request costs for which a turn was waited, about; the application's part comes later.
 REQUEST_SECONDS = 0.0005
@@ -62,7 +60,7 @@ class HttpProtocol(HttpConnection):
     Implements ``exchange.Connection``.
     """
 
-    __slots__ = ("_always", "_body", "_body_left", "_deferred", "_scanned", "_stopping", "_tried", "_until")
+    __slots__ = ("_always", "_body", "_deferred", "_scanned", "_stopping", "_tried", "_until")
 
     def __init__(
         self,
@@ -75,8 +73,7 @@ class HttpProtocol(HttpConnection):
     ) -> None:
         super().__init__(edge_of, config, server_state, app_state, _loop or asyncio.get_running_loop())
         self._always = always
-        self._body: Chunked | None = None  # of the request, where it comes in chunks
-        self._body_left = 0  # of its length, where it has one
+        self._body: IncomingBody | None = None  # of the request, where it has one
         self._scanned = 0  # of what is kept, for the end of a head
         self._tried = False  # what is kept is no whole, and waits for more
         self._deferred = False  # until others had their turn
@@ -307,8 +304,7 @@ class HttpProtocol(HttpConnection):
             self._clock.set(NEVER)
         else:
             self._total_due = self._loop.time() + limits.body_timeout
-            self._body_left = head.body_bytes or 0
-            self._body = None if head.body_bytes else Chunked(limits.head_bytes, limits.headers)
+            self._body = IncomingBody(head, limits)
             self._body_clock(exchange)
         scope = {
             **scope_of("http", "2.3", head, self._config, self._app_state),
@@ -324,23 +320,19 @@ class HttpProtocol(HttpConnection):
 
     def _read_body(self, exchange: Exchange, data: bytes) -> bool:
         """Take of a body; False when it is none, and refused."""
-        before = self._at
-        if self._body is None:
-            size = min(self._body_left, len(data) - before)
-            exchange.body += data[before : before + size]
-            self._body_left -= size
-            self._at += size
-            exchange.body_complete = not self._body_left
-        else:
-            try:
-                self._read_chunks(self._body, exchange, data)
-            except BodyError as error:
-                self._refuse(BAD_REQUEST, str(error))
-                return False
-            except TrailersTooLarge:
-                self._refuse(HEADERS_TOO_LARGE, "the trailers of a request count as headers, and are too large")
-                return False
-            exchange.body_complete = self._body.complete
+        body, before = self._body, self._at
+        assert body is not None
+        try:
+            self._at, is_over = body.take(data, before, exchange, self._edge.slices, self._until)
+        except BodyError as error:
+            self._refuse(BAD_REQUEST, str(error))
+            return False
+        except TrailersTooLarge:
+            self._refuse(HEADERS_TOO_LARGE, "the trailers of a request count as headers, and are too large")
+            return False
+        if is_over:
+            self._pause()
+            self._defer()
         if exchange.body_complete:
             self._resume()  # behind it a client that goes is to be noticed
         elif len(exchange.body) > BODY_HIGH_WATER_BYTES:
@@ -349,19 +341,6 @@ class HttpProtocol(HttpConnection):
             self._body_clock(exchange)
             exchange.wake()
         return True
-
-    def _read_chunks(self, body: Chunked, exchange: Exchange, data: bytes) -> None:
-        until = self._until
-        if not until and len(data) - self._at > SMALL_BYTES:
-            until = self._edge.slices.until()
-        while True:
-            self._at = body.take(data, self._at, exchange.body)
-            if body.hungry or body.complete or len(exchange.body) > BODY_HIGH_WATER_BYTES:
-                return
-            if time.monotonic() >= until:
-                self._pause()
-                self._defer()
-                return
 
     def _is_urgent(self, data: bytes) -> bool:
         """Whether what comes is a health check or the like."""

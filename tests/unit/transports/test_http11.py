@@ -114,7 +114,7 @@ async def test_a_part_of_a_chunk_that_stands_still_costs_nothing(server: HttpSer
             return super().take(data, at, body)
 
     (connection,) = server.connections
-    connection._body.__class__ = Looking
+    connection._body._chunks.__class__ = Looking
     assert (await client.answer())[0] == 408, "its clock is not moved"
     assert looks == 0
 
