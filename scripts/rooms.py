@@ -288,7 +288,10 @@ ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("", ("app",)),
-    ("process", ("signals", "watch", "certificates", "expiry", "reloader", "listeners", "admin", "server")),
+    (
+        "process",
+        ("signals", "watch", "certificates", "expiry", "reloader", "listeners", "admin", "gatewayserver", "server"),
+    ),
     (
         "cli",
         (

@@ -169,7 +169,7 @@ class LinkServer:
         self._task: asyncio.Task[None] | None = None
 
     def _connections(self, edge_of: Callable[[], Edge], always: Collection[str]) -> type[asyncio.Protocol]:
-        """As ``process.server`` makes them."""
+        """As ``process.gatewayserver`` makes them."""
         make = cast("Callable[..., HttpConnection]", http_class(edge_of, always))
         return cast("type[asyncio.Protocol]", lambda **given: entrance(make(**given), edge_of()))
 

@@ -21,6 +21,7 @@ from wsgw import log as logs
 from wsgw.config.file import ConfigFile
 from wsgw.config.load import load
 from wsgw.process import server
+from wsgw.process.gatewayserver import GatewayServer
 
 
 def in_python() -> None:
@@ -64,10 +65,10 @@ def main() -> None:
     values = {"channels": [{"name": "OUT", "direction": "outbound"}], **(json.loads(more[0]) if more else {})}
     settings = load({"nats": {"servers": [url]}, "port": 0}, {}, ConfigFile("test", values))
     logs.setup("wsgw", "info", settings.log.format)
-    startup = server.GatewayServer.startup
+    startup = GatewayServer.startup
     tasks = []  # or it would be collected
 
-    async def and_then(self: server.GatewayServer, sockets: Any = None) -> None:
+    async def and_then(self: GatewayServer, sockets: Any = None) -> None:
         await startup(self, sockets)
         print("stuck", flush=True)
         if how == "deaf":
@@ -75,12 +76,12 @@ def main() -> None:
         elif how != "in_c_at_rest":
             WAYS[how]()
 
-    async def shutdown(self: server.GatewayServer, sockets: Any = None) -> None:
+    async def shutdown(self: GatewayServer, sockets: Any = None) -> None:
         in_c_at_rest()
 
-    server.GatewayServer.startup = and_then  # type: ignore[method-assign]
+    GatewayServer.startup = and_then  # type: ignore[method-assign]
     if how == "in_c_at_rest":
-        server.GatewayServer.shutdown = shutdown  # type: ignore[method-assign]
+        GatewayServer.shutdown = shutdown  # type: ignore[method-assign]
     server.run(settings)
 
 

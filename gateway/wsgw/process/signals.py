@@ -33,7 +33,7 @@ from typing import Self
 
 from wsgw.log import say_at_once
 
-#: A stop may take this much longer than it is meant to. The bounds of its parts add up to less: see ``server``.
+#: A stop may take this much longer than it is meant to. The bounds of its parts add up to less: see ``gatewayserver``.
 REST_SECONDS = 2.0
 #: The exit code where a stop had to be forced (EX_SOFTWARE of sysexits.h).
 FORCED_CODE = 70

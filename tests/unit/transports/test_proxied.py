@@ -184,7 +184,7 @@ async def test_other_proxies_while_it_runs() -> None:
 
 
 class Secure:
-    """A server with TLS, as ``process.server`` makes its connections."""
+    """A server with TLS, as ``process.gatewayserver`` makes its connections."""
 
     def __init__(self, pair: Pair) -> None:
         context = Certificates(TlsSettings(**pair.settings)).context
