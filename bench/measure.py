@@ -11,7 +11,8 @@ from bench.payload import payload, payload_now
 from bench.processes import BenchError
 from bench.responder import Responder
 from bench.running import Bench, Meter, Values, running
-from bench.systems import Setting, System
+from bench.starting import Setting
+from bench.systems import System
 
 #: Rounds in flight: the next one is published before the last has arrived, so a server never waits for the publisher.
 WINDOW = 2

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bench.load import Load
 from bench.processes import BenchError, Server
-from bench.systems import NatsServer, Setting, System
+from bench.starting import NatsServer, Setting
+from bench.systems import System
 
 #: Values by name, in the units that ``rows`` gives them.
 Values = dict[str, float]
