@@ -132,6 +132,13 @@ class EventClient:
             self._take()
         return self.parser.retry
 
+    async def until_position(self) -> str:
+        """Where it stands, once that is told."""
+        while not self.parser.id:
+            await self._read()
+            self._take()
+        return self.parser.id
+
     async def body(self) -> bytes:
         """The rest of an answer that says its length."""
         length = int(self.head["content-length"])

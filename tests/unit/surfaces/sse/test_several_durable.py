@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from helpers.event_stream import EventClient
 from helpers.nats_server import NatsServer
 from helpers.peer import Peer
 from helpers.running import Running, running
@@ -36,14 +35,9 @@ async def peer(jetstream: NatsServer) -> AsyncIterator[Peer]:
     await made.close()
 
 
-async def position(client: EventClient) -> str:
-    await eventually(lambda: client.parser.id, "its position is told")
-    return client.parser.id
-
-
 async def test_it_resumes_in_all(served: Running, peer: Peer) -> None:
     client = await served.stream(PATH)
-    begun = await position(client)
+    begun = await client.until_position()
     assert begun.count("-") == 4
     await eventually(lambda: served.value("wsgw_subscriptions", channel="plain") == 1, "live")
     subjects = ("a", "room.1", "b", "room.2", "plain", "room.1", "a")
@@ -68,14 +62,14 @@ async def test_what_is_missing_is_told_once(served: Running, peer: Peer) -> None
     told = await client.next()
     assert told.event == "wsgw:gap"
     assert sorted(json.loads(told.data)["channels"]) == ["a", "b", "room.1", "room.2"]
-    assert (await position(client)).count("-") == 4
+    assert (await client.until_position()).count("-") == 4
     await peer.publish("a", "behind it")
     assert json.loads((await client.next()).data)["text"] == "behind it"
 
 
 async def test_a_gap_later_is_told_with_its_position(served: Running, jetstream: NatsServer, peer: Peer) -> None:
     client = await served.stream("/sse?channel=a&channel=b")
-    before = await position(client)
+    before = await client.until_position()
     await peer.nats.request("$JS.API.STREAM.DELETE.b", b"", timeout=10)
     told = await client.next()
     assert (told.event, json.loads(told.data)) == ("wsgw:gap", {"channels": ["b"], "missed": None})
