@@ -217,11 +217,11 @@ class _Folders:
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
-        self._held: set[Path] = set()
+        self._held: set[str] = set()
 
     def hold(self, folder: Path) -> None:
         """Raises OSError."""
-        resolved = folder.resolve()
+        resolved = os.path.realpath(folder)
         if resolved not in self._held:
             self._stack.enter_context(_alone_in(folder))
             self._held.add(resolved)

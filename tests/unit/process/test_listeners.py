@@ -306,6 +306,11 @@ class TestUnix:
         with pytest.raises(PortUnavailable, match="there is no such folder"):
             open_listeners([UnixAddress(str(path / "x"))])
 
+    def test_a_folder_that_is_a_link_to_itself(self, path: Path) -> None:
+        path.symlink_to(path)
+        with pytest.raises(PortUnavailable, match=f"cannot listen on unix:{path}/x: Too many levels of symbolic links"):
+            open_listeners([UnixAddress(f"{path}/x")])
+
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may do anything")
     def test_no_permission(self, path: Path) -> None:
         path.parent.chmod(0o500)
