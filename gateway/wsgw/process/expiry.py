@@ -55,29 +55,33 @@ class Expiry:
             self._files.append(("nats_user", "nats.credentials_file: the JWT", read))
         self._clock = clock
         self._warned: dict[str, tuple[tuple[datetime, bool], float]] = {}  # by what it is: of which end, and when
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         if certificates is not None:
             self._gauge.labels("clients").set_function(lambda: certificates.current.ends.timestamp())
 
     def start(self) -> None:
         """Look from now on; needs the running loop."""
-        if self._certificates is not None or self._files:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="until when certificates are good")
+        runs = [] if self._certificates is None else [self._look_at_clients(self._certificates)]
+        runs += [self._look_at_file(*each) for each in self._files]  # each by itself: its disk may not answer
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(each, name="until when certificates are good") for each in runs]
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._task is not None:
-            await end(self._task)
+        for task in self._tasks:
+            await end(task)
 
     # -- inside
 
-    async def _run(self) -> None:
+    async def _look_at_clients(self, certificates: Certificates) -> None:
         while True:
-            if self._certificates is not None:
-                current = self._certificates.current
-                self._seen("tls.certificate_file: the certificate", current.begins, current.ends)
-            for label, what, read in self._files:
-                await self._look(label, what, read)
+            current = certificates.current
+            self._seen("tls.certificate_file: the certificate", current.begins, current.ends)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look_at_file(self, label: str, what: str, read: Callable[[], Term]) -> None:
+        while True:
+            await self._look(label, what, read)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self, label: str, what: str, read: Callable[[], Term]) -> None:

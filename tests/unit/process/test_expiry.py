@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from helpers.threads import no_threads
 from helpers.waiting import arrived, eventually
 from wsgw.config.listening import TlsSettings
 from wsgw.config.nats import NatsSettings, NatsTlsSettings
+from wsgw.config.natsfiles import BadFileError
 from wsgw.config.term import Term
 from wsgw.metrics import Metrics
 from wsgw.process import expiry as module
@@ -197,6 +199,28 @@ async def test_of_the_user_in_nats(
     renewed()
     await eventually(lambda: f"\n{NAME}{{".encode() not in metrics.exposition(), "it has no end")
     assert len(warnings(caplog)) == 2
+
+
+async def test_a_disk_that_does_not_answer_holds_up_its_own_file_only(
+    start: Start, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = threading.Event()
+    reading: list[str] = []
+
+    def hangs(path: str) -> Term:
+        reading.append(path)
+        answers.wait()
+        raise BadFileError("tls.certificate_file", path, "is not read any more")
+
+    monkeypatch.setattr(module, "_term_of_certificate", hangs)
+    pair = Pair(tmp_path)
+    pair.make(days=15.5)
+    start(Certificates(TlsSettings(**pair.settings)), certificate_in(tmp_path / "there"))
+    await arrived(reading, 1)
+    clock.now += 2 * DAY_SECONDS
+    await eventually(lambda: warnings(caplog), "a warning of the other one")
+    assert len(reading) == 1
+    answers.set()
 
 
 @pytest.mark.parametrize("nats", [NOTHING, NatsSettings(tls=NatsTlsSettings())])
