@@ -23,6 +23,13 @@ def seconds(value: object) -> float:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
+def number(value: object) -> object:
+    """``value``, unless it is ``true`` or ``false``: numbers, to Python; raises ValueError."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is not a number")  # noqa: TRY004  pydantic tells no other of a value
+    return value
+
+
 def said(value: object) -> object:
     """What is behind a key that checks something: nothing there is a mistake, not a wish for no check."""
     if value is None:

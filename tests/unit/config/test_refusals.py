@@ -39,6 +39,14 @@ CHANNEL = "channels:\n  - {{name: {}, direction: {}}}\n"
             "limits: {address: {connections: 0}}\n",
             ["x.yml:1: limits.address.connections: 0 is too little; at least 1 is needed"],
         ),
+        (
+            "limits: {messages_per_second: true, user: {connections: true}, address: {connects_per_second: false}}\n",
+            [
+                "x.yml:1: limits.messages_per_second: true is not a number",
+                "x.yml:1: limits.user.connections: true is not a number",
+                "x.yml:1: limits.address.connects_per_second: false is not a number",
+            ],
+        ),
         ("limits:\n", ["x.yml:1: limits: keys are expected here"]),
         ("limits: 5\n", ["x.yml:1: limits: keys are expected here"]),
         ("channels: {name: A}\n", ["x.yml:1: channels: a list is expected here"]),
