@@ -98,13 +98,16 @@ class Session(Receiving):
         """How many messages of the client, of ``most``, are to be taken at once: it is held back behind them only."""
         return most if self._pace is None else min(most, self._pace.burst)
 
-    def await_rates(self) -> None:
-        """Hold the client until it is within its rates, if others of its user, or address, have used them up.
+    def is_in_time(self) -> bool:
+        """Whether more may be taken of the client; else it is held until it may. For surfaces that tell of no message.
 
-        For surfaces that cannot tell of each message: else who comes anew, again and again, had no rates.
+        What others of its user, or address, sent is to be made up for, too: else many connections, or one that comes
+        anew again and again, had no rates.
         """
-        if self._pace is not None and self._client is not None and self._pace.is_late:
-            self._pace.hold(self._pressure_of(self._client))
+        if self._pace is None or self._client is None or not self._pace.is_late:
+            return True
+        self._pace.hold(self._pressure_of(self._client))
+        return False
 
     def refuse(self, name: str | None, size: int) -> GatewayError | None:
         """Why one more message of ``size`` bytes to ``name`` may not be sent now; None where it may, and is.

@@ -8,7 +8,7 @@ Everything but ``run`` is synchronous; nothing waits for a client. Two implement
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from wsgw.fanout.frames import Message
@@ -47,6 +47,9 @@ class OneWayLink(Protocol):
 
 class Link(OneWayLink, Protocol):
     """An open WebSocket connection: ``close`` starts, or answers, the closing handshake (RFC 6455 section 7.1.2)."""
+
+    def ask_before(self, may_take: Callable[[], bool]) -> None:
+        """Have ``may_take`` asked before messages are handed over; where it says no it has called ``pause_reading``."""
 
     def pause_reading(self) -> None:
         """Take nothing more from the client until ``resume_reading``; repeated calls are harmless."""

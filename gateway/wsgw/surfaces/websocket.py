@@ -131,9 +131,10 @@ class ChannelWebSocket:
         elif self._session.draining:
             self.drain()
         else:
-            self._session.await_rates()
             self._sender.attach(link)
             self._session.listen()
+            if self._session.is_paced and self._session.why_not_publish(self._name) is None:
+                link.ask_before(self._session.is_in_time)
 
     # -- Receiver
 

@@ -160,10 +160,14 @@ class AsgiLink(AsgiOneWayLink):
         super().__init__(receive, send, receiver)
         self._receiver = receiver
         self._max_message_bytes = max_message_bytes
+        self._may_take: Callable[[], bool] | None = None
         self._reading = asyncio.Event()
         self._reading.set()
 
     # -- Link
+
+    def ask_before(self, may_take: Callable[[], bool]) -> None:
+        self._may_take = may_take
 
     def pause_reading(self) -> None:
         self._reading.clear()
@@ -173,6 +177,12 @@ class AsgiLink(AsgiOneWayLink):
 
     def stop_keepalive(self) -> None:
         """ASGI gives no way to; the server's pings go on beside the protocol's own heartbeat."""
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        finally:
+            self._may_take = None  # who is asked has this object
 
     # -- inside
 
@@ -189,6 +199,8 @@ class AsgiLink(AsgiOneWayLink):
                     self._code = code
                     tell(self, self._receiver.close_received, code, event.get("reason") or "")
                 return
+            while self._may_take is not None and not self._may_take():
+                await self._reading.wait()
             if self._close is not None:
                 continue
             message = message_of(event)

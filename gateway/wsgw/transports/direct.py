@@ -11,7 +11,7 @@ left of it nothing more is read. A receiver that pauses reading gets no further 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, cast
 
@@ -58,12 +58,13 @@ class _Flag:
 class DirectProtocol(UpgradingProtocol):
     """See the module. Implements ``Link`` once ``attach`` was called."""
 
-    __slots__ = ("_chunk", "_ending", "_flood", "_frames", "_queued")
+    __slots__ = ("_chunk", "_ending", "_flood", "_frames", "_may_take", "_queued")
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], *, edge: Edge) -> None:
         super().__init__(config, server_state, app_state, edge=edge)
         self._frames: ClientFrames | None = None  # from ``attach`` until nothing more is listened to
         self._chunk = 1  # frames at a time
+        self._may_take: Callable[[], bool] | None = None  # is asked before each chunk
         self._queued = False  # in ``Slices``
         self._ending = False  # what comes is a frame that ends the connection, for the library to read
         self._flood: Flood | None = None
@@ -95,6 +96,9 @@ class DirectProtocol(UpgradingProtocol):
 
     # -- Link
 
+    def ask_before(self, may_take: Callable[[], bool]) -> None:
+        self._may_take = may_take
+
     def write(self, item: Encoded) -> None:
         if self._writes:
             self.transport.write(item.frames)
@@ -123,7 +127,8 @@ class DirectProtocol(UpgradingProtocol):
             self._received_aside(data)
             return
         slices = self._edge.slices
-        if slices.spent():  # it takes its turn, or one tick had to bear what all send who sent something
+        # it takes its turn, or one tick had to bear what all send who sent something
+        if slices.spent() or (self._may_take is not None and not self._may_take()):
             frames.feed(data, 0)
             if frames.unread:
                 self._fall_behind()
@@ -175,7 +180,7 @@ class DirectProtocol(UpgradingProtocol):
     def _work(self, until: float) -> bool:
         """Take chunk after chunk until then, one at least; whether something is left that may be taken."""
         while (frames := self._frames) is not None and frames.unread:
-            if self._reading_paused:
+            if self._reading_paused or (self._may_take is not None and not self._may_take()):
                 self._fall_behind()
                 return False
             self._take(frames.feed(b"", self._chunk))
@@ -319,6 +324,7 @@ class DirectProtocol(UpgradingProtocol):
 
     def _stop_listening(self) -> None:
         self._frames = None
+        self._may_take = None  # who is asked has this object
         self._ending = False
         self.conn.reader.discard()
         super()._stop_listening()

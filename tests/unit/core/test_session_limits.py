@@ -142,20 +142,21 @@ async def test_a_client_that_cannot_be_told_is_held_back(nats: NatsServer, peer:
         session.end(1000)
 
 
-async def test_who_comes_when_its_users_rates_are_used_up_is_held_at_once(nats: NatsServer, tokens: Tokens) -> None:
+async def test_who_wants_to_send_when_its_users_rates_are_used_up_is_held(nats: NatsServer, tokens: Tokens) -> None:
     limits = {"user": {"messages_per_second": 50}, "burst": 1}
     async with started(nats.url, authenticator=tokens, limits=limits) as gateway:
         clients = [Client() for _ in range(3)]
         first, second = [await opened(gateway, token="ann", client=client) for client in clients[:2]]
-        second.await_rates()
+        assert second.is_in_time()
         assert clients[1].calls == []
         assert await outcome(first, "OUT", *[b"x"] * 60) is None
         third = await opened(gateway, token="ann", client=clients[2])
-        third.await_rates()
+        assert not third.is_in_time()
         assert clients[2].calls == ["hold"]
         await eventually(lambda: clients[2].calls == ["hold", "release"], "released")
+        assert third.is_in_time()
         other = await opened(gateway, token="bob", client=(bob := Client()))
-        other.await_rates()
+        assert other.is_in_time()
         assert bob.calls == []
         for session in (first, second, third, other):
             session.end(1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 
 from helpers.identities import Tokens
 from helpers.nats_server import NatsServer
+from helpers.peer import Peer
 from helpers.raw_websocket import RawWebSocket, close, text
 from helpers.running import Running, running
-from helpers.waiting import eventually
+from helpers.waiting import arrived, eventually
 from wsgw.access.identity import Identity
 from wsgw.protocols.handshake import Handshake
 
@@ -112,6 +114,27 @@ async def test_a_user_is_told_by_a_close_code(start: Start) -> None:
         assert names(served) == 0
 
 
+@pytest.fixture
+async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
+    made = await Peer.connect(nats.url)
+    yield made
+    await made.close()
+
+
+async def test_connections_of_a_user_that_wait_send_one_after_the_other(peer: Peer, start: Start) -> None:
+    """They have all been held, and nothing is owed any more: what the first one sends is, before the others do."""
+    tokens = Tokens()
+    tokens.add("a", "ann", publish=[">"], subscribe=[">"])
+    heard = await peer.listen("OUT")
+    async with start(tokens, user={"messages_per_second": 10}, burst=0.1, rate_timeout=3600) as served:
+        begun = time.monotonic()
+        clients = [await served.websocket("/ws/OUT?token=a") for _ in range(20)]
+        for client in clients:
+            await client.send(*[text("x") for _ in range(3)])
+        await arrived(heard, 15)
+        assert len(heard) <= 10 * (time.monotonic() - begun) + 2
+
+
 class Slow(Tokens):
     """It says who somebody is when it may."""
 
@@ -152,10 +175,13 @@ async def test_who_is_not_known_yet_counts_by_its_address(start: Start, ends: st
 
 
 async def test_who_comes_again_has_sent_what_it_sent(start: Start) -> None:
-    """A user's rates are that user's: of a new connection nothing is read while they are used up."""
+    """A user's rates are that user's: of a new connection nothing is taken while they are used up.
+
+    One that sends nothing is not held for it.
+    """
     tokens = Tokens()
     for user in ("ann", "bob"):
-        tokens.add(user, user, publish=[">"])
+        tokens.add(user, user, publish=[">"], subscribe=[">"])
     async with start(tokens, user={"messages_per_second": 0.01}, burst=500) as served:
 
         def accepted() -> float:
@@ -168,6 +194,9 @@ async def test_who_comes_again_has_sent_what_it_sent(start: Start) -> None:
         for _ in range(3):
             ann = await served.websocket("/ws/OUT?token=ann")
             await ann.send(text("x"))
+        receiving = await served.websocket("/ws/IN?token=ann")
+        await receiving.send(close(1000))
+        assert await receiving.receive_close() == (1000, "")
         bob = await served.websocket("/ws/OUT?token=bob")
         await bob.send(text("x"))
         await eventually(lambda: accepted() > before, "others are not held")

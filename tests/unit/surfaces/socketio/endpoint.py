@@ -78,6 +78,8 @@ class FakeLink:
 
     def stop_keepalive(self) -> None: ...
 
+    def ask_before(self, may_take: Callable[[], bool]) -> None: ...
+
 
 class Endpoint:
     """A server whose services can be looked at, and ASGI by hand."""
