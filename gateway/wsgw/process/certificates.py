@@ -24,9 +24,10 @@ Looks = tuple[Look | None, Look | None]
 
 
 class Certificates:
-    """``context`` is the one for listeners, whatever is read later; ``current`` the certificate that is in use.
+    """``context`` is the one for new connections, ``current`` its certificate. The constructor raises ConfigError.
 
-    The constructor raises ConfigError.
+    A context that is in use is never changed: certificate and key could not be in one step. Nor does a callback choose
+    it in handshakes, which Python has with names in ASCII only; for others it prints where it stands.
     """
 
     def __init__(self, tls: TlsSettings) -> None:
@@ -34,11 +35,9 @@ class Certificates:
         # looked at before it is read: what changes meanwhile is read again
         self._watch = Watch(_look(tls), lambda: _look(tls), "looking at the certificate")
         try:
-            self._context, self.current = _read(tls)
+            self.context, self.current = _read(tls)
         except BadCertificateError as error:
             raise ConfigError(f"tls.{error.key}: {error}") from None
-        self.context = _new_context()
-        self.context.sni_callback = self._choose
         self._task: asyncio.Task[None] | None = None
         _tell("TLS", self.current)
 
@@ -57,19 +56,13 @@ class Certificates:
 
     # -- inside
 
-    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
-        """Called by each handshake, whether a name is asked for or not. A context that is in use is never changed:
-        certificate and key could not be in one step.
-        """
-        connection.context = self._context
-
     async def _run(self) -> None:
         while True:
             await self._watch.due()
             seen = self._watch.seen
             try:
                 seen = await self._watch.look()
-                self._context, self.current = await in_thread(partial(_read, self._tls), "reading the certificate")
+                self.context, self.current = await in_thread(partial(_read, self._tls), "reading the certificate")
             except NoThread as error:
                 log.error("certificate not read again, the one before stays until there is a thread for it: %s", error)
                 await self._watch.later()

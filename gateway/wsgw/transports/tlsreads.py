@@ -1,7 +1,8 @@
 """What is read of a connection with TLS, before it is taken apart: a little at a time, and in turn with others.
 
 A record of 27 bytes can have a client's keys changed (RFC 8446 section 4.6.3), which costs as much as a message, and
-nobody hears of it: none of the protocols within could bound that. So it is the time that is bounded here.
+nobody hears of it: none of the protocols within could bound that. So it is the time that is bounded here. And TLS
+answers some records by itself (TLS 1.2: each wish to renegotiate): of who takes no answers nothing more is taken apart.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ class Holdable(Protocol):
     def release(self) -> None:
         """Undo ``hold``."""
 
+    def get_write_buffer_size(self) -> int:
+        """What was written and is not taken, in bytes."""
+
 
 class TlsReads(asyncio.BufferedProtocol):
     """Between the transport ``raw`` and ``tls``, which is asyncio's protocol of TLS.
@@ -34,7 +38,20 @@ class TlsReads(asyncio.BufferedProtocol):
     Until ``entered`` one read is made in a round.
     """
 
-    __slots__ = ("_began", "_cost", "_loop", "_lost", "_raw", "_secured", "_slices", "_tls", "_waits")
+    __slots__ = (
+        "_began",
+        "_cost",
+        "_full",
+        "_loop",
+        "_lost",
+        "_raw",
+        "_secured",
+        "_slices",
+        "_stalled",
+        "_tls",
+        "_unsent",
+        "_waits",
+    )
 
     def __init__(self, tls: asyncio.BufferedProtocol, raw: asyncio.Transport, slices: Slices) -> None:
         self._tls = tls
@@ -46,6 +63,9 @@ class TlsReads(asyncio.BufferedProtocol):
         self._cost = 0.0  # of a read, in seconds
         self._began = 0.0
         self._lost = False
+        self._full = False  # ``raw`` has much that is not taken
+        self._unsent = -1  # bytes, before a read, where it is ``_full``
+        self._stalled = False
 
     def entered(self, secured: Holdable) -> None:
         """The handshake is done, and ``secured`` is for what is within."""
@@ -65,10 +85,10 @@ class TlsReads(asyncio.BufferedProtocol):
                 self._loop.call_soon(self._go_on)
             return
         self._wait_if_spent()
-        began = monotonic()
+        self._begin()
         self._tls.buffer_updated(nbytes)
         if not self._waits:
-            self._learn(monotonic() - began)
+            self._end()
             self._wait_if_spent()
 
     def eof_received(self) -> bool | None:
@@ -80,10 +100,15 @@ class TlsReads(asyncio.BufferedProtocol):
         self._tls.connection_lost(exc)
 
     def pause_writing(self) -> None:
+        self._full = True
         self._tls.pause_writing()
 
     def resume_writing(self) -> None:
+        self._full = False
         self._tls.resume_writing()
+        if self._stalled:
+            self._stalled = False
+            self._queue()
 
     # -- inside
 
@@ -98,16 +123,21 @@ class TlsReads(asyncio.BufferedProtocol):
 
     def _wait_if_spent(self) -> None:
         """Take nothing more apart where the time of this round is over, of a client that needs more than a little."""
+        held = self._waits or self._stalled
         spent = self._slices.spent()  # asked in any case: a round's time counts from the first question on
-        if spent and not self._waits and self._secured is not None and self._cost > LEAST_SECONDS:
-            self._waits = True
+        if spent and not held and self._secured is not None and self._cost > LEAST_SECONDS:
             self._secured.hold()
+            self._queue()
+
+    def _queue(self) -> None:
+        if not self._waits:
+            self._waits = True
             self._slices.queue(self._had_its_turn)
 
     def _had_its_turn(self, _until: float) -> bool:
         """What waits is taken apart in a callback, between two of ours."""
         self._waits = False
-        if self._secured is not None:
+        if self._secured is not None and not self._stalled:
             self._slices.charge(self._cost)
             self._loop.call_soon(self._begin)
             self._secured.release()
@@ -115,7 +145,17 @@ class TlsReads(asyncio.BufferedProtocol):
         return False
 
     def _begin(self) -> None:
+        """A read is to be taken apart."""
+        self._unsent = self._secured.get_write_buffer_size() if self._full and self._secured is not None else -1
         self._began = monotonic()
 
     def _end(self) -> None:
+        """It was. Who takes no answers, and has got one more by what was read, has to take them first."""
         self._learn(monotonic() - self._began)
+        if self._secured is None or not 0 <= self._unsent < self._secured.get_write_buffer_size():
+            return
+        if self._stalled:  # it is closed, and read until all is taken
+            self._raw.abort()
+            return
+        self._stalled = True
+        self._secured.hold()

@@ -7,6 +7,7 @@ import logging
 import ssl
 import threading
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,47 @@ def shaken(context: ssl.SSLContext, by: ssl.SSLContext) -> ssl.SSLObject:
 def shown(context: ssl.SSLContext) -> bytes | None:
     """The certificate that a client sees."""
     return shaken(context, blind()).getpeercert(True)
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe\n\x1b[31mnone", b"nobody.local"], ids=["of odd bytes", "unknown"])
+def test_whatever_name_is_asked_for(pair: Pair, capfd: pytest.CaptureFixture[str], name: bytes) -> None:
+    """The handshake goes on, and nothing is printed: Python's callback for names would have said where it stands."""
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = blind().wrap_bio(back, there, server_hostname="x" * len(name))
+    server = Certificates(TlsSettings(**pair.settings)).context.wrap_bio(there, back, server_side=True)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    hello = there.read()
+    assert b"x" * len(name) in hello
+    there.write(hello.replace(b"x" * len(name), name))
+    with pytest.raises(ssl.SSLWantReadError):
+        server.do_handshake()
+    assert back.pending > 500, "its certificate"
+    assert capfd.readouterr().err == ""
+
+
+def resumed(context: ssl.SSLContext, by: ssl.SSLContext, session: ssl.SSLSession) -> bool:
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = by.wrap_bio(back, there, session=session)
+    server = context.wrap_bio(there, back, server_side=True)
+    for side in (client, server, client, server):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    return bool(client.session_reused)
+
+
+async def test_sessions_go_on_until_the_certificate_is_another(made: Certificates, pair: Pair) -> None:
+    """Clients see the new one, and what sessions are sealed with does not stay for ever."""
+    by = blind()
+    by.maximum_version = ssl.TLSVersion.TLSv1_2  # its sessions are there when the handshake is
+    session = shaken(made.context, by).session
+    assert session is not None
+    assert resumed(made.context, by, session)
+    before = made.context
+    pair.make()
+    made.request()
+    await eventually(lambda: made.context is not before, "another one")
+    assert not resumed(made.context, by, session)
 
 
 async def test_when_asked_or_changed(made: Certificates, pair: Pair, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import _ssl
 import asyncio
 import ctypes
+import hmac
+import socket
+import ssl
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from helpers.certificates import Pair
-from unit.transports.test_tls import REQUEST, Served
+from helpers.certificates import Pair, blind
+from helpers.waiting import eventually
+from unit.transports.test_tls import REQUEST, Client, Served
 from wsgw.shares.slices import TICK_SECONDS, Slices
 from wsgw.transports import tlsreads
 from wsgw.transports.tlsreads import READ_BYTES, TlsReads
@@ -109,6 +114,7 @@ class Costly:
         self.now = 100.0
         self.cost = 2 * TICK_SECONDS
         self.taken = self.waiting = 0
+        self.answers = self.unsent = 0  # bytes: to a read, and those that the client has not taken
         self.holds: list[str] = []
 
     def get_buffer(self, sizehint: int) -> bytearray:
@@ -120,6 +126,16 @@ class Costly:
         else:
             self.taken += 1
             self.now += self.cost
+            self.unsent += self.answers
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def pause_writing(self) -> None:
+        self.holds.append("full")
+
+    def resume_writing(self) -> None:
+        self.holds.append("taken")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.holds.append("lost")
@@ -138,6 +154,9 @@ class Costly:
 
     def resume_reading(self) -> None:
         self.holds.append("resume")
+
+    def abort(self) -> None:
+        self.holds.append("abort")
 
 
 def reads_of(tls: Costly, monkeypatch: pytest.MonkeyPatch) -> TlsReads:
@@ -181,3 +200,128 @@ async def test_who_is_gone_has_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     reads.connection_lost(None)
     await asyncio.sleep(0)
     assert tls.holds == ["hold", "lost"]
+
+
+async def test_who_takes_no_answers_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = reads_of(tls := Costly(), monkeypatch)
+    tls.cost, tls.answers = 0.0, 10
+    reads.entered(tls)
+    reads.buffer_updated(1)
+    reads.pause_writing()
+    assert tls.holds == ["full"], "there may be no more answers"
+    reads.buffer_updated(1)
+    reads.buffer_updated(1)
+    assert (tls.taken, tls.waiting, tls.holds) == (2, 1, ["full", "hold"])
+    reads.resume_writing()
+    await asyncio.sleep(0)
+    assert tls.holds == ["full", "hold", "taken", "release"]
+
+
+async def test_who_takes_no_answers_as_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes is read then, held or not, for as long as something waits to be taken."""
+    reads = reads_of(tls := Costly(), monkeypatch)
+    tls.cost, tls.answers = 0.0, 10
+    reads.entered(tls)
+    reads.pause_writing()
+    reads.buffer_updated(1)
+    tls.holds.clear()
+    reads.buffer_updated(1)
+    assert tls.holds == ["abort"]
+
+
+async def test_who_takes_nothing_and_gets_no_answers_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = reads_of(tls := Costly(), monkeypatch)
+    tls.cost, tls.unsent = 0.0, 1000
+    reads.entered(tls)
+    reads.pause_writing()
+    for _ in range(100):
+        reads.buffer_updated(1)
+    assert (tls.taken, tls.holds) == (100, ["full"])
+
+
+async def test_who_waits_for_its_turn_and_takes_no_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = reads_of(tls := Costly(), monkeypatch)
+    reads.entered(tls)
+    reads.pause_writing()
+    tls.answers = 10
+    reads.buffer_updated(1)
+    assert tls.holds == ["full", "hold"]
+    await asyncio.sleep(0)
+    assert tls.holds == ["full", "hold"], "it had no turn"
+    reads.resume_writing()
+    reads.resume_writing()
+    await asyncio.sleep(0)
+    assert tls.holds == ["full", "hold", "taken", "taken", "release"]
+
+
+class Renegotiator:
+    """A client of TLS 1.2 that makes its records itself: its handshake is done, and it would have another."""
+
+    HELLO = b"\x01\x00\x00\x00"
+
+    def __init__(self, client: Client, keys: Path) -> None:
+        self._client = client
+        self._keys = keys
+        self._number = 1  # of the next record
+
+    async def shake_hands(self) -> None:
+        context = blind()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+        context.keylog_filename = str(self._keys)
+        client = self._client
+        client.tls = context.wrap_bio(client.incoming, client.outgoing, server_hostname="localhost")
+        client.writer.write(client.hello())
+        theirs = await client.reader.readexactly(43)
+        client.incoming.write(theirs)
+        while True:
+            try:
+                client.tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                client.writer.write(client.outgoing.read())
+                await client.read()
+        _, ours, secret = next(line for line in self._keys.read_text().splitlines() if line[0] == "C").split()
+        keys = _expanded(bytes.fromhex(secret), b"key expansion" + theirs[11:] + bytes.fromhex(ours), 40)
+        self._sealing, self._salt = AESGCM(keys[:16]), keys[32:36]
+
+    def wishes(self, count: int) -> bytes:
+        """So many in a row; RFC 5246 section 6.2.3.3, RFC 5288."""
+        made = []
+        for number in range(self._number, self._number + count):
+            nonce = number.to_bytes(8, "big")
+            associated = nonce + b"\x16\x03\x03" + len(self.HELLO).to_bytes(2, "big")
+            sealed = nonce + self._sealing.encrypt(self._salt + nonce, self.HELLO, associated)
+            made.append(b"\x16\x03\x03" + len(sealed).to_bytes(2, "big") + sealed)
+        self._number += count
+        return b"".join(made)
+
+
+def _expanded(secret: bytes, seed: bytes, size: int) -> bytes:
+    """RFC 5246 section 5."""
+    made, last = b"", seed
+    while len(made) < size:
+        last = hmac.digest(secret, last, "sha256")
+        made += hmac.digest(secret, last + seed, "sha256")
+    return made
+
+
+async def test_wishes_to_renegotiate_are_not_answered_without_end(tmp_path: Path) -> None:
+    """Each is answered with an alert: who takes none has the rest of its wishes wait, and not the answers to them."""
+    served = Served(Pair(tmp_path))
+    await served.server.start()
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.connect(("127.0.0.1", served.server.port))
+    client = Client(*await asyncio.open_connection(sock=raw, limit=1))
+    attacker = Renegotiator(client, tmp_path / "keys")
+    await attacker.shake_hands()
+    (within,) = await eventually(lambda: [each for each in served.connections if each._fresh], "it is within")
+    transport = within._transport
+    client.writer.write(attacker.wishes(100_000))
+    await eventually(lambda: transport._held, "it is not heard any more")
+    assert transport.get_write_buffer_size() < 10 * READ_BYTES
+    transport.close()
+    await eventually(lambda: not served.connections, "it is dropped")
+    client.writer.transport.abort()
+    await served.server.stop()
