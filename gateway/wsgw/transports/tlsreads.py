@@ -13,10 +13,14 @@ from typing import Protocol
 
 from wsgw.shares.slices import Slices
 
-#: Taken apart at once: uvloop would read 256 KiB, ten thousand records.
+#: Taken apart at once: uvloop would read 256 KiB, ten thousand records. What is large comes a little cheaper in larger
+#: reads, but a change of keys costs a hundred times what its bytes do otherwise, and one such read holds up all others.
 READ_BYTES = 16 * 1024
-#: Whose reads cost less does not have to wait for others.
+#: Whose reads cost less does not have to wait for others,
 LEAST_SECONDS = 0.0005
+#: Taken apart at once where they cost more, or the time of a round is over: many can come at once, and what theirs will
+#: cost nobody knows before.
+LEAST_BYTES = 2048
 
 
 class Holdable(Protocol):
@@ -39,7 +43,6 @@ class TlsReads(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_began",
         "_cost",
         "_full",
         "_loop",
@@ -49,7 +52,6 @@ class TlsReads(asyncio.BufferedProtocol):
         "_slices",
         "_stalled",
         "_tls",
-        "_unsent",
         "_waits",
     )
 
@@ -61,10 +63,8 @@ class TlsReads(asyncio.BufferedProtocol):
         self._secured: Holdable | None = None
         self._waits = False
         self._cost = 0.0  # of a read, in seconds
-        self._began = 0.0
         self._lost = False
         self._full = False  # ``raw`` has much that is not taken
-        self._unsent = -1  # bytes, before a read, where it is ``_full``
         self._stalled = False
 
     def entered(self, secured: Holdable) -> None:
@@ -74,7 +74,8 @@ class TlsReads(asyncio.BufferedProtocol):
     # -- asyncio.BufferedProtocol
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return memoryview(self._tls.get_buffer(READ_BYTES))[:READ_BYTES]
+        size = LEAST_BYTES if self._cost > LEAST_SECONDS or self._slices.spent() else READ_BYTES
+        return memoryview(self._tls.get_buffer(READ_BYTES))[:size]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._secured is None:
@@ -84,11 +85,11 @@ class TlsReads(asyncio.BufferedProtocol):
                 self._raw.pause_reading()
                 self._loop.call_soon(self._go_on)
             return
-        self._wait_if_spent()
-        self._begin()
-        self._tls.buffer_updated(nbytes)
-        if not self._waits:
-            self._end()
+        self._wait_if_spent(nbytes)
+        if self._waits:
+            self._tls.buffer_updated(nbytes)
+        else:
+            self._take_apart(nbytes)
             self._wait_if_spent()
 
     def eof_received(self) -> bool | None:
@@ -121,11 +122,15 @@ class TlsReads(asyncio.BufferedProtocol):
         """A read took that long; who sends something cheap now and then is not cheap for that."""
         self._cost = max(cost_seconds, self._cost / 2)
 
-    def _wait_if_spent(self) -> None:
-        """Take nothing more apart where the time of this round is over, of a client that needs more than a little."""
+    def _wait_if_spent(self, nbytes: int = 0) -> None:
+        """Take nothing more apart, nor ``nbytes``, of who needs more than a little, where the time of the round is over.
+
+        Whose reads were cheap is one of them, too, if this is no small one: many can be cheap until they flood at once.
+        """
         held = self._waits or self._stalled
         spent = self._slices.spent()  # asked in any case: a round's time counts from the first question on
-        if spent and not held and self._secured is not None and self._cost > LEAST_SECONDS:
+        dear = self._cost > LEAST_SECONDS or nbytes >= LEAST_BYTES
+        if spent and dear and not held and self._secured is not None:
             self._secured.hold()
             self._queue()
 
@@ -135,27 +140,25 @@ class TlsReads(asyncio.BufferedProtocol):
             self._slices.queue(self._had_its_turn)
 
     def _had_its_turn(self, _until: float) -> bool:
-        """What waits is taken apart in a callback, between two of ours."""
+        """What waits is taken apart here, not later, as who is released would do it: its time is to count."""
         self._waits = False
         if self._secured is not None and not self._stalled:
-            self._slices.charge(self._cost)
-            self._loop.call_soon(self._begin)
             self._secured.release()
-            self._loop.call_soon(self._end)
+            self._take_apart(0)
         return False
 
-    def _begin(self) -> None:
-        """A read is to be taken apart."""
-        self._unsent = self._secured.get_write_buffer_size() if self._full and self._secured is not None else -1
-        self._began = monotonic()
-
-    def _end(self) -> None:
-        """It was. Who takes no answers, and has got one more by what was read, has to take them first."""
-        self._learn(monotonic() - self._began)
-        if self._secured is None or not 0 <= self._unsent < self._secured.get_write_buffer_size():
+    def _take_apart(self, nbytes: int) -> None:
+        """What waits, and so much more. Who takes no answers, and gets one more by that, has to take them first."""
+        secured = self._secured
+        unsent = secured.get_write_buffer_size() if self._full and secured is not None else None
+        began = monotonic()
+        self._tls.buffer_updated(nbytes)
+        self._learn(monotonic() - began)
+        secured = self._secured
+        if unsent is None or secured is None or secured.get_write_buffer_size() <= unsent:
             return
         if self._stalled:  # it is closed, and read until all is taken
             self._raw.abort()
             return
         self._stalled = True
-        self._secured.hold()
+        secured.hold()

@@ -8,6 +8,7 @@ import ctypes
 import hmac
 import socket
 import ssl
+from collections.abc import Coroutine
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
@@ -104,6 +105,35 @@ async def test_changes_of_keys_do_not_keep_the_loop(tmp_path: Path) -> None:
     assert b"https /1;" in answering.result()
     assert longest < (monotonic() - began) / 4
     writer.transport.abort()
+    await served.server.stop()
+
+
+async def test_many_who_flood_at_once_keep_nobody_waiting(tmp_path: Path) -> None:
+    """Each with no more than one read may have: who asks for something meanwhile has its answer before most of them."""
+    served = Served(Pair(tmp_path))
+    await served.server.start()
+    clients = [KeyUpdater() for _ in range(40)]
+    writers = [await client.connect(served.server.port) for client in clients]
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port, ssl=blind())
+    floods = [client.updates(550) + client.sealed(REQUEST % 1) for client in clients]
+    assert READ_BYTES * 0.9 < len(floods[0]) < READ_BYTES
+    order: list[str] = []
+
+    async def answered(name: str, answer: Coroutine[Any, Any, bytes]) -> None:
+        assert b"https /1;" in await answer
+        order.append(name)
+
+    for each, flood in zip(writers, floods, strict=True):
+        each.write(flood)
+    writer.write(REQUEST % 1)
+    async with asyncio.timeout(60):
+        await asyncio.gather(
+            *(answered("a flood", client.answer()) for client in clients),
+            answered("it", reader.readuntil(b"https /1;")),
+        )
+    assert order.index("it") < len(clients) / 2
+    for each in (*writers, writer):
+        each.transport.abort()
     await served.server.stop()
 
 
