@@ -9,7 +9,10 @@ from __future__ import annotations
 #: rooms; a package is named where its ``__init__`` has code.
 ROOMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("", ("__init__", "closecodes", "errors", "backoff", "log", "metrics", "tasks", "trust")),
-    ("shares", ("repeats", "tick", "slices", "memory", "heap", "files", "kept", "asking", "bucket", "book", "parting")),
+    (
+        "shares",
+        ("repeats", "tick", "slices", "line", "memory", "heap", "files", "kept", "asking", "bucket", "book", "parting"),
+    ),
     (
         "channels",
         (

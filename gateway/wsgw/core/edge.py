@@ -16,6 +16,7 @@ from wsgw.config.limits import LimitsSettings
 from wsgw.errors import LimitError
 from wsgw.metrics import Metrics
 from wsgw.shares.files import Files
+from wsgw.shares.line import Line
 from wsgw.shares.memory import Memory
 from wsgw.shares.parting import Parting
 from wsgw.shares.repeats import Repeats
@@ -25,6 +26,8 @@ log = logging.getLogger("wsgw.edge")
 
 #: Refusals for one reason get one line in the log in this time, which counts those since the last one.
 LOG_PERIOD_SECONDS = 60.0
+#: What a handshake of TLS costs, about.
+HANDSHAKE_SECONDS = 0.002
 
 
 class Edge:
@@ -48,6 +51,7 @@ class Edge:
         self.pages = Pages() if pages is None else pages
         self.proxies = Proxies() if proxies is None else proxies
         self.slices = Slices(loop)
+        self.handshakes = Line(self.slices, HANDSHAKE_SECONDS)
         self.memory = Memory(int(limits.memory), loop)
         self.memory.on_evicted = self._evicted
         self.files = Files(limits.files_reserve)
@@ -61,7 +65,7 @@ class Edge:
         metrics.memory_limit_bytes.set(self.memory.limit_bytes)
         metrics.open_files.set_function(lambda: self.files.open)
         metrics.open_files_limit.set(self.files.limit)
-        metrics.deferred_connections.set_function(lambda: len(self.slices))
+        metrics.deferred_connections.set_function(lambda: len(self.slices) + len(self.handshakes))
 
     def aside(self, pages: Pages, files: Files) -> Edge:
         """The same for a listener of its own, with bounds of its own for who asks there, and how many; by no proxy."""

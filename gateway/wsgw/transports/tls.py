@@ -28,8 +28,6 @@ from wsgw.transports.tlsreads import TlsReads
 
 #: The first byte of a TLS handshake (RFC 8446 section 5.1).
 HANDSHAKE = 0x16
-#: What a handshake costs, about.
-HANDSHAKE_SECONDS = 0.002
 #: Of what was read and not taken apart, while nobody wants to read: whatever a read has brought is enough.
 READ_AHEAD_BYTES = 1
 LEAST_SECONDS = 0.05
@@ -157,7 +155,7 @@ class TlsEntrance(asyncio.Protocol):
             return
         if self._edge.slices.spent():
             self._raw.pause_reading()
-            self._edge.slices.queue(self._had_its_turn)
+            self._edge.handshakes.queue(self._had_its_turn)
         else:
             self._begin()
 
@@ -203,12 +201,12 @@ class TlsEntrance(asyncio.Protocol):
         self._raw.write_eof()
         self._clock.set(self._loop.time() + LINGER_SECONDS)
 
-    def _had_its_turn(self, _until: float) -> bool:
-        if not self._lost and not self._raw.is_closing():
-            self._raw.resume_reading()
-            self._begin()
-            self._edge.slices.charge(HANDSHAKE_SECONDS)
-        return False
+    def _had_its_turn(self) -> bool:
+        if self._lost or self._raw.is_closing():
+            return False
+        self._raw.resume_reading()
+        self._begin()
+        return True
 
     def _begin(self) -> None:
         task = self._loop.create_task(self._shake_hands(), name="a TLS handshake")

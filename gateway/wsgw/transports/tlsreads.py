@@ -123,7 +123,7 @@ class TlsReads(asyncio.BufferedProtocol):
         self._cost = max(cost_seconds, self._cost / 2)
 
     def _wait_if_spent(self, nbytes: int = 0) -> None:
-        """Take nothing more apart, nor ``nbytes``, of who needs more than a little, where the time of the round is over.
+        """Take nothing more apart, nor ``nbytes``, of who needs more than a little, where the round's time is over.
 
         Whose reads were cheap is one of them, too, if this is no small one: many can be cheap until they flood at once.
         """

@@ -147,12 +147,9 @@ async def test_a_handshake_byte_by_byte(served: Served) -> None:
 async def test_who_comes_when_much_is_to_be_done_waits_for_its_turn(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queued: list[Callable[[float], bool]] = []
-    slices = served.server.edge.slices
-    monkeypatch.setattr(type(slices), "spent", lambda _: True)
-    monkeypatch.setattr(type(slices), "queue", lambda _, work: queued.append(work))
-    charged: list[float] = []
-    monkeypatch.setattr(type(slices), "charge", lambda _, seconds: charged.append(seconds))
+    queued: list[Callable[[], bool]] = []
+    monkeypatch.setattr(type(served.server.edge.slices), "spent", lambda _: True)
+    monkeypatch.setattr(type(served.server.edge.handshakes), "queue", lambda _, call: queued.append(call))
     client = Client(*await served.bare())
     hello = client.hello()
     client.writer.write(hello[:100])
@@ -160,8 +157,7 @@ async def test_who_comes_when_much_is_to_be_done_waits_for_its_turn(
     (entrance,) = served.connections
     assert not entrance._raw.is_reading()
     entrance.data_received(hello[100:])  # as where the loop reads on end
-    assert queued[0](0.0) is False
-    assert charged
+    assert queued[0]() is True
     monkeypatch.undo()
     client.writer.write(await client.finish() + client.sealed(REQUEST % 1))
     await client.answer(b"https /1;")
@@ -169,15 +165,15 @@ async def test_who_comes_when_much_is_to_be_done_waits_for_its_turn(
 
 
 async def test_who_goes_while_it_waits_for_its_turn(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    queued: list[Callable[[float], bool]] = []
+    queued: list[Callable[[], bool]] = []
     monkeypatch.setattr(type(served.server.edge.slices), "spent", lambda _: True)
-    monkeypatch.setattr(type(served.server.edge.slices), "queue", lambda _, work: queued.append(work))
+    monkeypatch.setattr(type(served.server.edge.handshakes), "queue", lambda _, call: queued.append(call))
     client = Client(*await served.bare())
     client.writer.write(client.hello())
     await eventually(lambda: queued, "it queues")
     served.server.edge.files.make_room()
     await eventually(lambda: not served.connections, "it was dropped to make room")
-    assert queued[0](0.0) is False
+    assert queued[0]() is False
     assert not served.server.uvicorn.server_state.tasks
     client.writer.close()
 
