@@ -153,8 +153,9 @@ class TlsEntrance(asyncio.Protocol):
         if data[0] != HANDSHAKE:
             self._tell(why_none(data, peer_of(self._raw), "what came is no TLS"), NOT_TLS)
             return
+        # until ``start_tls`` reads: an end that came before it began would leave the protocol of TLS with its clock
+        self._raw.pause_reading()
         if self._edge.slices.spent():
-            self._raw.pause_reading()
             self._edge.handshakes.queue(self._had_its_turn)
         else:
             self._begin()
@@ -204,7 +205,6 @@ class TlsEntrance(asyncio.Protocol):
     def _had_its_turn(self) -> bool:
         if self._lost or self._raw.is_closing():
             return False
-        self._raw.resume_reading()
         self._begin()
         return True
 
@@ -214,7 +214,7 @@ class TlsEntrance(asyncio.Protocol):
         task.add_done_callback(self._state.tasks.discard)
 
     async def _shake_hands(self) -> None:
-        if self._lost:
+        if self._lost or self._raw.is_closing():
             return
         self._clock.stop()
         left = max(LEAST_SECONDS, self._due - self._loop.time())

@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import struct
+import weakref
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -323,6 +324,30 @@ async def test_the_server_stops_in_a_handshake(served: Served) -> None:
         connection.shutdown()
     assert await reader.read() == b""
     writer.close()
+
+
+async def test_who_sends_a_hello_and_goes_at_once(served: Served) -> None:
+    """Its end is read by the protocol of TLS: begun behind it, that stayed for as long as a handshake may take."""
+    made: list[weakref.ref[object]] = []
+    wrap = served.context.wrap_bio
+
+    def wrapped(*args: Any, **how: Any) -> ssl.SSLObject:
+        tls = wrap(*args, **how)
+        made.append(weakref.ref(tls))
+        return tls
+
+    served.context.wrap_bio = wrapped  # type: ignore[method-assign]
+    loop = asyncio.get_running_loop()
+    client = Client(*await served.bare())
+    hello = client.hello()
+    client.writer.close()
+    for _ in range(5):
+        with socket.socket() as gone:
+            gone.setblocking(False)
+            await loop.sock_connect(gone, ("127.0.0.1", served.server.port))
+            await loop.sock_sendall(gone, hello)
+    await eventually(lambda: len(made) == 5, "each begins")
+    await eventually(lambda: not [each for each in made if each() is not None], "nothing is left")
 
 
 @pytest.mark.parametrize("shaken", [True, False])
