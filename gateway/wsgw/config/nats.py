@@ -30,16 +30,16 @@ def _nats_url(url: str) -> str:
         raise ValueError(f"{url.rpartition('@')[2]!r}: there are {what}") from None
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":  # the start of a password would be taken for a port
         raise ValueError("a user or password has /, ? or # in it, which are %2F, %3F and %23 in a URL")
-    if parts.path not in ("", "/") or parts.query or parts.fragment:  # a token, maybe
-        raise ValueError("there is more behind the port of a NATS URL, which is not used: nats://HOST:4222 is one")
     try:
         good = parts.hostname and (parts.port is None or parts.port > 0) and not parts.netloc.endswith(":")
     except ValueError:
         good = False
     if not good or parts.scheme not in ("nats", "tls"):
-        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
         more = "; NATS over WebSocket is not spoken" if parts.scheme in ("ws", "wss") else ""
         raise ValueError(f"{shown!r} is not a NATS URL such as nats://HOST:4222 or tls://HOST:4222{more}")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:  # a token, maybe
+        raise ValueError("there is more behind the port of a NATS URL, which is not used: nats://HOST:4222 is one")
     return url
 
 

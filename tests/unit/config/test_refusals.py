@@ -350,6 +350,7 @@ def test_other_refusals(tmp_path: Path, text: str) -> None:
         ("auth: {jwt: {secret = hidden}}", "auth.jwt['secret...']: unknown key; behind the colon"),
         ("wsServer: {}\nnats: {servers: h, password:hidden}", "nats.password...: easer's setting has no meaning"),
         ("nats: {servers: 'nats://h:1?token=hidden'}", "nats.servers: there is more behind the port"),
+        ("nats: {servers: 'nats://h:x?token=hidden'}", "nats.servers: 'nats://h:x' is not a NATS URL"),
         ("nats: {servers: 'nats://h:1/hidden'}", "nats.servers: there is more behind the port"),
         ("nats: {servers: 'nats://h:1#hidden'}", "nats.servers: there is more behind the port"),
         ("listen: 'nats://u:hidden@h:1'", "listen: 'nats://***@h:1' is not HOST:PORT"),
