@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from helpers.waiting import eventually
 from wsgw.shares.line import Line
@@ -34,10 +35,15 @@ async def test_who_comes_later_waits_for_one_of_them() -> None:
 async def test_who_costs_nothing_takes_no_time_of_others() -> None:
     left: list[int] = []
     line = Line(Slices(asyncio.get_running_loop()), SLICE_SECONDS)
-    for i in range(100):
-        line.queue(lambda i=i: left.append(i) is not None)  # type: ignore[misc]
+
+    def leave(number: int, *, costs: bool) -> bool:
+        left.append(number)
+        return costs
+
+    for number in range(100):
+        line.queue(partial(leave, number, costs=False))
     await asyncio.sleep(0)
     assert left == list(range(100))
-    line.queue(lambda: left.append(100) is None)
+    line.queue(partial(leave, 100, costs=True))
     await asyncio.sleep(0)
     assert left[-1] == 100, "the line begins anew"
