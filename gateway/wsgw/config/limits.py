@@ -10,10 +10,10 @@ from wsgw.config.values import Model, Seconds, number
 
 MOST_SUBJECTS = 1_000_000
 
-# each of a connection, a user or an address; None is no limit
-_Connections = Annotated[int | None, BeforeValidator(number), Field(ge=1, le=1_000_000)]
-_ConnectRate = Annotated[float | None, BeforeValidator(number), Field(ge=0.01, le=1_000_000)]
-_MessageRate = Annotated[float | None, BeforeValidator(number), Field(ge=0.01, le=10_000_000)]
+# each of a connection, a user or an address; None is no limit, for which the bounds have to stand first
+_Connections = Annotated[int | None, Field(ge=1, le=1_000_000), BeforeValidator(number)]
+_ConnectRate = Annotated[float | None, Field(ge=0.01, le=1_000_000), BeforeValidator(number)]
+_MessageRate = Annotated[float | None, Field(ge=0.01, le=10_000_000), BeforeValidator(number)]
 _ByteRate = Annotated[ByteSize | None, Field(ge=1024, le=1024**4)]
 _COUNTED = "Connections at a time: WebSockets, Socket.IO sessions, streams."
 _OF_THESE = "Bytes of these."

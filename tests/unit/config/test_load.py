@@ -200,3 +200,10 @@ def test_cookies_and_pages_of_anybody(auth: dict[str, Any], key: str | None) -> 
     with pytest.raises(ConfigError) as refused:
         load({"origins": "any"}, {}, file_of({"auth": auth}))
     assert str(refused.value).startswith(f"command line: origins: 'any' does not go with {key}: ")
+
+
+def test_no_limit_can_be_said() -> None:
+    names = ("connections", "connects_per_second", "messages_per_second", "bytes_per_second")
+    nothing = dict.fromkeys(names)
+    limits = load({}, {}, ConfigFile("x.yml", {"limits": {"user": nothing, "address": nothing}})).limits
+    assert limits.user.model_dump() == limits.address.model_dump() == nothing
