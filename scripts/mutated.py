@@ -38,7 +38,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "broker.fences": (),
     "broker.requests": ("broker/test_hostile_requests.py", "broker/test_connection.py"),
     "broker.writing": ("broker/test_connection.py", "broker/test_hostile.py"),
-    "broker.interest": ("broker/test_connection_interest.py", "broker/test_max_subscriptions.py"),
+    "broker.interest": ("broker/test_connection.py", "broker/test_max_subscriptions.py"),
     "broker.connection": ("broker/test_broker.py", "broker/test_hostile.py", "broker/test_max_subscriptions.py"),
     "broker.twins": ("broker/test_handover.py",),
     "broker.handover": (),
