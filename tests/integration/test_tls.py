@@ -113,7 +113,7 @@ async def test_every_surface(site: Site, nats_server: NatsServer, tmp_path: Path
     assert any(re.match(r"TLS: localhost, 127.0.0.1, valid until 20", line) for line in site.gateway.messages)
     ends = x509.load_pem_x509_certificate(site.pair.certificate.read_bytes()).not_valid_after_utc.timestamp()
     assert await site.metric("wsgw_certificate_expires_timestamp_seconds") == ends
-    await site.gateway.printed("tls.certificate_file: the certificate expires in 0 days, on 20")
+    await site.gateway.printed("tls.certificate_file: the certificate expires in 23 hours, on 20")
     peer = await Peer.connect(nats_server.url)
     got = await peer.listen("OUT")
     large = "x" * 900_000
