@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
-import uvloop
 
 from helpers.http_server import HttpServer
 from helpers.link_server import Application, LinkServer, Recorder
+from helpers.loops import gateway_loop
 from helpers.raw_websocket import RawWebSocket
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """These run on the loop that the gateway has: its transports are not Python's, and TLS least of all."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": gateway_loop}
 
 
 class Served:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from helpers.waiting import DEADLINE_SECONDS
 from wsgw.transports.peer import peer_of
 
 
@@ -19,15 +21,15 @@ async def peer_by(
 
     class Coming(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
-            came.set_result(transport)
+            came.set_result(cast("asyncio.Transport", transport))  # uvloop's is no instance of it
 
     loop = asyncio.get_running_loop()
     make = loop.create_unix_server if family is socket.AF_UNIX else loop.create_server
     server = await make(Coming, sock=listener)
     with socket.socket(family) as client:
         client.connect(address)
-        transport = await came
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            transport = await came
         found = peer_of(transport)
         transport.abort()
     server.close()
