@@ -208,10 +208,12 @@ class NatsConnection(Interest):
     async def close(self, reason: str = "closed") -> None:
         """End the connection; what is still to be written is dropped."""
         self._lose(reason)
-        if self._watching is not None:
-            await end(self._watching)
-            self._watching = None  # it has this connection in the frame in which it was cancelled
-        self._client.shut()
+        try:
+            if self._watching is not None:
+                await end(self._watching)
+                self._watching = None  # it has this connection in the frame in which it was cancelled
+        finally:  # also where a stop comes meanwhile
+            self._client.shut()
 
     # -- inside
 

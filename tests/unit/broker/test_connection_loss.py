@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -105,6 +106,17 @@ class TestLoss:
         assert connection.lost.result() == "enough"
         assert connection.in_flight == (0, 0)
         await connection.close()
+
+    async def test_a_close_that_is_cancelled_closes_it(self, connection: NatsConnection) -> None:
+        """A stop may come while one that was lost is closed."""
+        stream = connection._client._stream
+        assert stream is not None
+        closing = asyncio.create_task(connection.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with suppress(asyncio.CancelledError):
+            await closing
+        assert stream._transport.is_closing()
 
 
 async def test_a_user_that_ends_as_soon_as_it_is_let_in(
