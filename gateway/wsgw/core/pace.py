@@ -42,20 +42,21 @@ class Pace:
             self._check()
         return error
 
-    @property
-    def is_late(self) -> bool:
-        """Whether it may send nothing as it comes: its user, or address, is beyond its rates by other connections."""
-        return self._meter.wait() > 0
+    def wait(self) -> float:
+        """For how many seconds it may send nothing: its user, or address, may be beyond its rates by others."""
+        return self._meter.wait()
 
-    def hold(self, pressure: BackPressure) -> None:
-        """Hold the client by ``pressure`` until it may send."""
-        self._hold(self._meter.wait(), pressure)
+    def hold(self, wait_seconds: float, pressure: BackPressure) -> None:
+        """Hold the client by ``pressure`` for so long, and until it may send."""
+        self._pressure = pressure
+        pressure.slow()
+        self._set(wait_seconds)
 
     def sent(self, count: int, size: int, pressure: BackPressure) -> None:
         """They came, and are sent: hold the client by ``pressure`` where that was too much."""
         wait = self._meter.charge(count, size)
         if wait:
-            self._hold(wait, pressure)
+            self.hold(wait, pressure)
             self._check()
 
     def close(self) -> None:
@@ -67,11 +68,6 @@ class Pace:
             self._timer = None
 
     # -- inside
-
-    def _hold(self, wait_seconds: float, pressure: BackPressure) -> None:
-        self._pressure = pressure
-        pressure.slow()
-        self._set(wait_seconds)
 
     def _set(self, wait_seconds: float) -> None:
         if self._timer is None and not self._closed:

@@ -104,10 +104,12 @@ class Session(Receiving):
         What others of its user, or address, sent is to be made up for, too: else many connections, or one that comes
         anew again and again, had no rates.
         """
-        if self._pace is None or self._client is None or not self._pace.is_late:
+        if self._pace is None or self._client is None:
             return True
-        self._pace.hold(self._pressure_of(self._client))
-        return False
+        wait = self._pace.wait()
+        if wait:
+            self._pace.hold(wait, self._pressure_of(self._client))
+        return not wait
 
     def refuse(self, name: str | None, size: int) -> GatewayError | None:
         """Why one more message of ``size`` bytes to ``name`` may not be sent now; None where it may, and is.
