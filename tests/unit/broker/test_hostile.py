@@ -41,6 +41,11 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> type[Waits]:
     return Waits
 
 
+@pytest.fixture
+def soon_steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STEADY_SECONDS", 0.1)
+
+
 class TestNobodyStays:
     async def test_it_waits_longer_each_time(
         self,
@@ -61,16 +66,11 @@ class TestNobodyStays:
         assert caplog.text.count("Connected to") == 1
         assert caplog.text.count("connection lost: ") == 1
 
+    @pytest.mark.usefixtures("soon_steady")
     async def test_a_good_connection_makes_good(
-        self,
-        make_broker: Brokers,
-        start_liar: StartLiar,
-        waits: type[Waits],
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
+        self, make_broker: Brokers, start_liar: StartLiar, waits: type[Waits], caplog: pytest.LogCaptureFixture
     ) -> None:
         """The back-off is reset, the log says that all is well, and the next connection is made at once."""
-        monkeypatch.setattr(module, "STEADY_SECONDS", 0.1)
         caplog.set_level(logging.INFO)
         liar = await start_liar()
         liar.then = lambda made: None if len(liar.connections) in (3, 4) else made.close()
@@ -82,16 +82,11 @@ class TestNobodyStays:
         await arrived(liar.connections, 4)
         assert waits.asked == ["next", "next", "reset"]
 
+    @pytest.mark.usefixtures("soon_steady")
     async def test_each_loss_of_a_good_connection_is_said(
-        self,
-        make_broker: Brokers,
-        start_liar: StartLiar,
-        waits: type[Waits],
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
+        self, make_broker: Brokers, start_liar: StartLiar, waits: type[Waits], caplog: pytest.LogCaptureFixture
     ) -> None:
         """And why there is no other one at first, though it was said lately: once each time, and not once a try."""
-        monkeypatch.setattr(module, "STEADY_SECONDS", 0.1)
         caplog.set_level(logging.INFO)
         liar = await start_liar()
         good = [1, 5, 9]

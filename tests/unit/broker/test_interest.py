@@ -42,6 +42,15 @@ def empty(connection: NatsConnection) -> bool:
     return list(connection._subscriptions) == [] and len(client._direct) == 1
 
 
+async def subscribing_at(server: NatsServer, connection: NatsConnection) -> tuple[Many, asyncio.Task[None]]:
+    """What is under way, to "a" and "b", at a server that stands still."""
+    server.freeze()
+    many = Many("a", "b")
+    subscribing = asyncio.create_task(connection.subscribe_all(many.all))
+    await asyncio.sleep(0.01)
+    return many, subscribing
+
+
 async def test_in_effect_on_return(connection: NatsConnection, peer: Peer) -> None:
     name = subject()
     many = Many(*[f"{name}.{number}" for number in range(300)])
@@ -114,10 +123,7 @@ async def test_the_connection_is_lost_meanwhile(
 ) -> None:
     server = start_server()
     connection = await open_connection(server.url)
-    server.freeze()
-    many = Many("a", "b")
-    subscribing = asyncio.ensure_future(connection.subscribe_all(many.all))
-    await asyncio.sleep(0.01)
+    many, subscribing = await subscribing_at(server, connection)
     assert not subscribing.done()
     server.stop()
     await subscribing
@@ -128,10 +134,7 @@ async def test_the_connection_is_lost_meanwhile(
 async def test_cancelled(start_server: Callable[..., NatsServer], open_connection: Opened) -> None:
     server = start_server()
     connection = await open_connection(server.url)
-    server.freeze()
-    many = Many("a", "b")
-    subscribing = asyncio.ensure_future(connection.subscribe_all(many.all))
-    await asyncio.sleep(0.01)
+    many, subscribing = await subscribing_at(server, connection)
     subscribing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await subscribing

@@ -114,13 +114,6 @@ async def test_a_user_is_told_by_a_close_code(start: Start) -> None:
         assert names(served) == 0
 
 
-@pytest.fixture
-async def peer(nats: NatsServer) -> AsyncIterator[Peer]:
-    made = await Peer.connect(nats.url)
-    yield made
-    await made.close()
-
-
 async def test_connections_of_a_user_that_wait_send_one_after_the_other(peer: Peer, start: Start) -> None:
     """They have all been held, and nothing is owed any more: what the first one sends is, before the others do."""
     tokens = Tokens()
